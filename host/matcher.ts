@@ -1,10 +1,13 @@
 // The loaded module: record bytes in, alert bytes out. The only file that knows the doors of the core.
+import { instantiate } from '@assemblyscript/loader';
+import * as layout from '../assembly/layout.ts';
+import { UserError } from './error.ts';
 
 /** What `Matcher.match` found. */
-export const NO_ALERT = 0; // nothing to send: no rule matched, or the match is counted and held back
-export const ALERT = 1; // `alert()` has the body
-export const MALFORMED = 2; // not a JSON object: the record is poison, the state is untouched
-export const TOO_LARGE = 3; // more than RECORD_SIZE_MAX bytes, or memory is exhausted
+export const NO_ALERT = layout.NO_ALERT; // nothing to send: no rule matched, or the match is counted and held back
+export const ALERT = layout.ALERT; // `alert()` has the body
+export const MALFORMED = layout.MALFORMED; // not a JSON object: the record is poison, the state is untouched
+export const TOO_LARGE = layout.TOO_LARGE; // more than RECORD_SIZE_MAX bytes, or memory is exhausted
 
 /** What a module says about the rules inside it. */
 export interface RulesetInfo {
@@ -46,4 +49,153 @@ export interface MatcherModule {
   instantiate(): Promise<Matcher>;
 }
 
-export declare function loadModule(bytes: Uint8Array): Promise<MatcherModule>;
+/** The doors of assembly/index.ts. */
+export interface Doors extends Record<string, unknown> {
+  memory: WebAssembly.Memory;
+  malloc(size: number): number;
+  rulesetAddress(): number;
+  isLoaded(): number;
+  match(record: number, size: number, sec: number, nsec: number, flags: number): number;
+  alertStart(): number;
+  alertSize(): number;
+  matchCounts(): number;
+  examine(record: number, size: number): number;
+  testAtom(atom: number): number;
+}
+
+/** The raw doors: @assemblyscript/loader's own wrappers only add string and class handling, which no door needs. */
+export async function openDoors(module: WebAssembly.Module): Promise<Doors> {
+  const { instance } = await instantiate<Doors>(module);
+  return instance.exports as unknown as Doors;
+}
+
+/** Loads a module that `earshot build` made. Throws a UserError that says what to do when it can't be trusted. */
+export async function loadModule(bytes: Uint8Array): Promise<MatcherModule> {
+  const module = await compileModule(bytes);
+  let doors: Doors;
+  try {
+    doors = await openDoors(module);
+  } catch (error) {
+    if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+    throw new UserError(refusal(bytes));
+  }
+  if (typeof doors.isLoaded !== 'function') throw new UserError('this WebAssembly module is not Earshot’s; build one with `earshot build rules.yaml -o earshot.wasm`');
+  if (!doors.isLoaded()) throw new UserError('this module has no rules in it; build one with `earshot build rules.yaml -o earshot.wasm`');
+  const info = readInfo(doors);
+  let first: Doors | null = doors;
+  return {
+    info,
+    async instantiate() {
+      const own = first ?? (await openDoors(module));
+      first = null;
+      return new LoadedMatcher(info, own);
+    },
+  };
+}
+
+async function compileModule(bytes: Uint8Array): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(bytes as BufferSource);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.replace(/^WebAssembly\.compile\(\): /, '') : String(error);
+    throw new UserError(`not a whole WebAssembly module (${reason}); copy the file again, or build it again with \`earshot build\``);
+  }
+}
+
+/** Why the core trapped at its start: the header's magic is there, so it is the version or the checksum. */
+function refusal(bytes: Uint8Array): string {
+  const at = Buffer.from(bytes).lastIndexOf('EARS');
+  const version = at < 0 ? layout.VERSION : Buffer.from(bytes).readUInt32LE(at + layout.HEADER_VERSION);
+  return version === layout.VERSION
+    ? 'the rules inside this module are damaged (their checksum does not hold); copy the file again, or build it again with `earshot build`'
+    : `the rules inside this module have format ${version}, and its core reads format ${layout.VERSION}; build it again with \`earshot build\``;
+}
+
+function readInfo(doors: Doors): RulesetInfo {
+  const base = doors.rulesetAddress();
+  const view = new DataView(doors.memory.buffer);
+  const u32 = (offset: number) => view.getUint32(base + offset, true);
+  const alerts: string[] = [];
+  for (let rule = 0; rule < u32(layout.HEADER_RULE_COUNT); rule++) {
+    const at = u32(layout.HEADER_RULES_OFFSET) + rule * layout.RULE_SIZE;
+    const name = new Uint8Array(view.buffer, base + u32(at + layout.RULE_NAME_OFFSET), u32(at + layout.RULE_NAME_SIZE));
+    alerts.push(Buffer.from(name).toString());
+  }
+  return {
+    hash: view.getBigUint64(base + layout.HEADER_HASH, true).toString(16).padStart(16, '0'),
+    version: u32(layout.HEADER_VERSION),
+    size: u32(layout.HEADER_SIZE_TOTAL),
+    alerts,
+    lookBackMs: Number(view.getBigUint64(base + layout.HEADER_LOOK_BACK_MS, true)),
+  };
+}
+
+const BLOCK_SIZE_MIN = 64 * 1024;
+
+export class LoadedMatcher implements Matcher {
+  readonly info: RulesetInfo;
+  private readonly doors: Doors;
+  private bytes: Uint8Array;
+  private block = 0;
+  private blockSize = 0;
+
+  constructor(info: RulesetInfo, doors: Doors) {
+    this.info = info;
+    this.doors = doors;
+    this.bytes = new Uint8Array(doors.memory.buffer);
+  }
+
+  match(record: Uint8Array, sec: number, nsec: number): number {
+    return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME);
+  }
+
+  /** As `match`, and reads the record to its end: MALFORMED also for what comes after the last field needed. */
+  matchWhole(record: Uint8Array, sec: number, nsec: number): number {
+    return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME | layout.FLAG_WHOLE);
+  }
+
+  alert(): Uint8Array {
+    const start = this.doors.alertStart();
+    return this.memory().subarray(start, start + this.doors.alertSize());
+  }
+
+  warm(record: Uint8Array, sec: number, nsec: number): number {
+    return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME | layout.FLAG_WARM);
+  }
+
+  tick(): number {
+    return NO_ALERT;
+  }
+
+  snapshot(): Uint8Array {
+    return new Uint8Array();
+  }
+
+  restore(): void {}
+
+  matches(): number[] {
+    return Array.from(new Uint32Array(this.doors.memory.buffer, this.doors.matchCounts(), this.info.alerts.length));
+  }
+
+  private call(record: Uint8Array, sec: number, nsec: number, flags: number): number {
+    const size = record.length;
+    if (size > layout.RECORD_SIZE_MAX) return TOO_LARGE;
+    if (size > this.blockSize && !this.growBlock(size)) return TOO_LARGE;
+    this.memory().set(record, this.block);
+    return this.doors.match(this.block, size, sec, nsec, flags);
+  }
+
+  /** The block is asked for once and used for every record: the core keeps it until the next `malloc`. */
+  private growBlock(size: number): boolean {
+    const wanted = Math.max(BLOCK_SIZE_MIN, size * 2);
+    this.block = this.doors.malloc(wanted);
+    this.blockSize = this.block === 0 ? 0 : wanted;
+    return this.block !== 0;
+  }
+
+  /** Memory's bytes; growing memory detaches the old view. */
+  private memory(): Uint8Array {
+    if (this.bytes.byteLength === 0) this.bytes = new Uint8Array(this.doors.memory.buffer);
+    return this.bytes;
+  }
+}

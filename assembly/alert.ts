@@ -1,0 +1,462 @@
+// From a matched rule to the alert: labels and annotations are rendered from the record, and at the end
+// the body is written as Go's JSON of Alertmanager's `template.Data` (prometheus/alertmanager,
+// template/template.go), maps sorted by key. A label or annotation that comes out empty is left out, as
+// Prometheus does: an empty label is no label.
+import {
+  ANNOTATION_SIZE_MAX,
+  EXTRACT_FIELD,
+  EXTRACT_PATTERN,
+  EXTRACT_SIZE,
+  EXTRACT_SLOT,
+  HEADER_SLOT_COUNT,
+  HEADER_TEXTS_OFFSET,
+  LABEL_VALUE_SIZE_MAX,
+  NONE,
+  PART_A,
+  PART_B,
+  PART_CAPTURE,
+  PART_HELD,
+  PART_KIND,
+  PART_LABEL,
+  PART_RECORD,
+  PART_SIZE,
+  PART_SUPPRESSED,
+  PART_TEXT,
+  RULE_ANNOTATIONS_OFFSET,
+  RULE_ANNOTATION_COUNT,
+  RULE_LABELS_OFFSET,
+  RULE_LABEL_COUNT,
+  STEP_EXTRACTS_OFFSET,
+  STEP_EXTRACT_COUNT,
+  TEMPLATE_NAME_OFFSET,
+  TEMPLATE_NAME_SIZE,
+  TEMPLATE_PARTS_OFFSET,
+  TEMPLATE_PART_COUNT,
+  TEMPLATE_REQUIRES,
+  TEMPLATE_SIZE,
+  TEXT_ALERTNAME,
+  TEXT_ALERTS,
+  TEXT_ALERT_END,
+  TEXT_ANNOTATIONS,
+  TEXT_CLOSING,
+  TEXT_COMMON_ANNOTATIONS,
+  TEXT_COMMON_LABELS,
+  TEXT_ENDS_AT,
+  TEXT_FINGERPRINT,
+  TEXT_FIRING,
+  TEXT_GROUP_LABELS,
+  TEXT_LABELS,
+  TEXT_NAMESPACE,
+  TEXT_NO_END,
+  TEXT_OPENING,
+  TEXT_RESOLVED,
+  TEXT_STARTS_AT,
+  TEXT_STATUS,
+} from './layout';
+import { sameBytes } from './bytes';
+import { allocate } from './memory';
+import { search, searchExhausted } from './nfa';
+import { advance, beginOutput, hexDigit, outputExhausted, reserve, write, writeByte, writeString } from './output';
+import { fieldText, fieldTextSize, outOfMemory } from './record';
+import { writeTime } from './time';
+
+export const FIRING: u32 = 0;
+export const RESOLVED: u32 = 1;
+export const NO_END: i64 = i64.MIN_VALUE;
+
+// An alert that waits for its body. References are pairs of u32: address of a text, and its size.
+const ALERT_NEXT = 0;
+const ALERT_RULE = 4;
+const ALERT_STATUS = 8;
+const ALERT_LABELS = 12; // references, one a label template
+const ALERT_ANNOTATIONS = 16;
+const ALERT_STARTS = 24; // i64, ms
+const ALERT_ENDS = 32; // i64, ms, or NO_END
+const ALERT_FINGERPRINT = 40; // u64
+const ALERT_SIZE: usize = 48;
+
+const FNV_OFFSET: u64 = 14695981039346656037;
+const FNV_PRIME: u64 = 1099511628211;
+const SEPARATOR: u64 = 0xff;
+
+let ruleset: usize = 0;
+let slots: usize = 0;
+let firstAlert: usize = 0;
+let lastAlert: usize = 0;
+let exhausted: bool = false;
+
+// What one rendering works on.
+let labels: usize = 0; // references of the labels rendered so far
+let value: u64 = 0;
+let suppressed: u64 = 0;
+let held: u64 = 0;
+let text: usize = 0; // what `readPart` gave
+let textSize: usize = 0;
+
+export function placeAlerts(base: usize, at: usize): usize {
+  ruleset = base;
+  slots = at;
+  return at + (((<usize>load<u32>(base, HEADER_SLOT_COUNT) + 1) & ~1) << 2);
+}
+
+export function beginAlerts(): void {
+  firstAlert = 0;
+  lastAlert = 0;
+  exhausted = false;
+}
+
+/** True when there was no memory for an alert: the record can't be judged. */
+export function alertsExhausted(): bool {
+  return exhausted;
+}
+
+export function hasAlerts(): bool {
+  return firstAlert != 0;
+}
+
+/** Finds the captures that the templates of a met step use. */
+export function extractCaptures(step: usize): void {
+  memory.fill(slots, 0, <usize>load<u32>(ruleset, HEADER_SLOT_COUNT) << 2);
+  let extract = ruleset + load<u32>(step, STEP_EXTRACTS_OFFSET);
+  for (let left = load<u32>(step, STEP_EXTRACT_COUNT); left != 0; left--) {
+    const pattern = ruleset + load<u32>(extract, EXTRACT_PATTERN);
+    const field = load<u32>(extract, EXTRACT_FIELD);
+    const captures = slots + (<usize>load<u32>(extract, EXTRACT_SLOT) << 2);
+    const at = fieldText(field);
+    // Under `any` the pattern may not match: the search then leaves its slots empty.
+    search(ruleset, pattern, at, at + fieldTextSize(field), captures);
+    if (searchExhausted()) exhausted = true;
+    extract += EXTRACT_SIZE;
+  }
+}
+
+/** Renders the labels of a rule and gives their references, or 0 when there is no memory. */
+export function renderLabels(rule: usize): usize {
+  const count = load<u32>(rule, RULE_LABEL_COUNT);
+  labels = allocate((<usize>count << 3) + 8);
+  if (labels == 0) {
+    exhausted = true;
+    return 0;
+  }
+  render(ruleset + load<u32>(rule, RULE_LABELS_OFFSET), count, labels, LABEL_VALUE_SIZE_MAX);
+  return exhausted || outOfMemory() ? 0 : labels;
+}
+
+/** Alertmanager's fingerprint of the labels whose bit is set in `mask` (prometheus/common, model.LabelSet). */
+export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
+  let template = ruleset + load<u32>(rule, RULE_LABELS_OFFSET);
+  let hash = FNV_OFFSET;
+  for (let left = load<u32>(rule, RULE_LABEL_COUNT); left != 0; left--) {
+    const size = load<u32>(references, 4);
+    if (mask & 1 && size != 0) {
+      hash = addBytes(hash, ruleset + load<u32>(template, TEMPLATE_NAME_OFFSET), load<u32>(template, TEMPLATE_NAME_SIZE));
+      hash = addBytes((hash ^ SEPARATOR) * FNV_PRIME, load<usize>(references), size);
+      hash = (hash ^ SEPARATOR) * FNV_PRIME;
+    }
+    mask >>= 1;
+    references += 8;
+    template += TEMPLATE_SIZE;
+  }
+  return hash;
+}
+
+function addBytes(hash: u64, at: usize, size: usize): u64 {
+  for (const end = at + size; at < end; at++) hash = (hash ^ <u64>load<u8>(at)) * FNV_PRIME;
+  return hash;
+}
+
+/** Adds an alert to the body. `references` are its labels; counts are what `$value` and the annotations say. */
+export function addAlert(
+  rule: usize,
+  references: usize,
+  hash: u64,
+  status: u32,
+  startsAt: i64,
+  endsAt: i64,
+  valueCount: u64,
+  suppressedCount: u64,
+  heldCount: u64,
+): void {
+  const count = load<u32>(rule, RULE_ANNOTATION_COUNT);
+  const alert = allocate(ALERT_SIZE + (<usize>count << 3));
+  if (alert == 0) {
+    exhausted = true;
+    return;
+  }
+  labels = references;
+  value = valueCount;
+  suppressed = suppressedCount;
+  held = heldCount;
+  store<usize>(alert, 0, ALERT_NEXT);
+  store<usize>(alert, rule, ALERT_RULE);
+  store<u32>(alert, status, ALERT_STATUS);
+  store<usize>(alert, references, ALERT_LABELS);
+  store<usize>(alert, alert + ALERT_SIZE, ALERT_ANNOTATIONS);
+  store<i64>(alert, startsAt, ALERT_STARTS);
+  store<i64>(alert, endsAt, ALERT_ENDS);
+  store<u64>(alert, hash, ALERT_FINGERPRINT);
+  render(ruleset + load<u32>(rule, RULE_ANNOTATIONS_OFFSET), count, alert + ALERT_SIZE, ANNOTATION_SIZE_MAX);
+  if (lastAlert) store<usize>(lastAlert, alert, ALERT_NEXT);
+  else firstAlert = alert;
+  lastAlert = alert;
+}
+
+// ── Rendering ───────────────────────────────────────────────────────────────────────────────────────
+
+function render(template: usize, count: u32, references: usize, sizeMax: usize): void {
+  for (; count != 0; count--) {
+    const requires = load<u32>(template, TEMPLATE_REQUIRES);
+    text = ruleset;
+    textSize = 0;
+    if (requires == NONE || load<u32>(labels + (<usize>requires << 3), 4) != 0) renderOne(template, sizeMax);
+    store<usize>(references, text);
+    store<usize>(references, textSize, 4);
+    references += 8;
+    template += TEMPLATE_SIZE;
+  }
+}
+
+/** Leaves what the template says in `text` and `textSize`. */
+function renderOne(template: usize, sizeMax: usize): void {
+  let part = ruleset + load<u32>(template, TEMPLATE_PARTS_OFFSET);
+  const count = load<u32>(template, TEMPLATE_PART_COUNT);
+  if (count == 1) {
+    readPart(part);
+    if (textSize <= sizeMax) return; // the text stays where it is
+  }
+  const room = sizeMax + 1; // one byte more tells that something was cut
+  // A part may allocate (a field's text, a number): read them all once, so that they lie before the copy.
+  for (let i: u32 = 0; i < count; i++) readPart(part + <usize>i * PART_SIZE);
+  const copy = allocate(room + 3);
+  if (copy == 0) {
+    exhausted = true;
+    textSize = 0;
+    return;
+  }
+  let size: usize = 0;
+  for (let i: u32 = 0; i < count && size < room; i++) {
+    readPart(part);
+    const taken = min(textSize, room - size);
+    memory.copy(copy + size, text, taken);
+    size += taken;
+    part += PART_SIZE;
+  }
+  if (size > sizeMax) size = cut(copy, sizeMax);
+  text = copy;
+  textSize = size;
+}
+
+/** Shortens a text to at most `sizeMax` bytes, between two code points, with an ellipsis at its end. */
+function cut(copy: usize, sizeMax: usize): usize {
+  let size = sizeMax - 3;
+  while (size > 0 && (load<u8>(copy + size) & 0xc0) == 0x80) size--;
+  store<u8>(copy + size, 0xe2);
+  store<u8>(copy + size, 0x80, 1);
+  store<u8>(copy + size, 0xa6, 2);
+  return size + 3;
+}
+
+/** Leaves a part's text in `text` and `textSize`. */
+function readPart(part: usize): void {
+  const kind = load<u32>(part, PART_KIND);
+  const a = load<u32>(part, PART_A);
+  if (kind == PART_TEXT) {
+    text = ruleset + a;
+    textSize = load<u32>(part, PART_B);
+  } else if (kind == PART_RECORD) {
+    text = fieldText(a);
+    textSize = fieldTextSize(a);
+  } else if (kind == PART_CAPTURE) {
+    text = load<usize>(slots + (<usize>a << 2));
+    textSize = text == 0 ? 0 : load<usize>(slots + (<usize>a << 2), 4) - text;
+  } else if (kind == PART_LABEL) {
+    text = load<usize>(labels + (<usize>a << 3));
+    textSize = load<usize>(labels + (<usize>a << 3), 4);
+  } else {
+    readNumber(kind == PART_SUPPRESSED ? suppressed : kind == PART_HELD ? held : value, kind != PART_SUPPRESSED && kind != PART_HELD);
+  }
+}
+
+const NUMBER_ROOM = 20; // digits of the largest u64
+
+function readNumber(number: u64, showZero: bool): void {
+  textSize = 0;
+  if (number == 0 && !showZero) return;
+  const block = allocate(NUMBER_ROOM);
+  if (block == 0) {
+    exhausted = true;
+    return;
+  }
+  text = block + NUMBER_ROOM;
+  do {
+    text--;
+    store<u8>(text, 0x30 + <u8>(number % 10));
+    number /= 10;
+  } while (number != 0);
+  textSize = block + NUMBER_ROOM - text;
+}
+
+// ── The body ────────────────────────────────────────────────────────────────────────────────────────
+
+/** Writes the body of all alerts added since `beginAlerts`; false when there is no memory. */
+export function writeBody(): bool {
+  beginOutput();
+  writeText(TEXT_OPENING);
+  writeText(bodyStatus());
+  writeText(TEXT_ALERTS);
+  for (let alert = firstAlert; alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
+    if (alert != firstAlert) writeByte(0x2c);
+    writeAlert(alert);
+  }
+  writeText(TEXT_GROUP_LABELS);
+  writeCommon(true, true);
+  writeText(TEXT_COMMON_LABELS);
+  writeCommon(true, false);
+  writeText(TEXT_COMMON_ANNOTATIONS);
+  writeCommon(false, false);
+  writeText(TEXT_CLOSING);
+  return !outputExhausted() && !exhausted && !outOfMemory();
+}
+
+function textEntry(index: usize): usize {
+  return ruleset + load<u32>(ruleset, HEADER_TEXTS_OFFSET) + (index << 3);
+}
+
+function writeText(index: usize): void {
+  const entry = textEntry(index);
+  write(ruleset + load<u32>(entry), load<u32>(entry, 4));
+}
+
+/** A body is resolved when each of its alerts is, as in Alertmanager. */
+function bodyStatus(): usize {
+  for (let alert = firstAlert; alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
+    if (load<u32>(alert, ALERT_STATUS) == FIRING) return TEXT_FIRING;
+  }
+  return TEXT_RESOLVED;
+}
+
+function writeAlert(alert: usize): void {
+  const rule = load<usize>(alert, ALERT_RULE);
+  writeText(TEXT_STATUS);
+  writeText(load<u32>(alert, ALERT_STATUS) == FIRING ? TEXT_FIRING : TEXT_RESOLVED);
+  writeText(TEXT_LABELS);
+  writePairs(
+    ruleset + load<u32>(rule, RULE_LABELS_OFFSET),
+    load<u32>(rule, RULE_LABEL_COUNT),
+    load<usize>(alert, ALERT_LABELS),
+  );
+  writeText(TEXT_ANNOTATIONS);
+  writePairs(
+    ruleset + load<u32>(rule, RULE_ANNOTATIONS_OFFSET),
+    load<u32>(rule, RULE_ANNOTATION_COUNT),
+    load<usize>(alert, ALERT_ANNOTATIONS),
+  );
+  writeText(TEXT_STARTS_AT);
+  writeMoment(load<i64>(alert, ALERT_STARTS));
+  writeText(TEXT_ENDS_AT);
+  const endsAt = load<i64>(alert, ALERT_ENDS);
+  if (endsAt == NO_END) writeText(TEXT_NO_END);
+  else writeMoment(endsAt);
+  writeText(TEXT_FINGERPRINT);
+  writeHash(load<u64>(alert, ALERT_FINGERPRINT));
+  writeText(TEXT_ALERT_END);
+}
+
+function writeMoment(ms: i64): void {
+  const at = reserve(24);
+  if (at == 0) return;
+  writeTime(at, ms);
+  advance(24);
+}
+
+/** 16 hexadecimal digits, the highest first. */
+function writeHash(hash: u64): void {
+  for (let shift: u64 = 64; shift != 0; ) {
+    shift -= 4;
+    writeByte(hexDigit(<u32>(hash >>> shift)));
+  }
+}
+
+function writePairs(template: usize, count: u32, references: usize): void {
+  let first = true;
+  for (; count != 0; count--) {
+    if (load<u32>(references, 4) != 0) {
+      if (!first) writeByte(0x2c);
+      first = false;
+      writePair(template, references);
+    }
+    template += TEMPLATE_SIZE;
+    references += 8;
+  }
+}
+
+function writePair(template: usize, reference: usize): void {
+  writeString(ruleset + load<u32>(template, TEMPLATE_NAME_OFFSET), load<u32>(template, TEMPLATE_NAME_SIZE));
+  writeByte(0x3a);
+  writeString(load<usize>(reference), load<u32>(reference, 4));
+}
+
+/** Writes the labels, or annotations, that all alerts of the body have in common. */
+function writeCommon(ofLabels: bool, onlyGroup: bool): void {
+  const rule = load<usize>(firstAlert, ALERT_RULE);
+  let template = templatesOf(rule, ofLabels);
+  let reference = referencesOf(firstAlert, ofLabels);
+  let first = true;
+  for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
+    if (load<u32>(reference, 4) != 0 && (!onlyGroup || isGroupLabel(template)) && isCommon(template, reference, ofLabels)) {
+      if (!first) writeByte(0x2c);
+      first = false;
+      writePair(template, reference);
+    }
+    template += TEMPLATE_SIZE;
+    reference += 8;
+  }
+}
+
+function templatesOf(rule: usize, ofLabels: bool): usize {
+  return ruleset + (ofLabels ? load<u32>(rule, RULE_LABELS_OFFSET) : load<u32>(rule, RULE_ANNOTATIONS_OFFSET));
+}
+
+function referencesOf(alert: usize, ofLabels: bool): usize {
+  return ofLabels ? load<usize>(alert, ALERT_LABELS) : load<usize>(alert, ALERT_ANNOTATIONS);
+}
+
+function templateCountOf(rule: usize, ofLabels: bool): u32 {
+  return ofLabels ? load<u32>(rule, RULE_LABEL_COUNT) : load<u32>(rule, RULE_ANNOTATION_COUNT);
+}
+
+function isGroupLabel(template: usize): bool {
+  return isNamed(template, textEntry(TEXT_ALERTNAME)) || isNamed(template, textEntry(TEXT_NAMESPACE));
+}
+
+/** Does the template have the name that this pair of address (within the ruleset) and size refers to? */
+function isNamed(template: usize, name: usize): bool {
+  const size = load<u32>(name, 4);
+  return (
+    load<u32>(template, TEMPLATE_NAME_SIZE) == size &&
+    sameBytes(ruleset + load<u32>(template, TEMPLATE_NAME_OFFSET), ruleset + load<u32>(name), size)
+  );
+}
+
+function isCommon(template: usize, reference: usize, ofLabels: bool): bool {
+  for (let alert = load<usize>(firstAlert, ALERT_NEXT); alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
+    if (!hasPair(alert, template, reference, ofLabels)) return false;
+  }
+  return true;
+}
+
+function hasPair(alert: usize, template: usize, reference: usize, ofLabels: bool): bool {
+  const rule = load<usize>(alert, ALERT_RULE);
+  const size = load<u32>(reference, 4);
+  let other = templatesOf(rule, ofLabels);
+  let otherReference = referencesOf(alert, ofLabels);
+  for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
+    // A template begins with its name, as a pair of offset and size.
+    if (isNamed(other, template + TEMPLATE_NAME_OFFSET)) {
+      return load<u32>(otherReference, 4) == size && sameBytes(load<usize>(otherReference), load<usize>(reference), size);
+    }
+    other += TEMPLATE_SIZE;
+    otherReference += 8;
+  }
+  return false;
+}

@@ -1,0 +1,45 @@
+// Small things about runs of bytes. Wide loads may look up to 7 bytes behind a run: memory keeps SLACK.
+
+const HASH_FACTOR: u64 = 0x9e3779b97f4a7c15;
+const ONES: u64 = 0x0101010101010101;
+const HIGHS: u64 = 0x8080808080808080;
+
+/** A word with ones in its lowest `size` bytes, for size 1 to 8. */
+export function wordMask(size: usize): u64 {
+  return 0xffffffffffffffff >>> (<u64>(8 - size) << 3);
+}
+
+/** The hash of value tables and edges; host/ruleset.ts computes the same. */
+export function hashText(at: usize, size: usize): u64 {
+  let hash = <u64>size;
+  for (; size > 8; size -= 8) {
+    hash = (hash ^ load<u64>(at)) * HASH_FACTOR;
+    hash ^= hash >>> 32;
+    at += 8;
+  }
+  if (size != 0) hash ^= load<u64>(at) & wordMask(size);
+  hash *= HASH_FACTOR;
+  hash ^= hash >>> 32;
+  return hash * HASH_FACTOR;
+}
+
+export function sameBytes(a: usize, b: usize, size: usize): bool {
+  for (; size > 8; size -= 8) {
+    if (load<u64>(a) != load<u64>(b)) return false;
+    a += 8;
+    b += 8;
+  }
+  return size == 0 || ((load<u64>(a) ^ load<u64>(b)) & wordMask(size)) == 0;
+}
+
+/** The address of the first such byte, or `end`. */
+export function findByte(at: usize, end: usize, byte: u32): usize {
+  const pattern = <u64>byte * ONES;
+  while (at < end) {
+    const word = load<u64>(at) ^ pattern;
+    const hits = (word - ONES) & ~word & HIGHS;
+    if (hits != 0) return min(at + <usize>(ctz(hits) >>> 3), end);
+    at += 8;
+  }
+  return end;
+}

@@ -1,0 +1,143 @@
+// Does a record meet a step? A step's code is a decision graph: test an atom, go on at one of two places.
+// Atoms are shared between rules, and each is tested at most once a record.
+import {
+  ATOM_A,
+  ATOM_B,
+  ATOM_FIELD,
+  ATOM_OP,
+  ATOM_SIZE,
+  CODE_ATOM,
+  CODE_FAIL,
+  CODE_MATCH,
+  CODE_ON_FALSE,
+  CODE_ON_TRUE,
+  CODE_SIZE,
+  HEADER_ATOMS_OFFSET,
+  HEADER_ATOM_COUNT,
+  HEADER_STEPS_OFFSET,
+  OP_ENDS,
+  OP_EQUAL,
+  OP_EXISTS,
+  OP_LESS,
+  OP_LESS_OR_EQUAL,
+  OP_PATTERN,
+  OP_STARTS,
+  OP_TYPE,
+  OP_VALUE,
+  OP_VALUES,
+  PATTERN_DFA_OFFSET,
+  PATTERN_FIRST_BYTE,
+  NONE,
+  STEP_CODE_OFFSET,
+  STEP_SIZE,
+  TYPE_ABSENT,
+  TYPE_NUMBER,
+  TYPE_STRING,
+} from './layout';
+import { findByte, sameBytes } from './bytes';
+import { runDfa } from './dfa';
+import { search, searchExhausted } from './nfa';
+import { compareNumber } from './number';
+import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
+
+let ruleset: usize = 0;
+let answers: usize = 0; // u32 each: epoch × 2 + answer, when it was tested in this epoch
+let epoch: u32 = 0;
+let exhausted: bool = false;
+
+export function placeConditions(base: usize, at: usize): usize {
+  ruleset = base;
+  answers = at;
+  return at + (((<usize>load<u32>(base, HEADER_ATOM_COUNT) + 1) & ~1) << 2);
+}
+
+export function beginConditions(now: u32): void {
+  epoch = now;
+  exhausted = false;
+}
+
+/** True when there was no memory to test an atom: the record can't be judged. */
+export function conditionsExhausted(): bool {
+  return exhausted;
+}
+
+/** Does the scanned record meet this step? */
+export function meets(step: u32): bool {
+  const steps = ruleset + load<u32>(ruleset, HEADER_STEPS_OFFSET);
+  const code = ruleset + load<u32>(steps + <usize>step * STEP_SIZE, STEP_CODE_OFFSET);
+  let next: u32 = 0;
+  while (next < CODE_FAIL) {
+    const instruction = code + <usize>next * CODE_SIZE;
+    next = holdsAtom(load<u32>(instruction, CODE_ATOM))
+      ? <u32>load<u16>(instruction, CODE_ON_TRUE)
+      : <u32>load<u16>(instruction, CODE_ON_FALSE);
+  }
+  return next == CODE_MATCH;
+}
+
+/** The answer of an atom, tested now or remembered. */
+export function holdsAtom(atom: u32): bool {
+  const answer = answers + (<usize>atom << 2);
+  const known = load<u32>(answer);
+  if (known >>> 1 == epoch) return (known & 1) != 0;
+  const holds = testAtom(ruleset + load<u32>(ruleset, HEADER_ATOMS_OFFSET) + <usize>atom * ATOM_SIZE);
+  store<u32>(answer, (epoch << 1) | <u32>holds);
+  return holds;
+}
+
+function testAtom(atom: usize): bool {
+  const op = load<u32>(atom, ATOM_OP);
+  const field = load<u32>(atom, ATOM_FIELD);
+  const a = load<u32>(atom, ATOM_A);
+  const type = fieldType(field);
+  switch (op) {
+    case OP_EXISTS:
+      return type != TYPE_ABSENT;
+    case OP_TYPE:
+      return type == a;
+    case OP_EQUAL:
+    case OP_LESS:
+    case OP_LESS_OR_EQUAL: {
+      if (type != TYPE_NUMBER) return false;
+      const order = compareNumber(fieldStart(field), fieldEnd(field), ruleset + a);
+      return op == OP_EQUAL ? order == 0 : op == OP_LESS ? order < 0 : order <= 0;
+    }
+    default:
+      return type == TYPE_STRING && testText(op, field, a, load<u32>(atom, ATOM_B));
+  }
+}
+
+function testText(op: u32, field: u32, a: u32, b: u32): bool {
+  if (op == OP_VALUE) return fieldValue(field) == a;
+  if (op == OP_VALUES) return isAmong(fieldValue(field), ruleset + a, b);
+  const text = fieldText(field);
+  const size = <u32>fieldTextSize(field);
+  if (op == OP_STARTS) return size >= b && sameBytes(text, ruleset + a, b);
+  if (op == OP_ENDS) return size >= b && sameBytes(text + (size - b), ruleset + a, b);
+  return matchesPattern(ruleset + a, text, text + size);
+}
+
+function isAmong(value: u32, values: usize, count: u32): bool {
+  let low: u32 = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const other = load<u32>(values + (<usize>middle << 2));
+    if (other == value) return true;
+    if (other < value) low = middle + 1;
+    else high = middle;
+  }
+  return false;
+}
+
+function matchesPattern(pattern: usize, at: usize, end: usize): bool {
+  const dfa = load<u32>(pattern, PATTERN_DFA_OFFSET);
+  if (dfa == 0) {
+    const matched = search(ruleset, pattern, at, end, 0);
+    if (searchExhausted()) exhausted = true;
+    return matched;
+  }
+  const firstByte = load<u32>(pattern, PATTERN_FIRST_BYTE);
+  if (firstByte != NONE) at = findByte(at, end, firstByte); // the automaton would only stay at its start
+  return runDfa(ruleset, ruleset + dfa, at, end);
+}

@@ -1,0 +1,39 @@
+// A pattern's automaton: does any part of the text match? It is deterministic, so the answer costs one
+// table step a byte, whatever the pattern.
+import {
+  DFA_CLASSES_OFFSET,
+  DFA_FIRST_ROW,
+  DFA_MATCHED,
+  DFA_ROWS,
+  DFA_START,
+  DFA_STRIDE,
+  DFA_WIDTH,
+} from './layout';
+
+/** Runs the automaton at `dfa` over `at` … `end`. */
+export function runDfa(ruleset: usize, dfa: usize, at: usize, end: usize): bool {
+  const classes = ruleset + load<u32>(dfa, DFA_CLASSES_OFFSET);
+  const stride = <usize>load<u32>(dfa, DFA_STRIDE);
+  const state = load<u32>(dfa, DFA_START);
+  return load<u32>(dfa, DFA_WIDTH) == 1
+    ? runNarrow(dfa + DFA_ROWS, classes, stride, state, at, end)
+    : runWide(dfa + DFA_ROWS, classes, stride, state, at, end);
+}
+
+function runNarrow(rows: usize, classes: usize, stride: usize, state: usize, at: usize, end: usize): bool {
+  rows -= <usize>DFA_FIRST_ROW * stride; // dead and matched have no rows
+  for (; at < end; at++) {
+    state = load<u8>(rows + state * stride + load<u8>(classes + load<u8>(at)));
+    if (state <= DFA_MATCHED) return state == DFA_MATCHED;
+  }
+  return load<u8>(rows + state * stride + stride - 1) == DFA_MATCHED;
+}
+
+function runWide(rows: usize, classes: usize, stride: usize, state: usize, at: usize, end: usize): bool {
+  rows -= (<usize>DFA_FIRST_ROW * stride) << 1;
+  for (; at < end; at++) {
+    state = load<u16>(rows + ((state * stride + load<u8>(classes + load<u8>(at))) << 1));
+    if (state <= DFA_MATCHED) return state == DFA_MATCHED;
+  }
+  return load<u16>(rows + ((state * stride + stride - 1) << 1)) == DFA_MATCHED;
+}

@@ -1,0 +1,309 @@
+// The ruleset, as bytes. host/ruleset.ts writes it, assembly/ reads it, and both import this file, so
+// that there is no second description to drift from it.
+//
+//   [header 160] [nodes] [edges] [fields] [values] [gates] [needle indexes] [rules] [atoms] [patterns]
+//   [sets] [templates] [code] [strings]
+//
+// Integers are little-endian; the ruleset begins at an address that is a multiple of 16, every table at
+// a multiple of 8. Names end in their unit: _OFFSET is a distance in bytes from the first byte of the
+// ruleset (0: there is none), _SIZE is bytes, _COUNT is a number of things, a bare name is an index.
+//
+// Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
+//   45 41 52 53 | 01 00 00 00 | checksum, 8 bytes | size u32 | …
+//   "EARS"        version 1
+// A test holds the whole example, byte for byte (tests/ruleset.test.ts).
+
+export const MAGIC: u32 = 0x53524145; // "EARS"
+export const VERSION: u32 = 1;
+export const NONE: u32 = 0xffffffff; // no index
+
+// ── Header ──────────────────────────────────────────────────────────────────────────────────────────
+// The checksum covers everything behind itself; magic and version in front of it are compared.
+export const HEADER_MAGIC = 0;
+export const HEADER_VERSION = 4;
+export const HEADER_CHECKSUM = 8; // u64
+export const HEADER_SIZE_TOTAL = 16; // bytes of the whole ruleset, header included
+export const HEADER_FIELD_COUNT = 20;
+export const HEADER_HASH = 24; // u64, names the rules: the same rules, the same hash
+export const HEADER_NODE_COUNT = 32;
+export const HEADER_NODES_OFFSET = 36;
+export const HEADER_EDGES_OFFSET = 40;
+export const HEADER_FIELDS_OFFSET = 44;
+export const HEADER_GATE_COUNT = 48;
+export const HEADER_GATES_OFFSET = 52;
+export const HEADER_INDEX_COUNT = 56;
+export const HEADER_INDEXES_OFFSET = 60;
+export const HEADER_NEEDLE_COUNT = 64;
+export const HEADER_ALWAYS_MASK = 68; // needle indexes that some rule without a gate uses
+export const HEADER_ALWAYS_OFFSET = 72; // rules with neither gate nor needle: u32 each
+export const HEADER_ALWAYS_COUNT = 76;
+export const HEADER_UNGATED_COUNT = 80; // rules without a gate; while 0, a record may be rejected early
+export const HEADER_GATE_FIELD_COUNT = 84; // fields whose values open gates
+export const HEADER_RULE_COUNT = 88;
+export const HEADER_RULES_OFFSET = 92;
+export const HEADER_ATOM_COUNT = 96;
+export const HEADER_ATOMS_OFFSET = 100;
+export const HEADER_PATTERNS_OFFSET = 104;
+export const HEADER_SETS_OFFSET = 108;
+export const HEADER_TIMESTAMP_FIELD = 112; // the field of `@timestamp`
+export const HEADER_SLOT_COUNT = 116; // the most capture slots that one rule needs
+export const HEADER_LABEL_COUNT = 120; // the most labels that one rule has
+export const HEADER_STATE_SIZE = 124; // bytes of the state region
+export const HEADER_STEP_COUNT = 128; // steps of all rules: what gates, needles and code speak of
+export const HEADER_STEPS_OFFSET = 132;
+export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state looks back
+export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
+export const HEADER_STATE_FLAGS = 148; // STATE_… below
+export const HEADER_TEXTS_OFFSET = 152; // pairs of u32 (offset, size), indexed by TEXT_…
+export const HEADER_SIZE: u32 = 160;
+
+// Texts of the body that never change (host/ruleset.ts has their bytes).
+export const TEXT_OPENING = 0;
+export const TEXT_ALERTS = 1;
+export const TEXT_STATUS = 2;
+export const TEXT_LABELS = 3;
+export const TEXT_ANNOTATIONS = 4;
+export const TEXT_STARTS_AT = 5;
+export const TEXT_ENDS_AT = 6;
+export const TEXT_FINGERPRINT = 7;
+export const TEXT_ALERT_END = 8;
+export const TEXT_GROUP_LABELS = 9;
+export const TEXT_COMMON_LABELS = 10;
+export const TEXT_COMMON_ANNOTATIONS = 11;
+export const TEXT_CLOSING = 12;
+export const TEXT_FIRING = 13;
+export const TEXT_RESOLVED = 14;
+export const TEXT_NO_END = 15;
+export const TEXT_ALERTNAME = 16;
+export const TEXT_NAMESPACE = 17;
+
+// ── Fields: a trie over the paths that the rules name ───────────────────────────────────────────────
+// A node is a place in a record. Keys of objects are found by hash, indexes of arrays one by one.
+export const NODE_FIELD = 0; // the field that this place is, or NONE
+export const NODE_HEADS_OFFSET = 4; // u16[1 << (64 - shift)]: edge index + 1 of each bucket's first edge, 0: empty
+export const NODE_SHIFT = 8; // hash >> shift is the bucket
+export const NODE_EDGE_COUNT = 12; // keys that lead on from here
+export const NODE_ITEMS_OFFSET = 16; // pairs of u32: array index (ascending), node
+export const NODE_ITEM_COUNT = 20;
+export const NODE_FIELDS_BELOW = 24; // fields at and under this node
+export const NODE_SIZE = 32;
+
+export const EDGE_PREFIX = 0; // u64, the first 8 bytes of the key, padded with zeros
+export const EDGE_KEY_SIZE = 8;
+export const EDGE_KEY_OFFSET = 12;
+export const EDGE_NODE = 16;
+export const EDGE_NEXT = 20; // index + 1 of the next edge of the bucket, 0: the last
+export const EDGE_SIZE = 24;
+
+export const FIELD_VALUES_OFFSET = 0; // its value table, 0: no rule compares it with a string
+export const FIELD_IS_GATE = 4; // 1 when one of its values opens a gate
+export const FIELD_SIZE = 8;
+
+// A value table interns the strings that rules compare a field with. A value's id is its entry's
+// address within the ruleset, so that it is unique over all fields.
+export const VALUES_SHIFT = 0; // hash >> shift is the bucket
+export const VALUES_HEADS = 8; // u32[1 << (64 - shift)]: ruleset offset of each bucket's first value, 0: empty
+
+export const VALUE_HASH = 0; // u64, hashText
+export const VALUE_TEXT_SIZE = 8;
+export const VALUE_TEXT_OFFSET = 12;
+export const VALUE_NEXT_OFFSET = 16;
+export const VALUE_GATE = 20; // gate that it opens, or 0
+export const VALUE_SIZE = 24;
+
+// A gate is a value that a record must have for some steps to match. Gate 0 is open for every record.
+export const GATE_INDEX_MASK = 0; // the needle indexes that its steps use, a bit each
+export const GATE_STEPS_OFFSET = 4; // steps with this gate and no needle: u32 each
+export const GATE_STEP_COUNT = 8;
+export const GATE_SIZE = 12;
+
+// ── Needles: literals that a text must contain for a pattern to match it ────────────────────────────
+// A needle is up to 8 bytes, each or-ed with FOLD_BYTE, which joins upper and lower case (and more: a
+// needle only finds candidates). Its gram is GRAM_SIZE_… bytes of it: the text is sampled at
+// every `step`-th byte, and a needle that is `step - 1` bytes longer than a gram has one gram for each
+// phase, so that no occurrence can slip between two samples.
+export const FOLD_BYTE = 0x20;
+export const GRAM_SIZE_LONG = 4;
+export const GRAM_SIZE_SHORT = 2;
+export const NEEDLE_SIZE_MAX = 8;
+export const INDEX_MASK_BITS: u32 = 32; // the last bit of GATE_INDEX_MASK stands for all indexes from 31 on
+
+export const INDEX_FIELD = 0;
+export const INDEX_GRAM_SIZE = 4;
+export const INDEX_STEP = 8;
+export const INDEX_SHIFT = 12; // gram * GRAM_FACTOR (32 bits) >> shift is the bucket
+export const INDEX_HEADS_OFFSET = 16; // u16[1 << (32 - shift)]: index + 1 of the bucket's first gram, 0: empty
+export const INDEX_GRAMS_OFFSET = 20;
+export const INDEX_NEEDLES_OFFSET = 24;
+export const INDEX_FIRST_NEEDLE = 28; // counted over all indexes
+export const INDEX_SIZE = 32;
+export const GRAM_FACTOR: u32 = 0x9e3779b1;
+
+export const GRAM_NEEDLE = 0; // u16, within the index
+export const GRAM_BACK = 2; // u8, bytes from the needle's first byte to the gram
+export const GRAM_LAST = 3; // u8, 1 at the end of its bucket
+export const GRAM_SIZE = 4;
+
+export const NEEDLE_WORD = 0; // u64, the folded bytes
+export const NEEDLE_MASK = 8; // u64, 0xff for each byte that counts
+export const NEEDLE_STEPS_OFFSET = 16; // pairs of u32: gate, step; sorted by gate
+export const NEEDLE_STEP_COUNT = 20;
+export const NEEDLE_SIZE = 24;
+
+// ── Steps: what a record must meet ──────────────────────────────────────────────────────────────────
+// A rule has one step, a sequence has several. Code is a decision graph, cheapest atoms first.
+export const STEP_CODE_OFFSET = 0;
+export const STEP_RULE = 4;
+export const STEP_ORDINAL = 8; // 0 for the first step of its rule
+export const STEP_EXTRACTS_OFFSET = 12; // patterns whose captures the templates use
+export const STEP_EXTRACT_COUNT = 16;
+export const STEP_SIZE = 20;
+
+export const CODE_ATOM = 0;
+export const CODE_ON_TRUE = 4; // u16, index of the next instruction of this step, or CODE_MATCH, CODE_FAIL
+export const CODE_ON_FALSE = 6; // u16
+export const CODE_SIZE = 8;
+export const CODE_MATCH: u32 = 0xffff;
+export const CODE_FAIL: u32 = 0xfffe;
+
+export const EXTRACT_PATTERN = 0; // offset of the pattern
+export const EXTRACT_FIELD = 4;
+export const EXTRACT_SLOT = 8; // its first slot among the rule's
+export const EXTRACT_SIZE = 12;
+
+// ── Atoms: tests of one field ───────────────────────────────────────────────────────────────────────
+export const ATOM_OP = 0;
+export const ATOM_FIELD = 4;
+export const ATOM_A = 8; // offset of the text, the value, the pattern or the number
+export const ATOM_B = 12; // size of the text, or the count of values
+export const ATOM_SIZE = 16;
+
+export const OP_EXISTS: u32 = 0;
+export const OP_TYPE: u32 = 1; // A is one of TYPE_…
+export const OP_VALUE: u32 = 2; // a string, equal to the value at A
+export const OP_VALUES: u32 = 3; // a string, equal to one of B values, u32 each at A, ascending
+export const OP_STARTS: u32 = 4;
+export const OP_ENDS: u32 = 5;
+export const OP_EQUAL: u32 = 6; // numbers: A is a NUMBER_… record
+export const OP_LESS: u32 = 7;
+export const OP_LESS_OR_EQUAL: u32 = 8;
+export const OP_PATTERN: u32 = 9; // A is a pattern
+
+// A number as decimal digits: (-1)^sign × 0.d₁d₂d₃… × 10^exponent, with d₁ not 0; zero has no digits.
+export const NUMBER_SIGN = 0;
+export const NUMBER_EXPONENT = 4; // i32
+export const NUMBER_DIGIT_COUNT = 8;
+export const NUMBER_DIGITS = 12; // u8 each, 0 to 9
+
+// Types of a value in a record.
+export const TYPE_ABSENT: u32 = 0;
+export const TYPE_STRING: u32 = 1;
+export const TYPE_NUMBER: u32 = 2;
+export const TYPE_TRUE: u32 = 3;
+export const TYPE_FALSE: u32 = 4;
+export const TYPE_NULL: u32 = 5;
+export const TYPE_OBJECT: u32 = 6;
+export const TYPE_ARRAY: u32 = 7;
+
+// ── Patterns ────────────────────────────────────────────────────────────────────────────────────────
+// The program is always there; the automaton only while it is small (it answers yes or no, faster).
+export const PATTERN_PROGRAM_OFFSET = 0;
+export const PATTERN_INSTRUCTION_COUNT = 4;
+export const PATTERN_DFA_OFFSET = 8; // 0: none
+export const PATTERN_SLOT_COUNT = 12; // 2 for each named capture
+export const PATTERN_FIRST_BYTE = 16; // every match begins with this byte, or NONE
+export const PATTERN_ANCHORED = 20; // 1 when a match can only begin at the start of the text
+export const PATTERN_SIZE = 24;
+
+// A program works on code points. An instruction is 4 bytes: op, and 24 bits of operand; what is not a
+// jump goes on at the next instruction.
+export const INSTRUCTION_SIZE = 4;
+export const RUN_CHAR: u32 = 0; // operand: the code point
+export const RUN_SET: u32 = 1; // operand: index of the set
+export const RUN_SPLIT: u32 = 2; // prefers the next instruction; operand: the other one
+export const RUN_SPLIT_AWAY: u32 = 3; // prefers the operand
+export const RUN_JUMP: u32 = 4;
+export const RUN_SAVE: u32 = 5; // operand: the slot
+export const RUN_ASSERT: u32 = 6; // operand: one of ASSERT_…
+export const RUN_MATCH: u32 = 7;
+export const RUN_FAIL: u32 = 8;
+
+export const ASSERT_TEXT_START: u32 = 0;
+export const ASSERT_TEXT_END: u32 = 1;
+export const ASSERT_LINE_START: u32 = 2;
+export const ASSERT_LINE_END: u32 = 3;
+export const ASSERT_WORD_BOUNDARY: u32 = 4;
+export const ASSERT_NOT_WORD_BOUNDARY: u32 = 5;
+
+// A set of code points: a bitmap below 128, sorted ranges above.
+export const SET_BITMAP = 0; // u32[4]
+export const SET_RANGES_OFFSET = 16; // pairs of u32, inclusive
+export const SET_RANGE_COUNT = 20;
+export const SET_SIZE = 24;
+
+// The automaton reads bytes, answers at the first byte that decides, and takes one more step at the end of
+// the text. States are sorted: 0 is dead, 1 has matched, the rest go on. `width` is 1 or 2 bytes a state.
+export const DFA_CLASSES_OFFSET = 0; // u8[256]: byte class of each byte (shared between automata)
+export const DFA_STRIDE = 4; // entries a row: byte classes and the end of the text, which is the last
+export const DFA_WIDTH = 8;
+export const DFA_START = 12; // state
+export const DFA_ROWS = 16; // rows of states 2 and up
+export const DFA_DEAD: u32 = 0;
+export const DFA_MATCHED: u32 = 1;
+export const DFA_FIRST_ROW: u32 = 2;
+
+// ── Rules and templates ─────────────────────────────────────────────────────────────────────────────
+export const RULE_NAME_OFFSET = 0;
+export const RULE_NAME_SIZE = 4;
+export const RULE_LABELS_OFFSET = 8;
+export const RULE_LABEL_COUNT = 12;
+export const RULE_ANNOTATIONS_OFFSET = 16;
+export const RULE_ANNOTATION_COUNT = 20;
+export const RULE_KIND = 24; // one of KIND_…
+export const RULE_COUNT = 28; // threshold: the count; sequence: its steps
+export const RULE_REALERT_MS = 32; // u64
+export const RULE_WINDOW_MS = 40; // u64: within, or for
+export const RULE_BY_MASK = 48; // u64, the labels named in `by`, a bit each
+export const RULE_DISTINCT_FIELD = 56; // or NONE
+export const RULE_SIZE = 64;
+
+export const KIND_EACH: u32 = 0;
+export const KIND_THRESHOLD: u32 = 1;
+export const KIND_SEQUENCE: u32 = 2;
+export const KIND_ABSENCE: u32 = 3;
+
+export const TEMPLATE_NAME_OFFSET = 0;
+export const TEMPLATE_NAME_SIZE = 4;
+export const TEMPLATE_PARTS_OFFSET = 8;
+export const TEMPLATE_PART_COUNT = 12;
+export const TEMPLATE_REQUIRES = 16; // a label (index) that must not be empty, or NONE
+export const TEMPLATE_SIZE = 20;
+
+export const PART_KIND = 0;
+export const PART_A = 4; // offset of the text, or the field, the slot, the label
+export const PART_B = 8; // size of the text
+export const PART_SIZE = 12;
+
+export const PART_TEXT: u32 = 0;
+export const PART_RECORD: u32 = 1;
+export const PART_CAPTURE: u32 = 2;
+export const PART_LABEL: u32 = 3;
+export const PART_VALUE: u32 = 4; // the count of a threshold, 1 without one
+export const PART_SUPPRESSED: u32 = 5; // matches of this label set held back since its last alert; empty when none
+export const PART_HELD: u32 = 6; // matches of other label sets whose count would else be told nowhere; empty when none
+
+// ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
+export const RECORD_SIZE_MAX: u32 = 0x2000000; // 32 MiB: above any record that Kafka or Fluent Bit carries
+export const NESTING_MAX = 1024; // a bit for each level of a record; nobody nests deeper on purpose
+export const LABEL_VALUE_SIZE_MAX = 1024; // as Grafana Loki and Cortex refuse longer ones (2,048) by default
+export const ANNOTATION_SIZE_MAX = 4096; // a Slack section shows 3,000 characters
+export const BACKTRACK_BITS_MAX: u32 = 0x200000; // 256 KiB of visited bits; a longer search runs in lockstep
+
+// ── What a door answers ─────────────────────────────────────────────────────────────────────────────
+export const NO_ALERT = 0;
+export const ALERT = 1;
+export const MALFORMED = 2;
+export const TOO_LARGE = 3;
+export const FLAG_WHOLE = 1; // read the record to its end, to find out whether it is JSON
+export const FLAG_WARM = 2; // update the state, send nothing
+export const FLAG_RECORD_TIME = 4; // prefer the record's `@timestamp` to the given time

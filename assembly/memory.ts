@@ -1,0 +1,83 @@
+// Memory, from low to high:
+//
+//   [static data] [ruleset] [state] [scratch] [arena →
+//
+// The ruleset is a data segment that `bake` appends; state and scratch are sized by it. The arena is a
+// bump pointer: what a host asks of `malloc` stays until the next `malloc` after a call has finished,
+// what a call allocates is given back when it finishes. Nothing is ever freed one by one, so a host that
+// never calls `free` (Fluent Bit 4.1.0 and 4.1.1) cannot leak.
+
+/** Bytes that may be read before and behind any block: wide loads need no end check. */
+export const SLACK: usize = 32;
+
+/** Where `bake` puts the ruleset. */
+export const RULESET: usize = (__heap_base + 15) & ~15;
+
+let arenaStart: usize = RULESET;
+let callStart: usize = RULESET; // what lies between arenaStart and here belongs to the host
+let top: usize = RULESET;
+let finished: bool = false;
+
+/** Begins the arena behind `address`; false when there is no memory up to there. */
+export function startArena(address: usize): bool {
+  arenaStart = (address + SLACK + 15) & ~15;
+  callStart = arenaStart;
+  top = arenaStart;
+  finished = false;
+  return ensure(arenaStart);
+}
+
+/** A block of `size` bytes for the host, or 0 when there is no memory. */
+export function malloc(size: usize): usize {
+  if (finished) {
+    top = arenaStart;
+    finished = false;
+  }
+  const block = allocate(size);
+  callStart = top;
+  return block;
+}
+
+/** Exported because WebAssembly Micro Runtime takes `malloc` only together with it. */
+export function free(block: usize): void {}
+
+/** A block that lives until `finish`, or 0 when there is no memory. */
+export function allocate(size: usize): usize {
+  const block = top;
+  const end = (block + size + SLACK + 15) & ~15;
+  if (end < block || !ensure(end)) return 0;
+  top = end;
+  return block;
+}
+
+/** Makes the last block longer or shorter: it must end at the top. */
+export function resize(block: usize, size: usize): bool {
+  const end = (block + size + SLACK + 15) & ~15;
+  if (end < block || !ensure(end)) return false;
+  top = end;
+  return true;
+}
+
+/** The arena's top; `release` gives back everything allocated since it was read. */
+export function arenaTop(): usize {
+  return top;
+}
+
+export function release(mark: usize): void {
+  top = mark;
+}
+
+/** Ends a call: what it allocated stays readable until the next call or `malloc`. */
+export function finish(): void {
+  top = callStart;
+  finished = true;
+}
+
+function ensure(end: usize): bool {
+  const pages = memory.size();
+  const needed = <i32>((end + 0xffff) >>> 16);
+  if (needed <= pages) return true;
+  // At least an eighth more, so that a growing output does not grow memory page by page.
+  const more = max(needed - pages, pages >>> 3);
+  return memory.grow(more) >= 0 || memory.grow(needed - pages) >= 0;
+}

@@ -1,0 +1,393 @@
+// A pattern's program, run in one of two ways that give the same answer: leftmost-first, as RE2 and Go.
+// `backtrack` tries alternatives in order and marks every (split, position) that it has tried, so that none
+// is tried twice (RE2's BitState). It is the faster one and needs a bit for each pair, so longer texts go
+// to `lockstep`, which keeps all threads at one position (Pike's VM). Both are linear in the text.
+// The text is valid UTF-8: `record` saw to that.
+import {
+  ASSERT_LINE_END,
+  ASSERT_LINE_START,
+  ASSERT_TEXT_END,
+  ASSERT_TEXT_START,
+  ASSERT_WORD_BOUNDARY,
+  BACKTRACK_BITS_MAX,
+  INSTRUCTION_SIZE,
+  HEADER_SETS_OFFSET,
+  PATTERN_ANCHORED,
+  PATTERN_FIRST_BYTE,
+  PATTERN_INSTRUCTION_COUNT,
+  PATTERN_PROGRAM_OFFSET,
+  PATTERN_SLOT_COUNT,
+  RUN_ASSERT,
+  RUN_CHAR,
+  RUN_FAIL,
+  RUN_JUMP,
+  RUN_MATCH,
+  RUN_SAVE,
+  RUN_SET,
+  RUN_SPLIT,
+  RUN_SPLIT_AWAY,
+  SET_RANGES_OFFSET,
+  SET_RANGE_COUNT,
+  SET_SIZE,
+} from './layout';
+import { findByte } from './bytes';
+import { codePoint } from './json';
+import { allocate, arenaTop, release, resize } from './memory';
+
+const JOB_SIZE = 8; // pc, position; or slot | RESTORE, old value
+const RESTORE: u32 = 0x80000000;
+
+// What one search works on.
+let program: usize = 0;
+let instructionCount: usize = 0;
+let sets: usize = 0;
+let ruleset: usize = 0;
+let textStart: usize = 0;
+let textEnd: usize = 0;
+let slots: usize = 0; // addresses in the text, 0: not set
+let slotCount: u32 = 0;
+let matchStart: usize = 0;
+let matchEnd: usize = 0;
+let exhausted: bool = false;
+
+let visited: usize = 0;
+let jobs: usize = 0;
+let jobCount: usize = 0;
+let jobRoom: usize = 0;
+
+/** Where the last match began; of use after `search` was true. */
+export function matchedFrom(): usize {
+  return matchStart;
+}
+
+export function matchedTo(): usize {
+  return matchEnd;
+}
+
+/** True when the last search gave up for want of memory. */
+export function searchExhausted(): bool {
+  return exhausted;
+}
+
+/**
+ * Does the pattern record at `pattern` match any part of `at` … `end`? With `captures` not 0, finds the
+ * leftmost-first match (`matchedFrom`, `matchedTo`) and writes the pattern's slots there, a pair of
+ * addresses for each capture (0: it took no part).
+ */
+export function search(base: usize, pattern: usize, at: usize, end: usize, captures: usize): bool {
+  ruleset = base;
+  program = base + load<u32>(pattern, PATTERN_PROGRAM_OFFSET);
+  instructionCount = load<u32>(pattern, PATTERN_INSTRUCTION_COUNT);
+  sets = base + load<u32>(base, HEADER_SETS_OFFSET);
+  textStart = at;
+  textEnd = end;
+  slots = captures;
+  slotCount = captures ? load<u32>(pattern, PATTERN_SLOT_COUNT) : 0;
+  exhausted = false;
+  if (slotCount) memory.fill(slots, 0, <usize>slotCount << 2);
+  const anchored = load<u32>(pattern, PATTERN_ANCHORED) != 0;
+  const firstByte = load<u32>(pattern, PATTERN_FIRST_BYTE);
+  const bits = <u64>instructionCount * <u64>(end - at + 1);
+  const mark = arenaTop();
+  const matched = bits <= BACKTRACK_BITS_MAX ? backtrack(anchored, firstByte, <usize>bits) : lockstep(anchored, firstByte);
+  release(mark);
+  return matched;
+}
+
+function sequenceSizeOf(lead: u32): usize {
+  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+function isInSet(index: u32, code: u32): bool {
+  const set = sets + <usize>index * SET_SIZE;
+  if (code < 0x80) return (load<u32>(set + <usize>((code >>> 5) << 2)) & (1 << (code & 31))) != 0;
+  const ranges = ruleset + load<u32>(set, SET_RANGES_OFFSET);
+  let low: u32 = 0;
+  let high = load<u32>(set, SET_RANGE_COUNT);
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const range = ranges + (<usize>middle << 3);
+    if (code < load<u32>(range)) high = middle;
+    else if (code > load<u32>(range, 4)) low = middle + 1;
+    else return true;
+  }
+  return false;
+}
+
+function isWord(at: usize): bool {
+  if (at < textStart || at >= textEnd) return false;
+  const byte = <u32>load<u8>(at);
+  return byte - 0x30 < 10 || (byte | 0x20) - 0x61 < 26 || byte == 0x5f;
+}
+
+function holds(assertion: u32, at: usize): bool {
+  switch (assertion) {
+    case ASSERT_TEXT_START:
+      return at == textStart;
+    case ASSERT_TEXT_END:
+      return at == textEnd;
+    case ASSERT_LINE_START:
+      return at == textStart || load<u8>(at - 1) == 0x0a;
+    case ASSERT_LINE_END:
+      return at == textEnd || load<u8>(at) == 0x0a;
+    default:
+      return (isWord(at - 1) != isWord(at)) == (assertion == ASSERT_WORD_BOUNDARY);
+  }
+}
+
+// ── Backtracking ────────────────────────────────────────────────────────────────────────────────────
+
+function backtrack(anchored: bool, firstByte: u32, bits: usize): bool {
+  const visitedSize = ((bits + 63) >>> 6) << 3;
+  visited = allocate(visitedSize);
+  jobRoom = 64;
+  jobs = allocate(jobRoom * JOB_SIZE);
+  if (visited == 0 || jobs == 0) {
+    exhausted = true;
+    return false;
+  }
+  memory.fill(visited, 0, visitedSize);
+  let start = textStart;
+  while (true) {
+    if (firstByte != <u32>-1) {
+      start = findByte(start, textEnd, firstByte);
+      if (start == textEnd) return false;
+    }
+    if (backtrackFrom(start)) {
+      matchStart = start;
+      return true;
+    }
+    if (anchored || start == textEnd || exhausted) return false;
+    start += sequenceSizeOf(load<u8>(start));
+  }
+}
+
+function isNew(pc: usize, at: usize): bool {
+  const bit = pc * (textEnd - textStart + 1) + (at - textStart);
+  const byte = visited + (bit >>> 3);
+  const mask: u32 = 1 << (<u32>bit & 7);
+  const seen = <u32>load<u8>(byte);
+  if (seen & mask) return false;
+  store<u8>(byte, seen | mask);
+  return true;
+}
+
+function pushJob(first: u32, second: usize): bool {
+  if (jobCount == jobRoom) {
+    jobRoom <<= 1;
+    if (!resize(jobs, jobRoom * JOB_SIZE)) {
+      exhausted = true;
+      return false;
+    }
+  }
+  const job = jobs + jobCount * JOB_SIZE;
+  store<u32>(job, first);
+  store<usize>(job, second, 4);
+  jobCount++;
+  return true;
+}
+
+/** Tries the program at one start. Every loop passes a split, and each split is tried once a position. */
+function backtrackFrom(start: usize): bool {
+  jobCount = 0;
+  pushJob(0, start);
+  while (jobCount != 0) {
+    jobCount--;
+    const job = jobs + jobCount * JOB_SIZE;
+    const first = load<u32>(job);
+    let at = load<usize>(job, 4);
+    if (first & RESTORE) {
+      store<usize>(slots + (<usize>(first & ~RESTORE) << 2), at);
+      continue;
+    }
+    let pc = <usize>first;
+    let alive = true;
+    while (alive) {
+      const instruction = load<u32>(program + pc * INSTRUCTION_SIZE);
+      const operand = instruction >>> 8;
+      switch (instruction & 0xff) {
+        case RUN_CHAR:
+        case RUN_SET: {
+          if (at == textEnd) {
+            alive = false;
+            break;
+          }
+          let code = <u32>load<u8>(at);
+          let size: usize = 1;
+          if (code >= 0x80) {
+            size = sequenceSizeOf(code);
+            code = codePoint(at, size);
+          }
+          if ((instruction & 0xff) == RUN_CHAR ? code != operand : !isInSet(operand, code)) {
+            alive = false;
+            break;
+          }
+          at += size;
+          pc++;
+          break;
+        }
+        case RUN_SPLIT:
+          alive = isNew(pc, at) && pushJob(operand, at);
+          pc++;
+          break;
+        case RUN_SPLIT_AWAY:
+          alive = isNew(pc, at) && pushJob(<u32>pc + 1, at);
+          pc = operand;
+          break;
+        case RUN_JUMP:
+          pc = operand;
+          break;
+        case RUN_SAVE:
+          if (slotCount) {
+            const slot = slots + (<usize>operand << 2);
+            alive = pushJob(operand | RESTORE, load<usize>(slot));
+            store<usize>(slot, at);
+          }
+          pc++;
+          break;
+        case RUN_ASSERT:
+          alive = holds(operand, at);
+          pc++;
+          break;
+        case RUN_MATCH:
+          matchEnd = at;
+          return true;
+        default: // RUN_FAIL
+          alive = false;
+      }
+    }
+    if (exhausted) return false;
+  }
+  return false;
+}
+
+// ── Lockstep ────────────────────────────────────────────────────────────────────────────────────────
+// A list of threads is a sparse set (Briggs and Torczon): dense[0 … count) are pcs in order of priority,
+// and pc is in it when sparse[pc] < count and dense[sparse[pc]] == pc. Each pc has a row of slots, one
+// more than the pattern's, for where its match began.
+
+let rowSize: usize = 0;
+let listSize: usize = 0;
+
+function sparseOf(list: usize): usize {
+  return list + (instructionCount << 2);
+}
+
+function rowsOf(list: usize): usize {
+  return list + (instructionCount << 3);
+}
+
+function lockstep(anchored: bool, firstByte: u32): bool {
+  rowSize = <usize>(slotCount + 1) << 2;
+  listSize = (instructionCount << 3) + instructionCount * rowSize;
+  let current = allocate(listSize);
+  let next = allocate(listSize);
+  const row = allocate(rowSize);
+  jobRoom = 64;
+  jobs = allocate(jobRoom * JOB_SIZE);
+  if (current == 0 || next == 0 || row == 0 || jobs == 0) {
+    exhausted = true;
+    return false;
+  }
+  // Zeroed once: a stale index is caught by the check against dense, whatever it is below the count.
+  memory.fill(current, 0, listSize);
+  memory.fill(next, 0, listSize);
+  let currentCount: u32 = 0;
+  let matched = false;
+  let at = textStart;
+  for (;;) {
+    if (currentCount == 0) {
+      if (matched || (anchored && at != textStart)) break;
+      if (firstByte != <u32>-1) {
+        at = findByte(at, textEnd, firstByte);
+        if (at == textEnd) break;
+      }
+    }
+    if (!matched && (!anchored || at == textStart)) {
+      memory.fill(row, 0, rowSize);
+      store<usize>(row + (<usize>slotCount << 2), at);
+      currentCount = addThreads(current, currentCount, 0, at, row);
+    }
+    if (exhausted) return false;
+    const size = at < textEnd ? sequenceSizeOf(load<u8>(at)) : 1;
+    const code: u32 = at < textEnd ? codePoint(at, size) : 0;
+    let nextCount: u32 = 0;
+    for (let i: u32 = 0; i < currentCount; i++) {
+      const pc = <usize>load<u32>(current + (<usize>i << 2));
+      const instruction = load<u32>(program + pc * INSTRUCTION_SIZE);
+      const op = instruction & 0xff;
+      const threadRow = rowsOf(current) + pc * rowSize;
+      if (op == RUN_MATCH) {
+        matched = true;
+        matchEnd = at;
+        matchStart = load<usize>(threadRow + (<usize>slotCount << 2));
+        if (slots == 0) return true; // nobody asks for more than yes
+        memory.copy(slots, threadRow, <usize>slotCount << 2);
+        break; // threads of lower priority end here
+      }
+      if (at == textEnd) continue;
+      if (op == RUN_CHAR ? code == instruction >>> 8 : op == RUN_SET && isInSet(instruction >>> 8, code)) {
+        memory.copy(row, threadRow, rowSize);
+        nextCount = addThreads(next, nextCount, pc + 1, at + size, row);
+      }
+    }
+    if (at == textEnd || exhausted) break;
+    at += size;
+    const swap = current;
+    current = next;
+    next = swap;
+    currentCount = nextCount;
+  }
+  return matched && !exhausted;
+}
+
+/** Adds the threads that `pc` leads to without reading, in order of priority, each with a copy of `row`. */
+function addThreads(list: usize, count: u32, pc: usize, at: usize, row: usize): u32 {
+  const sparse = sparseOf(list);
+  jobCount = 0;
+  pushJob(<u32>pc, 0);
+  while (jobCount != 0) {
+    jobCount--;
+    const job = jobs + jobCount * JOB_SIZE;
+    const first = load<u32>(job);
+    if (first & RESTORE) {
+      store<usize>(row + (<usize>(first & ~RESTORE) << 2), load<usize>(job, 4));
+      continue;
+    }
+    pc = first;
+    for (;;) {
+      const place = load<u32>(sparse + (pc << 2));
+      if (place < count && <usize>load<u32>(list + (<usize>place << 2)) == pc) break;
+      store<u32>(sparse + (pc << 2), count);
+      store<u32>(list + (<usize>count << 2), <u32>pc);
+      count++;
+      const instruction = load<u32>(program + pc * INSTRUCTION_SIZE);
+      const operand = instruction >>> 8;
+      const op = instruction & 0xff;
+      if (op == RUN_SPLIT) {
+        if (!pushJob(operand, 0)) return count;
+        pc++;
+      } else if (op == RUN_SPLIT_AWAY) {
+        if (!pushJob(<u32>pc + 1, 0)) return count;
+        pc = operand;
+      } else if (op == RUN_JUMP) {
+        pc = operand;
+      } else if (op == RUN_SAVE) {
+        if (slotCount) {
+          const slot = row + (<usize>operand << 2);
+          if (!pushJob(operand | RESTORE, load<usize>(slot))) return count;
+          store<usize>(slot, at);
+        }
+        pc++;
+      } else if (op == RUN_ASSERT) {
+        if (!holds(operand, at)) break;
+        pc++;
+      } else {
+        // Reads a code point, or matches.
+        if (op != RUN_FAIL) memory.copy(rowsOf(list) + pc * rowSize, row, rowSize);
+        break;
+      }
+    }
+  }
+  return count;
+}

@@ -1,0 +1,137 @@
+// A growing run of bytes in the arena, and JSON strings written into it as Go's encoding/json writes them
+// (`<`, `>`, `&`, U+2028 and U+2029 escaped), because the alert is Go's template.Data.
+import { allocate, resize } from './memory';
+
+let start: usize = 0;
+let at: usize = 0;
+let room: usize = 0; // the address behind the block
+let exhausted: bool = false;
+
+export function beginOutput(): void {
+  start = allocate(1024);
+  at = start;
+  room = start + 1024;
+  exhausted = start == 0;
+}
+
+export function outputStart(): usize {
+  return start;
+}
+
+export function outputSize(): usize {
+  return at - start;
+}
+
+export function outputExhausted(): bool {
+  return exhausted;
+}
+
+/** Makes room for `size` more bytes. The output is the arena's last block while it is written. */
+function ensure(size: usize): bool {
+  if (at + size <= room) return true;
+  const wanted = max(at + size - start, (room - start) << 1);
+  if (exhausted || !resize(start, wanted)) {
+    exhausted = true;
+    return false;
+  }
+  room = start + wanted;
+  return true;
+}
+
+export function write(source: usize, size: usize): void {
+  if (!ensure(size)) return;
+  memory.copy(at, source, size);
+  at += size;
+}
+
+export function writeByte(byte: u32): void {
+  if (!ensure(1)) return;
+  store<u8>(at++, byte);
+}
+
+/** Bytes that `target` will be moved over by its caller: `reserve(24)`, write there, `advance(24)`. */
+export function reserve(size: usize): usize {
+  return ensure(size) ? at : 0;
+}
+
+export function advance(size: usize): void {
+  at += size;
+}
+
+/** Bytes that a JSON string cannot hold as they are: 1; the first of U+2028 and U+2029: 2. */
+const special: usize = memory.data<u8>([
+  1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+  0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+]); // prettier-ignore
+
+/** Writes a text (valid UTF-8) as a JSON string, quotes included. */
+export function writeString(source: usize, size: usize): void {
+  if (!ensure(size * 6 + 2)) return; // \u00XX is the longest that a byte can become
+  store<u8>(at++, 0x22);
+  let end = source + size;
+  for (; source < end; source++) {
+    const byte = <u32>load<u8>(source);
+    const kind = load<u8>(special + byte);
+    if (kind == 0 || (kind == 2 && !isLineSeparator(source, end))) store<u8>(at++, byte);
+    else if (kind == 1) at = writeEscape(at, byte);
+    else {
+      at = writeUnicode(at, 0x2000 | (load<u8>(source, 2) & 0x3f));
+      source += 2;
+    }
+  }
+  store<u8>(at++, 0x22);
+}
+
+/** U+2028 and U+2029 are e2 80 a8 and e2 80 a9. */
+function isLineSeparator(source: usize, end: usize): bool {
+  return source + 2 < end && load<u8>(source, 1) == 0x80 && (load<u8>(source, 2) | 1) == 0xa9;
+}
+
+function writeEscape(target: usize, byte: u32): usize {
+  let letter: u32 = 0;
+  switch (byte) {
+    case 0x22:
+    case 0x5c:
+      letter = byte;
+      break;
+    case 0x08:
+      letter = 0x62; // b
+      break;
+    case 0x0c:
+      letter = 0x66; // f
+      break;
+    case 0x0a:
+      letter = 0x6e; // n
+      break;
+    case 0x0d:
+      letter = 0x72; // r
+      break;
+    case 0x09:
+      letter = 0x74; // t
+      break;
+    default:
+      return writeUnicode(target, byte);
+  }
+  store<u8>(target, 0x5c);
+  store<u8>(target, letter, 1);
+  return target + 2;
+}
+
+function writeUnicode(target: usize, code: u32): usize {
+  store<u16>(target, 0x755c); // \u
+  for (let shift = 12; shift >= 0; shift -= 4) {
+    store<u8>(target + 2 + ((12 - shift) >>> 2), hexDigit(code >>> shift));
+  }
+  return target + 6;
+}
+
+export function hexDigit(value: u32): u32 {
+  const digit = value & 15;
+  return digit < 10 ? 0x30 + digit : 0x57 + digit;
+}

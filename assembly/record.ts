@@ -1,0 +1,144 @@
+// What the scan found of one record: for each field of the ruleset its type and its bytes, and on first
+// use its text (unescaped, UTF-8) and its value id. All of it lives until the next record.
+import {
+  FIELD_SIZE,
+  FIELD_VALUES_OFFSET,
+  HEADER_FIELDS_OFFSET,
+  HEADER_FIELD_COUNT,
+  TYPE_ABSENT,
+  TYPE_STRING,
+  VALUES_HEADS,
+  VALUES_SHIFT,
+  VALUE_HASH,
+  VALUE_NEXT_OFFSET,
+  VALUE_TEXT_OFFSET,
+  VALUE_TEXT_SIZE,
+} from './layout';
+import { hashText, sameBytes } from './bytes';
+import { decode, decodedSizeMax, isPlain } from './json';
+import { allocate, resize } from './memory';
+
+const FOUND_TYPE = 0; // TYPE_…
+const FOUND_START = 4; // the value's bytes; of a string, those between the quotes
+const FOUND_END = 8;
+const FOUND_TEXT = 12; // 0: not read yet
+const FOUND_TEXT_SIZE = 16;
+const FOUND_VALUE = 20; // value id; 0: not looked up yet
+const FOUND_SIZE = 24;
+
+const UNKNOWN_VALUE: u32 = 1; // looked up, and in no table; not an offset that a value can have
+
+let ruleset: usize = 0;
+let found: usize = 0;
+let fieldCount: u32 = 0;
+let exhausted: bool = false;
+
+/** Takes its scratch at `at` and gives the address behind it. */
+export function placeRecord(base: usize, at: usize): usize {
+  ruleset = base;
+  found = at;
+  fieldCount = load<u32>(base, HEADER_FIELD_COUNT);
+  return at + <usize>fieldCount * FOUND_SIZE;
+}
+
+export function beginRecord(): void {
+  memory.fill(found, 0, <usize>fieldCount * FOUND_SIZE);
+  exhausted = false;
+}
+
+/** True when there was no memory to read a text: the record can't be judged. */
+export function outOfMemory(): bool {
+  return exhausted;
+}
+
+export function setField(field: u32, type: u32, start: usize, end: usize): void {
+  const entry = found + <usize>field * FOUND_SIZE;
+  const inset = <usize>(type == TYPE_STRING);
+  store<u32>(entry, type, FOUND_TYPE);
+  store<usize>(entry, start + inset, FOUND_START);
+  store<usize>(entry, end - inset, FOUND_END);
+}
+
+export function fieldType(field: u32): u32 {
+  return load<u32>(found + <usize>field * FOUND_SIZE, FOUND_TYPE);
+}
+
+export function fieldStart(field: u32): usize {
+  return load<usize>(found + <usize>field * FOUND_SIZE, FOUND_START);
+}
+
+export function fieldEnd(field: u32): usize {
+  return load<usize>(found + <usize>field * FOUND_SIZE, FOUND_END);
+}
+
+/** The text of a field: a string unescaped, anything else as its JSON, an absent field empty. */
+export function fieldText(field: u32): usize {
+  const entry = found + <usize>field * FOUND_SIZE;
+  if (load<usize>(entry, FOUND_TEXT) == 0) readText(entry);
+  return load<usize>(entry, FOUND_TEXT);
+}
+
+/** The size of what `fieldText` gave: call that first. */
+export function fieldTextSize(field: u32): usize {
+  return load<usize>(found + <usize>field * FOUND_SIZE, FOUND_TEXT_SIZE);
+}
+
+function readText(entry: usize): void {
+  const type = load<u32>(entry, FOUND_TYPE);
+  let text = load<usize>(entry, FOUND_START);
+  const end = load<usize>(entry, FOUND_END);
+  let size = end - text;
+  if (type == TYPE_ABSENT) {
+    text = found;
+  } else if (!isPlain(text, end) && type == TYPE_STRING) {
+    const start = text;
+    text = allocate(decodedSizeMax(start, end));
+    if (text == 0) {
+      exhausted = true;
+      text = found;
+      size = 0;
+    } else {
+      size = decode(start, end, text) - text;
+      resize(text, size);
+    }
+  }
+  store<usize>(entry, text, FOUND_TEXT);
+  store<usize>(entry, size, FOUND_TEXT_SIZE);
+}
+
+/** The id of a field's value when it is a string that the rules name, or 1. */
+export function fieldValue(field: u32): u32 {
+  const entry = found + <usize>field * FOUND_SIZE;
+  let value = load<u32>(entry, FOUND_VALUE);
+  if (value == 0) {
+    value = lookUpValue(field);
+    store<u32>(entry, value, FOUND_VALUE);
+  }
+  return value;
+}
+
+function lookUpValue(field: u32): u32 {
+  const table = load<u32>(
+    ruleset + load<u32>(ruleset, HEADER_FIELDS_OFFSET) + <usize>field * FIELD_SIZE,
+    FIELD_VALUES_OFFSET,
+  );
+  if (table == 0 || fieldType(field) != TYPE_STRING) return UNKNOWN_VALUE;
+  const text = fieldText(field);
+  const size = fieldTextSize(field);
+  const hash = hashText(text, size);
+  const heads = ruleset + table;
+  const bucket = <usize>(hash >>> <u64>load<u32>(heads, VALUES_SHIFT));
+  let value = load<u32>(heads + (bucket << 2), VALUES_HEADS);
+  while (value != 0) {
+    const entry = ruleset + value;
+    if (
+      load<u64>(entry, VALUE_HASH) == hash &&
+      <usize>load<u32>(entry, VALUE_TEXT_SIZE) == size &&
+      sameBytes(ruleset + load<u32>(entry, VALUE_TEXT_OFFSET), text, size)
+    ) {
+      return value;
+    }
+    value = load<u32>(entry, VALUE_NEXT_OFFSET);
+  }
+  return UNKNOWN_VALUE;
+}

@@ -1,0 +1,39 @@
+// The ruleset's header: read and checked once, at the start; every offset in it is trusted from then on,
+// because the compiler wrote it and the checksum says that nobody changed it since.
+import {
+  HEADER_CHECKSUM,
+  HEADER_MAGIC,
+  HEADER_SIZE,
+  HEADER_SIZE_TOTAL,
+  HEADER_VERSION,
+  MAGIC,
+  VERSION,
+} from './layout';
+
+export const RULESET_OK = 0;
+export const RULESET_ABSENT = 1;
+export const RULESET_VERSION = 2;
+export const RULESET_DAMAGED = 3;
+
+/** One of RULESET_…, for the ruleset at `base` with at most `room` bytes of memory behind it. */
+export function checkRuleset(base: usize, room: usize): i32 {
+  if (room < HEADER_SIZE || load<u32>(base, HEADER_MAGIC) != MAGIC) return RULESET_ABSENT;
+  if (load<u32>(base, HEADER_VERSION) != VERSION) return RULESET_VERSION;
+  const size = <usize>load<u32>(base, HEADER_SIZE_TOTAL);
+  if (size < HEADER_SIZE || size > room || size & 7) return RULESET_DAMAGED;
+  if (checksum(base + HEADER_SIZE_TOTAL, base + size) != load<u64>(base, HEADER_CHECKSUM)) return RULESET_DAMAGED;
+  return RULESET_OK;
+}
+
+/**
+ * 64 bits over the whole words from `at` to `end`. Each step is a bijection of the sum so far and of the
+ * word, so two inputs that differ in one word never have the same sum.
+ */
+export function checksum(at: usize, end: usize): u64 {
+  let sum: u64 = 0xcbf29ce484222325;
+  for (; at < end; at += 8) {
+    sum = (sum ^ load<u64>(at)) * 0x9e3779b97f4a7c15;
+    sum ^= sum >>> 29;
+  }
+  return sum;
+}

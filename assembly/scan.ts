@@ -1,0 +1,185 @@
+// One forward pass over a record's JSON: the fields that the rules name are put into `record`, everything
+// else is skipped. The pass ends as soon as every field is found, or no rule can match any more. Of
+// duplicate keys the first wins. Paths are at most 16 long, so the recursion below is shallow; the depth
+// of the record itself costs no stack (skipValue).
+import {
+  EDGE_KEY_OFFSET,
+  EDGE_KEY_SIZE,
+  EDGE_NEXT,
+  EDGE_NODE,
+  EDGE_PREFIX,
+  EDGE_SIZE,
+  HEADER_EDGES_OFFSET,
+  HEADER_NODES_OFFSET,
+  HEADER_NODE_COUNT,
+  NODE_EDGE_COUNT,
+  NODE_FIELD,
+  NODE_FIELDS_BELOW,
+  NODE_HEADS_OFFSET,
+  NODE_ITEMS_OFFSET,
+  NODE_ITEM_COUNT,
+  NODE_SHIFT,
+  NODE_SIZE,
+  NONE,
+  TYPE_ARRAY,
+  TYPE_OBJECT,
+} from './layout';
+import { hashText, sameBytes, wordMask } from './bytes';
+import { openGate } from './candidate';
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  QUOTE,
+  decode,
+  decodedSizeMax,
+  isPlain,
+  skipSpace,
+  skipString,
+  skipValue,
+  typeAt,
+} from './json';
+import { allocate } from './memory';
+import { setField } from './record';
+
+export const SCAN_DONE = 0;
+export const SCAN_REJECTED = 1; // no rule can match
+export const SCAN_MALFORMED = 2;
+
+let ruleset: usize = 0;
+let nodesSeen: usize = 0; // u32 each: the epoch in which the scan was there
+let epoch: u32 = 0;
+let fieldsLeft: u32 = 0;
+let whole: bool = false;
+let outcome: i32 = SCAN_MALFORMED;
+
+export function placeScan(base: usize, at: usize): usize {
+  ruleset = base;
+  nodesSeen = at;
+  return at + (((<usize>load<u32>(base, HEADER_NODE_COUNT) + 1) & ~1) << 2);
+}
+
+/** One of SCAN_…; `now` is a number that no earlier record had, `toEnd` reads on when all is known. */
+export function scan(at: usize, end: usize, now: u32, toEnd: bool): i32 {
+  epoch = now;
+  whole = toEnd;
+  outcome = SCAN_MALFORMED;
+  const root = ruleset + load<u32>(ruleset, HEADER_NODES_OFFSET);
+  fieldsLeft = load<u32>(root, NODE_FIELDS_BELOW);
+  at = skipSpace(at, end);
+  if (at >= end || load<u8>(at) != OPEN_BRACE) return SCAN_MALFORMED;
+  at = scanObject(root, at, end);
+  if (at == 0) return outcome; // malformed, or stopped early
+  return skipSpace(at, end) == end ? SCAN_DONE : SCAN_MALFORMED;
+}
+
+function isUnseen(node: usize): bool {
+  const index = (node - ruleset - load<u32>(ruleset, HEADER_NODES_OFFSET)) / NODE_SIZE;
+  const seen = nodesSeen + (index << 2);
+  if (load<u32>(seen) == epoch) return false;
+  store<u32>(seen, epoch);
+  return true;
+}
+
+/** From the opening brace to behind the closing one; 0 when malformed or stopped. */
+function scanObject(node: usize, at: usize, end: usize): usize {
+  at = skipSpace(at + 1, end);
+  if (at < end && load<u8>(at) == CLOSE_BRACE) return at + 1;
+  while (at < end && load<u8>(at) == QUOTE) {
+    const key = at + 1;
+    const quote = skipString(key, end);
+    if (quote == 0) return 0;
+    at = skipSpace(quote + 1, end);
+    if (at >= end || load<u8>(at) != COLON) return 0;
+    at = skipSpace(at + 1, end);
+    if (at >= end) return 0;
+    const child = findChild(node, key, quote);
+    at = child != 0 && isUnseen(child) ? scanValue(child, at, end) : skipValue(at, end);
+    if (at == 0) return 0;
+    at = skipSpace(at, end);
+    if (at >= end) return 0;
+    const next = load<u8>(at);
+    if (next == CLOSE_BRACE) return at + 1;
+    if (next != COMMA) return 0;
+    at = skipSpace(at + 1, end);
+  }
+  return 0;
+}
+
+/** As scanObject, for the items of an array that paths name. */
+function scanArray(node: usize, at: usize, end: usize): usize {
+  let item = ruleset + load<u32>(node, NODE_ITEMS_OFFSET);
+  const behind = item + (<usize>load<u32>(node, NODE_ITEM_COUNT) << 3);
+  at = skipSpace(at + 1, end);
+  if (at < end && load<u8>(at) == CLOSE_BRACKET) return at + 1;
+  for (let index: u32 = 0; at < end; index++) {
+    if (item < behind && load<u32>(item) == index) {
+      at = scanValue(ruleset + load<u32>(item, 4), at, end);
+      item += 8;
+    } else {
+      at = skipValue(at, end);
+    }
+    if (at == 0) return 0;
+    at = skipSpace(at, end);
+    if (at >= end) return 0;
+    const next = load<u8>(at);
+    if (next == CLOSE_BRACKET) return at + 1;
+    if (next != COMMA) return 0;
+    at = skipSpace(at + 1, end);
+  }
+  return 0;
+}
+
+/** A value that is a field, or that holds fields. */
+function scanValue(node: usize, at: usize, end: usize): usize {
+  const type = typeAt(at);
+  const before = fieldsLeft;
+  let behind: usize;
+  if (type == TYPE_OBJECT && load<u32>(node, NODE_EDGE_COUNT) != 0) behind = scanObject(node, at, end);
+  else if (type == TYPE_ARRAY && load<u32>(node, NODE_ITEM_COUNT) != 0) behind = scanArray(node, at, end);
+  else behind = skipValue(at, end);
+  if (behind == 0) return 0;
+  // Whatever was not found below this node will not be found any more.
+  fieldsLeft = before - load<u32>(node, NODE_FIELDS_BELOW);
+  const field = load<u32>(node, NODE_FIELD);
+  if (field != NONE) {
+    setField(field, type, at, behind);
+    if (openGate(field) && !whole) return stop(SCAN_REJECTED);
+  }
+  return fieldsLeft == 0 && !whole ? stop(SCAN_DONE) : behind;
+}
+
+function stop(why: i32): usize {
+  outcome = why;
+  return 0;
+}
+
+/** The node behind a key (its bytes between the quotes), or 0. */
+function findChild(node: usize, key: usize, quote: usize): usize {
+  if (load<u32>(node, NODE_EDGE_COUNT) == 0) return 0;
+  let size = quote - key;
+  if (!isPlain(key, quote)) {
+    const text = allocate(decodedSizeMax(key, quote));
+    if (text == 0) return 0;
+    size = decode(key, quote, text) - text;
+    key = text;
+  }
+  const bucket = <usize>(hashText(key, size) >>> <u64>load<u32>(node, NODE_SHIFT));
+  let next = <u32>load<u16>(ruleset + load<u32>(node, NODE_HEADS_OFFSET) + (bucket << 1));
+  const prefix = size == 0 ? 0 : load<u64>(key) & wordMask(min(size, 8));
+  const edges = ruleset + load<u32>(ruleset, HEADER_EDGES_OFFSET);
+  while (next != 0) {
+    const edge = edges + <usize>(next - 1) * EDGE_SIZE;
+    if (
+      load<u64>(edge, EDGE_PREFIX) == prefix &&
+      <usize>load<u32>(edge, EDGE_KEY_SIZE) == size &&
+      (size <= 8 || sameBytes(key, ruleset + load<u32>(edge, EDGE_KEY_OFFSET), size))
+    ) {
+      return ruleset + load<u32>(edge, EDGE_NODE);
+    }
+    next = load<u32>(edge, EDGE_NEXT);
+  }
+  return 0;
+}

@@ -1,0 +1,168 @@
+// Event time: milliseconds since 1970, UTC. Whatever clock a record passed on its way (nanoseconds at the
+// edge, a double with six decimals or ISO 8601 behind Kafka), it is rounded to microseconds and then cut to
+// milliseconds, so that the same event has the same time everywhere.
+import { TYPE_NUMBER, TYPE_STRING } from './layout';
+
+export const NO_TIME: i64 = i64.MIN_VALUE;
+
+const SECONDS_MIN: i64 = -62135596800; // 0001-01-01T00:00:00Z, Go's zero time
+const SECONDS_MAX: i64 = 253402300799; // 9999-12-31T23:59:59Z, the last that RFC 3339 can write
+const SECONDS_PLAUSIBLE: i64 = 100000000000; // a larger number counts milliseconds, microseconds or nanoseconds
+
+export function toMs(sec: i64, nsec: i64): i64 {
+  return sec * 1000 + (nsec + 500) / 1000000;
+}
+
+/** The time that a field's text says (`type` is the field's), or NO_TIME. */
+export function parseTime(type: u32, at: usize, end: usize): i64 {
+  if (type == TYPE_NUMBER) return parseSeconds(at, end);
+  if (type == TYPE_STRING) return parseIso(at, end);
+  return NO_TIME;
+}
+
+/** A JSON number of seconds since 1970, or of a smaller unit where seconds would be past the year 5138. */
+function parseSeconds(at: usize, end: usize): i64 {
+  if (load<u8>(at) == 0x2d) return NO_TIME;
+  let exponent: i64 = 0;
+  let digits = end;
+  for (let i = at; i < end; i++) {
+    if ((load<u8>(i) | 0x20) == 0x65) {
+      digits = i;
+      exponent = readExponent(i + 1, end);
+      break;
+    }
+  }
+  let whole: i64 = exponent; // digits before the point, once the exponent has moved it
+  for (let i = at; i < digits && load<u8>(i) != 0x2e; i++) whole++;
+  if (whole > 20) return NO_TIME;
+
+  let sec: i64 = 0;
+  let nsec: i64 = 0;
+  let place: i64 = 0;
+  for (let i = at; place < whole + 9; i++) {
+    let digit: i64 = 0;
+    if (i < digits) {
+      if (load<u8>(i) == 0x2e) continue;
+      digit = <i64>load<u8>(i) - 0x30;
+    }
+    if (place < whole) {
+      if (sec > i64.MAX_VALUE / 10 - 10) return NO_TIME;
+      sec = sec * 10 + digit;
+    } else {
+      nsec = nsec * 10 + digit;
+    }
+    place++;
+  }
+  while (sec >= SECONDS_PLAUSIBLE) {
+    nsec = ((sec % 1000) * 1000000000 + nsec) / 1000;
+    sec /= 1000;
+  }
+  return toMs(sec, nsec);
+}
+
+function readExponent(at: usize, end: usize): i64 {
+  const negative = load<u8>(at) == 0x2d;
+  if (negative || load<u8>(at) == 0x2b) at++;
+  let exponent: i64 = 0;
+  for (; at < end && exponent < 100; at++) exponent = exponent * 10 + <i64>load<u8>(at) - 0x30;
+  return negative ? -exponent : exponent;
+}
+
+/** ISO 8601 as RFC 3339 profiles it: date, `T` or a space, time, fraction, `Z` or an offset (none: UTC). */
+function parseIso(at: usize, end: usize): i64 {
+  if (end - at < 19) return NO_TIME;
+  const year = number(at, 4);
+  const month = number(at + 5, 2);
+  const day = number(at + 8, 2);
+  const hour = number(at + 11, 2);
+  const minute = number(at + 14, 2);
+  const second = number(at + 17, 2);
+  const separator = load<u8>(at, 10) | 0x20;
+  if (year < 1 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23) return NO_TIME;
+  if (minute < 0 || minute > 59 || second < 0 || second > 60) return NO_TIME;
+  if (load<u8>(at, 4) != 0x2d || load<u8>(at, 7) != 0x2d || (separator != 0x74 && separator != 0x20)) return NO_TIME;
+  if (load<u8>(at, 13) != 0x3a || load<u8>(at, 16) != 0x3a) return NO_TIME;
+  at += 19;
+
+  let nsec: i64 = 0;
+  if (at < end && (load<u8>(at) == 0x2e || load<u8>(at) == 0x2c)) {
+    let unit: i64 = 100000000;
+    for (at++; at < end && <u32>load<u8>(at) - 0x30 < 10; at++) {
+      nsec += (<i64>load<u8>(at) - 0x30) * unit;
+      unit /= 10;
+    }
+  }
+  const offset = zoneSeconds(at, end);
+  if (offset == i32.MIN_VALUE) return NO_TIME;
+  return toMs(daysBefore(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset, nsec);
+}
+
+function zoneSeconds(at: usize, end: usize): i32 {
+  if (at == end) return 0;
+  const sign = <u32>load<u8>(at);
+  if ((sign | 0x20) == 0x7a) return at + 1 == end ? 0 : i32.MIN_VALUE;
+  if (sign != 0x2b && sign != 0x2d) return i32.MIN_VALUE;
+  const colon: usize = end - at == 6 && load<u8>(at, 3) == 0x3a ? 1 : 0;
+  if (end - at != 5 + colon) return i32.MIN_VALUE;
+  const hours = number(at + 1, 2);
+  const minutes = number(at + 3 + colon, 2);
+  if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) return i32.MIN_VALUE;
+  const seconds = <i32>(hours * 3600 + minutes * 60);
+  return sign == 0x2d ? -seconds : seconds;
+}
+
+/** The number that `size` digits write, or -1. */
+function number(at: usize, size: usize): i64 {
+  let value: i64 = 0;
+  for (let i: usize = 0; i < size; i++) {
+    const digit = <u32>load<u8>(at + i) - 0x30;
+    if (digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+/** Days from 1970-01-01 to a date; Howard Hinnant's days_from_civil. */
+function daysBefore(year: i64, month: i64, day: i64): i64 {
+  if (month <= 2) year--;
+  const era = (year >= 0 ? year : year - 399) / 400;
+  const yearOfEra = year - era * 400;
+  const dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+  return era * 146097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719468;
+}
+
+/** Writes a time as `2021-08-25T01:54:37.226Z`, 24 bytes; Howard Hinnant's civil_from_days. */
+export function writeTime(target: usize, ms: i64): usize {
+  const seconds = floorDivide(ms, 1000);
+  const clamped = max(SECONDS_MIN, min(SECONDS_MAX, seconds));
+  const days = floorDivide(clamped, 86400);
+  const time = clamped - days * 86400;
+  const shifted = days + 719468;
+  const era = floorDivide(shifted, 146097);
+  const dayOfEra = shifted - era * 146097;
+  const yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146096) / 365;
+  const dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100);
+  const monthFromMarch = (5 * dayOfYear + 2) / 153;
+  const month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9;
+  writeDigits(target, yearOfEra + era * 400 + (month <= 2 ? 1 : 0), 4, 0x2d);
+  writeDigits(target + 5, month, 2, 0x2d);
+  writeDigits(target + 8, dayOfYear - (153 * monthFromMarch + 2) / 5 + 1, 2, 0x54);
+  writeDigits(target + 11, time / 3600, 2, 0x3a);
+  writeDigits(target + 14, (time / 60) % 60, 2, 0x3a);
+  writeDigits(target + 17, time % 60, 2, 0x2e);
+  writeDigits(target + 20, clamped == seconds ? ms - seconds * 1000 : 0, 3, 0x5a);
+  return target + 24;
+}
+
+function floorDivide(value: i64, divisor: i64): i64 {
+  return (value >= 0 ? value : value - divisor + 1) / divisor;
+}
+
+/** Writes `size` digits and the byte behind them. */
+function writeDigits(target: usize, value: i64, size: usize, behind: u8): void {
+  store<u8>(target + size, behind);
+  for (let i = size; i > 0; i--) {
+    store<u8>(target + i - 1, 0x30 + <u8>(value % 10));
+    value /= 10;
+  }
+}

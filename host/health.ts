@@ -1,0 +1,28 @@
+// /healthz, /readyz and /metrics. Healthy means that Kafka has answered a heartbeat lately: a sink that is down is no
+// reason to be restarted, and a process whose consumer has died in silence is.
+
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { Registry } from 'prom-client';
+
+export interface Probes {
+  /** A reason not to be healthy or ready, or undefined. */
+  unhealthy(): string | undefined;
+  unready(): string | undefined;
+}
+
+export async function serveHealth(port: number, probes: Probes, registry: Registry): Promise<Server> {
+  const server = createServer(async (request, response) => {
+    const answer = (status: number, text: string, type = 'text/plain; charset=utf-8') => {
+      response.writeHead(status, { 'content-type': type }).end(text);
+    };
+    const probe = (reason: string | undefined) => answer(reason ? 503 : 200, `${reason ?? 'ok'}\n`);
+    if (request.url === '/healthz') probe(probes.unhealthy());
+    else if (request.url === '/readyz') probe(probes.unready());
+    else if (request.url === '/metrics') answer(200, await registry.metrics(), registry.contentType);
+    else answer(404, 'there is /healthz, /readyz and /metrics\n');
+  });
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, resolve));
+  server.unref();
+  return server;
+}

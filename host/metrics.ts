@@ -1,0 +1,49 @@
+// What Prometheus can ask the host function. Counters start at zero with the process.
+
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+export type Metrics = ReturnType<typeof openMetrics>;
+
+/** Asked for the matches of each rule when Prometheus asks for them: the matchers count for themselves. */
+export type CountMatches = () => { rule: string; count: number }[];
+
+export function openMetrics() {
+  const registers = [new Registry()];
+  collectDefaultMetrics({ register: registers[0] });
+  const counter = <T extends string = never>(name: string, help: string, ...labelNames: T[]) =>
+    new Counter({ name: `earshot_${name}_total`, help, labelNames, registers });
+  const gauge = <T extends string = never>(name: string, help: string, ...labelNames: T[]) =>
+    new Gauge({ name: `earshot_${name}`, help, labelNames, registers });
+  let countMatches: CountMatches = () => [];
+  new Counter({
+    name: 'earshot_matches_total',
+    help: 'Records that matched a rule, held back or sent',
+    labelNames: ['rule'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { rule, count } of countMatches()) this.inc({ rule }, count);
+    },
+  });
+  return {
+    countMatchesBy: (count: CountMatches) => (countMatches = count),
+    registry: registers[0]!,
+    records: counter('records', 'Records matched, read again included', 'topic'),
+    warmed: counter('warmed_records', 'Records read silently to rebuild the state of a partition', 'topic'),
+    alerts: counter('alerts', 'Alert bodies handed to the sink, sent again included'),
+    sinkResults: counter('sink_results', 'Answers of the sink', 'result'),
+    sinkSlow: counter('sink_slow', 'Alerts that the sink took so slowly that it may have dropped them'),
+    sinkSeconds: new Histogram({ name: 'earshot_sink_seconds', help: 'Time the sink took to answer', buckets: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30], registers }),
+    retries: counter('retries', 'Sends that failed and were or will be tried again', 'misconfigured'),
+    pauses: counter('pauses', 'Times a partition was paused because an alert could not be delivered'),
+    deadLetters: counter('dead_letters', 'Records and alerts put in the dead-letter topic', 'reason'),
+    traps: counter('traps', 'Records that broke the matcher'),
+    generations: counter('generations', 'Assignments of partitions'),
+    offsetResets: counter('offset_resets', 'Committed offsets that were gone: records were lost to retention', 'topic', 'partition'),
+    lag: gauge('lag_records', 'Records of the partition that are not acknowledged', 'topic', 'partition'),
+    committedOffset: gauge('committed_offset', 'Offset last committed', 'topic', 'partition'),
+    stateSize: gauge('state_bytes', 'Size of the state of a partition', 'topic', 'partition'),
+    lastProgress: gauge('last_progress_timestamp_seconds', 'When a record was last acknowledged'),
+    lastHeartbeat: gauge('last_heartbeat_timestamp_seconds', 'When Kafka last answered a heartbeat'),
+  };
+}
