@@ -56,7 +56,18 @@ import {
 import { sameBytes } from './bytes';
 import { allocate } from './memory';
 import { search, searchExhausted } from './nfa';
-import { advance, beginOutput, hexDigit, outputExhausted, reserve, write, writeByte, writeString } from './output';
+import {
+  advance,
+  beginOutput,
+  hexDigit,
+  outputExhausted,
+  outputMark,
+  repeat,
+  reserve,
+  write,
+  writeByte,
+  writeString,
+} from './output';
 import { fieldText, fieldTextSize, outOfMemory } from './record';
 import { writeTime } from './time';
 
@@ -298,6 +309,12 @@ function readNumber(number: u64, showZero: bool): void {
 
 // ── The body ────────────────────────────────────────────────────────────────────────────────────────
 
+// Where the last alert's labels and annotations stand in the output.
+let labelsMark: usize = 0;
+let labelsEnd: usize = 0;
+let annotationsMark: usize = 0;
+let annotationsEnd: usize = 0;
+
 /** Writes the body of all alerts added since `beginAlerts`; false when there is no memory. */
 export function writeBody(): bool {
   beginOutput();
@@ -322,7 +339,8 @@ function textEntry(index: usize): usize {
   return ruleset + load<u32>(ruleset, HEADER_TEXTS_OFFSET) + (index << 3);
 }
 
-function writeText(index: usize): void {
+/** Writes one of TEXT_…. */
+export function writeText(index: usize): void {
   const entry = textEntry(index);
   write(ruleset + load<u32>(entry), load<u32>(entry, 4));
 }
@@ -340,17 +358,13 @@ function writeAlert(alert: usize): void {
   writeText(TEXT_STATUS);
   writeText(load<u32>(alert, ALERT_STATUS) == FIRING ? TEXT_FIRING : TEXT_RESOLVED);
   writeText(TEXT_LABELS);
-  writePairs(
-    ruleset + load<u32>(rule, RULE_LABELS_OFFSET),
-    load<u32>(rule, RULE_LABEL_COUNT),
-    load<usize>(alert, ALERT_LABELS),
-  );
+  labelsMark = outputMark();
+  writePairs(templatesOf(rule, true), templateCountOf(rule, true), referencesOf(alert, true));
+  labelsEnd = outputMark();
   writeText(TEXT_ANNOTATIONS);
-  writePairs(
-    ruleset + load<u32>(rule, RULE_ANNOTATIONS_OFFSET),
-    load<u32>(rule, RULE_ANNOTATION_COUNT),
-    load<usize>(alert, ALERT_ANNOTATIONS),
-  );
+  annotationsMark = outputMark();
+  writePairs(templatesOf(rule, false), templateCountOf(rule, false), referencesOf(alert, false));
+  annotationsEnd = outputMark();
   writeText(TEXT_STARTS_AT);
   writeMoment(load<i64>(alert, ALERT_STARTS));
   writeText(TEXT_ENDS_AT);
@@ -370,11 +384,11 @@ function writeMoment(ms: i64): void {
 }
 
 /** 16 hexadecimal digits, the highest first. */
-function writeHash(hash: u64): void {
-  for (let shift: u64 = 64; shift != 0; ) {
-    shift -= 4;
-    writeByte(hexDigit(<u32>(hash >>> shift)));
-  }
+export function writeHash(hash: u64): void {
+  const at = reserve(16);
+  if (at == 0) return;
+  for (let i: usize = 0; i < 16; i++) store<u8>(at + i, hexDigit(<u32>(hash >>> <u64>(60 - (i << 2)))));
+  advance(16);
 }
 
 function writePairs(template: usize, count: u32, references: usize): void {
@@ -398,6 +412,12 @@ function writePair(template: usize, reference: usize): void {
 
 /** Writes the labels, or annotations, that all alerts of the body have in common. */
 function writeCommon(ofLabels: bool, onlyGroup: bool): void {
+  if (firstAlert == lastAlert && !onlyGroup) {
+    // One alert has all of its own in common: they stand in the output already.
+    if (ofLabels) repeat(labelsMark, labelsEnd);
+    else repeat(annotationsMark, annotationsEnd);
+    return;
+  }
   const rule = load<usize>(firstAlert, ALERT_RULE);
   let template = templatesOf(rule, ofLabels);
   let reference = referencesOf(firstAlert, ofLabels);

@@ -271,6 +271,10 @@ export function codePoint(at: usize, size: usize): u32 {
 export function decodedSizeMax(at: usize, end: usize): usize {
   let size = end - at;
   while (at < end) {
+    if ((load<u64>(at) & HIGHS) == 0) {
+      at += 8;
+      continue;
+    }
     const sequence = sequenceSize(at, end);
     if (sequence == 0) size += 2;
     at += max(sequence, 1);
@@ -281,6 +285,14 @@ export function decodedSizeMax(at: usize, end: usize): usize {
 /** Writes the text of a string's bytes (between the quotes, already skipped once) and gives its end. */
 export function decode(at: usize, end: usize, target: usize): usize {
   while (at < end) {
+    const word = load<u64>(at);
+    if (!marksSpecial(word)) {
+      store<u64>(target, word); // what lies behind the end is written into SLACK, and not counted
+      const taken = min(end - at, 8);
+      at += taken;
+      target += taken;
+      continue;
+    }
     const byte = <u32>load<u8>(at);
     if (byte == BACKSLASH) {
       const escape = <u32>load<u8>(at, 1);

@@ -76,6 +76,9 @@ export const TEXT_RESOLVED = 14;
 export const TEXT_NO_END = 15;
 export const TEXT_ALERTNAME = 16;
 export const TEXT_NAMESPACE = 17;
+export const TEXT_EDGE_OPEN = 18;
+export const TEXT_EDGE_ALERT = 19;
+export const TEXT_EDGE_CLOSE = 20;
 
 // ── Fields: a trie over the paths that the rules name ───────────────────────────────────────────────
 // A node is a place in a record. Keys of objects are found by hash, indexes of arrays one by one.

@@ -49,6 +49,17 @@ export function writeByte(byte: u32): void {
   store<u8>(at++, byte);
 }
 
+/** Bytes written so far; `repeat` writes those from `mark` to `end` once more. */
+export function outputMark(): usize {
+  return at - start;
+}
+
+export function repeat(mark: usize, end: usize): void {
+  if (!ensure(end - mark)) return;
+  memory.copy(at, start + mark, end - mark);
+  at += end - mark;
+}
+
 /** Bytes that `target` will be moved over by its caller: `reserve(24)`, write there, `advance(24)`. */
 export function reserve(size: usize): usize {
   return ensure(size) ? at : 0;
@@ -58,7 +69,7 @@ export function advance(size: usize): void {
   at += size;
 }
 
-/** Bytes that a JSON string cannot hold as they are: 1; the first of U+2028 and U+2029: 2. */
+/** 1 for a byte that a JSON string cannot hold as it is; 2 for the first byte of U+2028 and U+2029. */
 const special: usize = memory.data<u8>([
   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
   0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0,
@@ -74,18 +85,32 @@ const special: usize = memory.data<u8>([
 export function writeString(source: usize, size: usize): void {
   if (!ensure(size * 6 + 2)) return; // \u00XX is the longest that a byte can become
   store<u8>(at++, 0x22);
-  let end = source + size;
-  for (; source < end; source++) {
+  const end = source + size;
+  while (source < end) {
+    const run = source;
+    while (source < end && load<u8>(special + load<u8>(source)) == 0) source++;
+    copyRun(run, source - run);
+    if (source == end) break;
     const byte = <u32>load<u8>(source);
-    const kind = load<u8>(special + byte);
-    if (kind == 0 || (kind == 2 && !isLineSeparator(source, end))) store<u8>(at++, byte);
-    else if (kind == 1) at = writeEscape(at, byte);
-    else {
+    if (byte != 0xe2) {
+      at = writeEscape(at, byte);
+      source++;
+    } else if (isLineSeparator(source, end)) {
       at = writeUnicode(at, 0x2000 | (load<u8>(source, 2) & 0x3f));
-      source += 2;
+      source += 3;
+    } else {
+      store<u8>(at++, byte);
+      source++;
     }
   }
   store<u8>(at++, 0x22);
+}
+
+/** Copies bytes that need no escape; there is room for them, and for 8 more. */
+function copyRun(source: usize, size: usize): void {
+  if (size > 32) memory.copy(at, source, size);
+  else for (let i: usize = 0; i < size; i += 8) store<u64>(at + i, load<u64>(source + i));
+  at += size;
 }
 
 /** U+2028 and U+2029 are e2 80 a8 and e2 80 a9. */

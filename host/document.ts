@@ -173,7 +173,7 @@ function quoteStart(text: string, survey: Survey): Span | undefined {
 /** YAML's own words where they help, ours where the cause is one that rules files are prone to. */
 function syntaxMessage(text: string, { code, message, pos }: YAMLError): { message: string; hint?: string } {
   const lineStart = text.lastIndexOf('\n', pos[0] - 1) + 1;
-  const braces = /:\s*{{/.test(text.slice(lineStart, pos[0])) ? TEMPLATE_HINT : undefined;
+  const braces = /(^|[:-])\s*{{/.test(text.slice(lineStart, pos[0] + 2)) ? TEMPLATE_HINT : undefined;
   switch (code) {
     case 'TAB_AS_INDENT':
       return { message: 'a tab indents this line', hint: 'indent with spaces' };

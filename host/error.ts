@@ -8,7 +8,7 @@ export interface Span {
   end: number;
 }
 
-/** One mistake or warning in a rules file. `pattern` adds the second excerpt, for a bad regular expression. */
+/** One mistake or warning in a rules file. `pattern` adds the second excerpt, for a bad regular expression or path. */
 export interface Problem {
   severity: 'error' | 'warning';
   /** What is wrong, naming the thing in quotes. No final full stop. */

@@ -77,7 +77,14 @@ function checkKey(step: string | number, span: Span): void {
 
 function afterDot(text: string, at: number): number {
   if (text[at] === '.') return at + 1;
-  throw unexpected(text, at);
+  PLAIN_KEY.lastIndex = at;
+  const key = PLAIN_KEY.exec(text)?.[0];
+  if (key === undefined) throw unexpected(text, at);
+  throw new TextError(
+    `${quote(key)} has no dot before it`,
+    { start: at, end: at + key.length },
+    `write .${key}`,
+  );
 }
 
 function plainKey(text: string, at: number): { value: string; end: number } {

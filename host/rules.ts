@@ -579,7 +579,7 @@ function readBy(context: Context, entry: Entry | undefined, labelNames: string[]
     const name = readText(context, item, 'a name in "by"');
     if (name === undefined) continue;
     if (name === 'alertname')
-      fail(context, item, '"alertname" in "by"', 'a rule is watched on its own in any case');
+      fail(context, item, '"by" cannot name "alertname"', 'a rule is watched on its own in any case');
     else if (names.has(name)) fail(context, item, `label ${quote(name)} is named twice in "by"`);
     else if (!labelNames.includes(name)) failUnknownLabel(context, item, name, labelNames);
     names.add(name);

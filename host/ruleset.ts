@@ -116,6 +116,9 @@ const TEXTS = [
   '0001-01-01T00:00:00Z',
   'alertname',
   'namespace',
+  '{"id":"',
+  '","headers":{"content-type":"application/json"},"alert":',
+  '}',
 ];
 
 const HASH_FACTOR = 0x9e3779b97f4a7c15n;

@@ -1,0 +1,31 @@
+// What leaves Fluent Bit's wasm filter: a record that carries one alert body.
+//
+//   {"id": "…", "headers": {"content-type": "application/json"}, "alert": "<the body>"}
+//
+// `id` becomes the tag of the alert's own chunk (a retry of one alert is then no retry of another), so it
+// has only hexadecimal digits and `-`. out_http posts `alert` byte for byte (body_key, headers_key).
+import { TEXT_EDGE_ALERT, TEXT_EDGE_CLOSE, TEXT_EDGE_OPEN } from './layout';
+import { writeHash, writeText } from './alert';
+import { hashText } from './bytes';
+import { beginOutput, outputExhausted, outputSize, outputStart, writeByte, writeString } from './output';
+
+let count: u32 = 0;
+
+/** Wraps the output's body and gives a NUL-terminated string, or 0 when there is no memory. */
+export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32): usize {
+  const body = outputStart();
+  const bodySize = outputSize();
+  // Of the record and its time: no two instances give the same id to different records. The counter tells
+  // equal records of one instance apart.
+  const hash = hashText(record, size) ^ (((<u64>sec << 32) | <u64>nsec) * 0x9e3779b97f4a7c15);
+  beginOutput();
+  writeText(TEXT_EDGE_OPEN);
+  writeHash(hash);
+  writeByte(0x2d);
+  writeHash(<u64>++count);
+  writeText(TEXT_EDGE_ALERT);
+  writeString(body, bodySize);
+  writeText(TEXT_EDGE_CLOSE);
+  writeByte(0);
+  return outputExhausted() ? 0 : outputStart();
+}
