@@ -589,7 +589,7 @@ function parseHex(input: Input, start: number): number {
 const UNSUPPORTED_ESCAPES = new Map([
   ['C', 'write "." or "(?s:.)": one byte may be only a part of a character'],
   ['E', 'it only closes a "\\Q"; leave it out'],
-  ['G', 'leave it out: every text is searched from its start'],
+  ['G', 'write "\\A" for the start of the text'],
   ['H', 'write "[^\\t\\p{Zs}]"'],
   ['K', 'capture the part behind it in a named group'],
   ['N', 'write "."'],
