@@ -15,13 +15,14 @@ import {
   PART_A,
   PART_B,
   PART_CAPTURE,
-  PART_HELD,
+  PART_OTHERS,
   PART_KIND,
   PART_LABEL,
   PART_RECORD,
   PART_SIZE,
   PART_SUPPRESSED,
   PART_TEXT,
+  PART_VALUE,
   RULE_ANNOTATIONS_OFFSET,
   RULE_ANNOTATION_COUNT,
   RULE_LABELS_OFFSET,
@@ -75,6 +76,9 @@ export const FIRING: u32 = 0;
 export const RESOLVED: u32 = 1;
 export const NO_END: i64 = i64.MIN_VALUE;
 
+/** A bit of a count that says: or more. */
+export const AT_LEAST: u64 = 1 << 63;
+
 // An alert that waits for its body. References are pairs of u32: address of a text, and its size.
 const ALERT_NEXT = 0;
 const ALERT_RULE = 4;
@@ -100,7 +104,7 @@ let exhausted: bool = false;
 let labels: usize = 0; // references of the labels rendered so far
 let value: u64 = 0;
 let suppressed: u64 = 0;
-let held: u64 = 0;
+let others: u64 = 0;
 let text: usize = 0; // what `readPart` gave
 let textSize: usize = 0;
 
@@ -176,6 +180,37 @@ function addBytes(hash: u64, at: usize, size: usize): u64 {
   return hash;
 }
 
+/** Writes the labels' values one behind the other, each with its size (u16) in front; gives their end. */
+export function packLabels(rule: usize, references: usize, target: usize, sizeMax: usize): usize {
+  const end = target + sizeMax;
+  for (let left = load<u32>(rule, RULE_LABEL_COUNT); left != 0; left--) {
+    const size = load<usize>(references, 4);
+    if (target + 2 + size > end) return 0;
+    store<u16>(target, <u16>size);
+    memory.copy(target + 2, load<usize>(references), size);
+    target += 2 + size;
+    references += 8;
+  }
+  return target;
+}
+
+/** The references to labels that `packLabels` wrote, or 0 when there is no memory. */
+export function unpackLabels(rule: usize, packed: usize): usize {
+  const count = load<u32>(rule, RULE_LABEL_COUNT);
+  const references = allocate((<usize>count << 3) + 8);
+  if (references == 0) {
+    exhausted = true;
+    return 0;
+  }
+  for (let i: u32 = 0; i < count; i++) {
+    const size = <usize>load<u16>(packed);
+    store<usize>(references + (<usize>i << 3), packed + 2);
+    store<usize>(references + (<usize>i << 3), size, 4);
+    packed += 2 + size;
+  }
+  return references;
+}
+
 /** Adds an alert to the body. `references` are its labels; counts are what `$value` and the annotations say. */
 export function addAlert(
   rule: usize,
@@ -186,7 +221,7 @@ export function addAlert(
   endsAt: i64,
   valueCount: u64,
   suppressedCount: u64,
-  heldCount: u64,
+  othersCount: u64,
 ): void {
   const count = load<u32>(rule, RULE_ANNOTATION_COUNT);
   const alert = allocate(ALERT_SIZE + (<usize>count << 3));
@@ -197,7 +232,7 @@ export function addAlert(
   labels = references;
   value = valueCount;
   suppressed = suppressedCount;
-  held = heldCount;
+  others = othersCount;
   store<usize>(alert, 0, ALERT_NEXT);
   store<usize>(alert, rule, ALERT_RULE);
   store<u32>(alert, status, ALERT_STATUS);
@@ -284,13 +319,14 @@ function readPart(part: usize): void {
     text = load<usize>(labels + (<usize>a << 3));
     textSize = load<usize>(labels + (<usize>a << 3), 4);
   } else {
-    readNumber(kind == PART_SUPPRESSED ? suppressed : kind == PART_HELD ? held : value, kind != PART_SUPPRESSED && kind != PART_HELD);
+    const number = kind == PART_SUPPRESSED ? suppressed : kind == PART_OTHERS ? others : value;
+    readNumber(number & ~AT_LEAST, kind == PART_VALUE, (number & AT_LEAST) != 0);
   }
 }
 
-const NUMBER_ROOM = 20; // digits of the largest u64
+const NUMBER_ROOM = 21; // digits of the largest u64, and a plus
 
-function readNumber(number: u64, showZero: bool): void {
+function readNumber(number: u64, showZero: bool, showPlus: bool): void {
   textSize = 0;
   if (number == 0 && !showZero) return;
   const block = allocate(NUMBER_ROOM);
@@ -299,9 +335,9 @@ function readNumber(number: u64, showZero: bool): void {
     return;
   }
   text = block + NUMBER_ROOM;
+  if (showPlus) store<u8>(--text, 0x2b);
   do {
-    text--;
-    store<u8>(text, 0x30 + <u8>(number % 10));
+    store<u8>(--text, 0x30 + <u8>(number % 10));
     number /= 10;
   } while (number != 0);
   textSize = block + NUMBER_ROOM - text;

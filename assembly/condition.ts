@@ -36,7 +36,7 @@ import {
 } from './layout';
 import { findByte, sameBytes } from './bytes';
 import { runDfa } from './dfa';
-import { search, searchExhausted } from './nfa';
+import { matchedFrom, matchedTo, search, searchExhausted } from './nfa';
 import { compareNumber } from './number';
 import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
 
@@ -140,4 +140,43 @@ function matchesPattern(pattern: usize, at: usize, end: usize): bool {
   const firstByte = load<u32>(pattern, PATTERN_FIRST_BYTE);
   if (firstByte != NONE) at = findByte(at, end, firstByte); // the automaton would only stay at its start
   return runDfa(ruleset, ruleset + dfa, at, end);
+}
+
+// ── For `earshot explain`: where in the text ────────────────────────────────────────────────────────
+
+let spanStart: usize = 0;
+let spanEnd: usize = 0;
+
+export function spanFrom(): usize {
+  return spanStart;
+}
+
+export function spanTo(): usize {
+  return spanEnd;
+}
+
+/** Finds the bytes of its field's text that make an atom true: none (start = end) when it is false. */
+export function locateAtom(index: u32, captures: usize): void {
+  const atom = ruleset + load<u32>(ruleset, HEADER_ATOMS_OFFSET) + <usize>index * ATOM_SIZE;
+  const op = load<u32>(atom, ATOM_OP);
+  const field = load<u32>(atom, ATOM_FIELD);
+  const size = <usize>load<u32>(atom, ATOM_B);
+  spanStart = fieldText(field);
+  spanEnd = spanStart;
+  if (!holdsAtom(index)) return;
+  const end = spanStart + fieldTextSize(field);
+  if (op == OP_STARTS) spanEnd = spanStart + size;
+  else if (op == OP_ENDS) {
+    spanStart = end - size;
+    spanEnd = end;
+  } else if (op != OP_PATTERN) spanEnd = end;
+  else if (search(ruleset, ruleset + load<u32>(atom, ATOM_A), spanStart, end, captures)) {
+    spanStart = matchedFrom();
+    spanEnd = matchedTo();
+  }
+}
+
+/** The field that an atom tests. */
+export function atomField(index: u32): u32 {
+  return load<u32>(ruleset + load<u32>(ruleset, HEADER_ATOMS_OFFSET) + <usize>index * ATOM_SIZE, ATOM_FIELD);
 }

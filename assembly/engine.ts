@@ -1,40 +1,104 @@
 // One record through the module: scan, candidates, conditions, alerts. `index` has the doors to it.
 import {
+  ABSENCE_LABELS_SIZE_MAX,
   ALERT,
+  DISTINCT_COUNT_MAX,
+  DUE_COUNT_MAX,
   FLAG_RECORD_TIME,
+  FLAG_WARM,
   FLAG_WHOLE,
+  HEADER_HAS_ABSENCE,
+  HEADER_NOTICE_RULE,
   HEADER_RULES_OFFSET,
   HEADER_RULE_COUNT,
   HEADER_SIZE_TOTAL,
   HEADER_STEPS_OFFSET,
   HEADER_TIMESTAMP_FIELD,
+  KIND_ABSENCE,
+  KIND_SEQUENCE,
+  KIND_THRESHOLD,
   MALFORMED,
   NONE,
   NO_ALERT,
+  RULE_BY_MASK,
+  RULE_COUNT,
+  RULE_DISTINCT_FIELD,
+  RULE_KIND,
+  RULE_REALERT_MS,
   RULE_SIZE,
+  RULE_WINDOW_MS,
+  SLOT_DATA_SIZE,
+  STEP_ORDINAL,
   STEP_RULE,
   STEP_SIZE,
   TOO_LARGE,
+  TYPE_ABSENT,
 } from './layout';
 import {
+  AT_LEAST,
   FIRING,
   NO_END,
+  RESOLVED,
   addAlert,
   alertsExhausted,
   beginAlerts,
   extractCaptures,
   fingerprint,
   hasAlerts,
+  packLabels,
   placeAlerts,
   renderLabels,
+  unpackLabels,
   writeBody,
 } from './alert';
+import { hashText } from './bytes';
 import { beginCandidates, dropCandidates, findNeedles, nextCandidate, placeCandidates } from './candidate';
 import { beginConditions, conditionsExhausted, meets, placeConditions } from './condition';
-import { RULESET, startArena } from './memory';
-import { beginRecord, fieldEnd, fieldStart, fieldType, outOfMemory, placeRecord } from './record';
+import { RULESET, allocate, startArena } from './memory';
+import {
+  beginRecord,
+  fieldEnd,
+  fieldStart,
+  fieldText,
+  fieldTextSize,
+  fieldType,
+  outOfMemory,
+  placeRecord,
+} from './record';
 import { RULESET_ABSENT, RULESET_OK, checkRuleset } from './ruleset';
 import { SCAN_MALFORMED, SCAN_REJECTED, placeScan, scan } from './scan';
+import {
+  NEVER,
+  absenceOf,
+  absenceRule,
+  absenceSeen,
+  addSuppressed,
+  advanceSequence,
+  beginDue,
+  clearState,
+  clockTime,
+  coolDownOf,
+  countDistinct,
+  countEvicted,
+  countInWindow,
+  isCooling,
+  markMissing,
+  mayBeDue,
+  missingSince,
+  moveClock,
+  nextAbsence,
+  placeState,
+  postpone,
+  readLabels,
+  seeKey,
+  setClock,
+  startCooling,
+  takeElsewhere,
+  takeRate,
+  takeSuppressed,
+  tellElsewhere,
+  untoldElsewhere,
+} from './state';
 import { NO_TIME, parseTime, toMs } from './time';
 
 const EPOCH_MAX: u32 = 0x3fffffff;
@@ -61,7 +125,9 @@ function start(): bool {
   at = placeConditions(RULESET, at);
   at = placeAlerts(RULESET, at);
   scratchEnd = at;
+  at = placeState(RULESET, at);
   if (!startArena(at)) unreachable();
+  clearState(RULESET);
   return true;
 }
 
@@ -74,21 +140,28 @@ export function matchCounters(): usize {
 export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
   begin();
   const scanned = scan(record, end, epoch, (flags & FLAG_WHOLE) != 0);
-  if (scanned == SCAN_REJECTED) return NO_ALERT;
+  if (scanned == SCAN_REJECTED) return NO_ALERT; // never with an absence: its clock needs every record's time
   if (scanned == SCAN_MALFORMED) {
     dropCandidates();
     return MALFORMED;
   }
   findNeedles();
   let step = nextCandidate();
-  if (step < 0) return NO_ALERT;
+  const hasAbsence = load<u32>(RULESET, HEADER_HAS_ABSENCE) != 0;
+  if (step < 0 && !hasAbsence) return NO_ALERT;
   const time = eventTime(sec, nsec, flags);
+  if (hasAbsence) moveClock(time);
   for (; step >= 0; step = nextCandidate()) {
-    if (meets(step)) onMatch(RULESET + load<u32>(RULESET, HEADER_STEPS_OFFSET) + <usize>step * STEP_SIZE, time, flags);
+    if (meets(step)) onMatch(stepAt(step), time, flags);
   }
+  if (hasAbsence && mayBeDue()) tellDue(flags);
   if (outOfMemory() || conditionsExhausted() || alertsExhausted()) return TOO_LARGE;
   if (!hasAlerts()) return NO_ALERT;
   return writeBody() ? ALERT : TOO_LARGE;
+}
+
+function stepAt(index: u32): usize {
+  return RULESET + load<u32>(RULESET, HEADER_STEPS_OFFSET) + <usize>index * STEP_SIZE;
 }
 
 /** Readies everything for a new record. An epoch marks what belongs to it, so that nothing need be cleared. */
@@ -114,14 +187,138 @@ function eventTime(sec: u32, nsec: u32, flags: u32): i64 {
 }
 
 function onMatch(step: usize, time: i64, flags: u32): void {
-  const ruleIndex = <usize>load<u32>(step, STEP_RULE);
-  const rule = RULESET + load<u32>(RULESET, HEADER_RULES_OFFSET) + ruleIndex * RULE_SIZE;
-  const count = matches + (ruleIndex << 2);
+  const index = load<u32>(step, STEP_RULE);
+  const rule = ruleAt(index);
+  const count = matches + (<usize>index << 2);
   store<u32>(count, load<u32>(count) + 1);
   extractCaptures(step);
-  const references = renderLabels(rule);
-  if (references == 0) return;
-  addAlert(rule, references, fingerprint(rule, references, u64.MAX_VALUE), FIRING, time, NO_END, 1, 0, 0);
+  const labels = renderLabels(rule);
+  if (labels == 0) return;
+  const by = fingerprint(rule, labels, load<u64>(rule, RULE_BY_MASK));
+  const windowMs = load<i64>(rule, RULE_WINDOW_MS);
+  let value: u64 = 1;
+  switch (load<u32>(rule, RULE_KIND)) {
+    case KIND_THRESHOLD:
+      value = countMatch(rule, index, by, time, windowMs);
+      if ((value & ~AT_LEAST) < <u64>load<u32>(rule, RULE_COUNT)) return;
+      break;
+    case KIND_SEQUENCE: {
+      const ordinal = load<u32>(step, STEP_ORDINAL);
+      if (!advanceSequence(index, by, ordinal, load<u32>(rule, RULE_COUNT), time, windowMs)) return;
+      break;
+    }
+    case KIND_ABSENCE:
+      onSeen(rule, index, by, labels, time, windowMs, flags);
+      return;
+  }
+  send(rule, index, labels, time, value, flags);
+}
+
+function ruleAt(index: u32): usize {
+  return RULESET + load<u32>(RULESET, HEADER_RULES_OFFSET) + <usize>index * RULE_SIZE;
+}
+
+/** The count of a threshold's window, this match included. */
+function countMatch(rule: usize, index: u32, by: u64, time: i64, windowMs: i64): u64 {
+  const field = load<u32>(rule, RULE_DISTINCT_FIELD);
+  if (field == NONE) return countInWindow(index, by, time, windowMs);
+  if (fieldType(field) == TYPE_ABSENT) return 0;
+  const text = fieldText(field);
+  const count = countDistinct(index, by, hashText(text, fieldTextSize(field)), time, windowMs);
+  return count < DISTINCT_COUNT_MAX ? count : count | AT_LEAST;
+}
+
+/** An alert is due: it is sent, unless one of its label set was just before, or too many were this second. */
+function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, flags: u32): void {
+  const hash = fingerprint(rule, labels, u64.MAX_VALUE);
+  const realertMs = load<i64>(rule, RULE_REALERT_MS);
+  const coolDown = realertMs == 0 ? <usize>0 : coolDownOf(index, hash);
+  if (coolDown != 0 && isCooling(coolDown, time, realertMs)) {
+    addSuppressed(coolDown);
+    return;
+  }
+  const warm = (flags & FLAG_WARM) != 0;
+  // Who asks for every match (`realert: 0s`) gets every match.
+  if (!warm && realertMs != 0 && !takeRate(time)) {
+    tellElsewhere(1);
+    return;
+  }
+  let suppressed: u64 = 0;
+  if (coolDown != 0) {
+    startCooling(coolDown, time, realertMs);
+    suppressed = takeSuppressed(coolDown);
+  }
+  // While warming, the alert went out when the record was first read, and told what it had to tell.
+  if (!warm) addAlert(rule, labels, hash, FIRING, time, NO_END, value, suppressed, takeElsewhere());
+}
+
+// ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** A key that an absence waits for was seen. If it was missing, that has ended. */
+function onSeen(rule: usize, index: u32, by: u64, labels: usize, time: i64, windowMs: i64, flags: u32): void {
+  const link = absenceOf(index, by);
+  const since = link == 0 ? NEVER : missingSince(link);
+  if (since != NEVER && (flags & FLAG_WARM) == 0) tellAbsence(link, since, max(since, time));
+  const packed = allocate(ABSENCE_LABELS_SIZE_MAX);
+  if (packed == 0) return;
+  const end = packLabels(rule, labels, packed, ABSENCE_LABELS_SIZE_MAX);
+  if (end != 0) seeKey(index, by, time, windowMs, packed, end - packed);
+  else countEvicted(); // labels too long to be kept: the key can't be waited for
+}
+
+/** Adds the alert of an absence, with the labels that its key had when it was seen. */
+function tellAbsence(link: u32, since: i64, endsAt: i64): void {
+  const rule = ruleAt(absenceRule(link));
+  const packed = allocate(ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
+  if (packed == 0 || readLabels(link, packed) == 0) return;
+  const labels = unpackLabels(rule, packed);
+  if (labels == 0) return;
+  const status = endsAt == NO_END ? FIRING : RESOLVED;
+  addAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE), status, since, endsAt, 1, 0, takeElsewhere());
+}
+
+/** Tells of keys that have not been seen for too long. */
+function tellDue(flags: u32): void {
+  const clock = clockTime();
+  let count: u32 = 0;
+  beginDue();
+  for (let link = nextAbsence(1); link != 0; link = nextAbsence(link + 1)) {
+    const due = absenceSeen(link) + load<i64>(ruleAt(absenceRule(link)), RULE_WINDOW_MS);
+    if (due > clock || count == DUE_COUNT_MAX) {
+      postpone(due);
+      continue;
+    }
+    count++;
+    if ((flags & FLAG_WARM) == 0) tellAbsence(link, due, NO_END);
+    markMissing(link, due);
+  }
+}
+
+/** Tells the time. NO_ALERT, ALERT (then there may be more: call again) or TOO_LARGE. */
+export function tellTime(sec: u32, nsec: u32): i32 {
+  begin();
+  const time = toMs(sec, nsec);
+  setClock(time);
+  if (mayBeDue()) tellDue(0);
+  if (!hasAlerts()) tellOthers(time);
+  if (alertsExhausted()) return TOO_LARGE;
+  if (!hasAlerts()) return NO_ALERT;
+  return writeBody() ? ALERT : TOO_LARGE;
+}
+
+/** When no other alert comes to tell of what was held back, one of its own does. */
+function tellOthers(time: i64): void {
+  const index = load<u32>(RULESET, HEADER_NOTICE_RULE);
+  if (index == NONE || untoldElsewhere() == 0) return;
+  const rule = ruleAt(index);
+  const labels = renderLabels(rule);
+  if (labels == 0) return;
+  const hash = fingerprint(rule, labels, u64.MAX_VALUE);
+  const realertMs = load<i64>(rule, RULE_REALERT_MS);
+  const coolDown = coolDownOf(index, hash);
+  if (coolDown == 0 || isCooling(coolDown, time, realertMs)) return;
+  startCooling(coolDown, time, realertMs);
+  addAlert(rule, labels, hash, FIRING, time, NO_END, 1, 0, takeElsewhere());
 }
 
 /** Scans a whole record and decides nothing: its atoms can then be asked one by one. False when malformed. */

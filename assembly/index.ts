@@ -1,12 +1,14 @@
 // The doors of the module. A host puts a record into a block from `malloc` and calls `match`; the answer
 // says whether there is a body to fetch. Fluent Bit calls `alerts_only`. No door traps, whatever the record.
 // The one trap is at the start, on a ruleset that is damaged or of another version: nothing must run on that.
-import { ALERT, MALFORMED, RECORD_SIZE_MAX, TOO_LARGE } from './layout';
-import { holdsAtom } from './condition';
+import { ALERT, MALFORMED, NO_ALERT, RECORD_SIZE_MAX, TOO_LARGE, TYPE_ABSENT } from './layout';
+import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import { writeEdgeRecord } from './edge';
-import { examineRecord, loaded, matchCounters, matchRecord } from './engine';
-import { RULESET, finish, free, malloc } from './memory';
+import { examineRecord, loaded, matchCounters, matchRecord, tellTime } from './engine';
+import { RULESET, allocate, finish, free, malloc } from './memory';
 import { outputSize, outputStart } from './output';
+import { fieldText, fieldTextSize, fieldType } from './record';
+import { canRestore, clearState, evictedCount, stateAddress, stateUsedSize, suppressedOf, untoldElsewhere } from './state';
 
 export { malloc, free };
 
@@ -46,6 +48,50 @@ export function alertSize(): usize {
   return outputSize();
 }
 
+/** Tells the time, for absences. NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */
+export function tick(sec: u32, nsec: u32): i32 {
+  if (!loaded) return NO_ALERT;
+  const answer = tellTime(sec, nsec);
+  finish();
+  return answer;
+}
+
+/** The part of the state region that is in use: copy these bytes out for a snapshot. */
+export function stateStart(): usize {
+  return stateAddress();
+}
+
+export function stateSize(): usize {
+  return stateUsedSize();
+}
+
+/** Takes back a snapshot that lies in a block from `malloc`. False, and nothing changed, when it is of other rules. */
+export function restoreState(snapshot: usize, size: usize): bool {
+  if (!loaded || snapshot == 0 || !canRestore(RULESET, snapshot, size)) return false;
+  memory.copy(stateAddress(), snapshot, size);
+  return true;
+}
+
+/** Forgets everything, as a new instance has. */
+export function resetState(): void {
+  if (loaded) clearState(RULESET);
+}
+
+/** Matches of a rule that are held back and not yet told. */
+export function suppressedCount(rule: u32): f64 {
+  return loaded ? <f64>suppressedOf(rule) : 0;
+}
+
+/** Matches that are held back and that no label set of their own will tell of. */
+export function othersCount(): f64 {
+  return loaded ? <f64>untoldElsewhere() : 0;
+}
+
+/** Keys that had to give way because the state was full. */
+export function evictedKeyCount(): f64 {
+  return loaded ? <f64>evictedCount() : 0;
+}
+
 /** Matches of each rule since the start, u32 each, in the order of the rules file. */
 export function matchCounts(): usize {
   return matchCounters();
@@ -60,7 +106,7 @@ const NOTHING: usize = memory.data(8); // an empty string
  * string drops it. Only alerts leave it, so it belongs on a fork of the stream, never on its only copy.
  */
 export function alerts_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32): usize {
-  const answer = judge(record, size, sec, nsec, 0);
+  const answer = isTick(tag, tagSize) ? tellTime(sec, nsec) : judge(record, size, sec, nsec, 0);
   if (answer != ALERT) {
     if (answer == MALFORMED || answer == TOO_LARGE) unreadable++;
     finish();
@@ -69,6 +115,14 @@ export function alerts_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, recor
   const result = writeEdgeRecord(record, size, sec, nsec);
   finish();
   return result == 0 ? NOTHING : result;
+}
+
+const TICK_EARSHOT_: u64 = 0x2e746f6873726165; // "earshot."
+const TICK_TICK: u32 = 0x6b636974; // "tick"
+
+/** A record whose tag begins with `earshot.tick` is a clock's: only its time counts. */
+function isTick(tag: usize, tagSize: u32): bool {
+  return loaded && tag != 0 && tagSize >= 12 && load<u64>(tag) == TICK_EARSHOT_ && load<u32>(tag, 8) == TICK_TICK;
 }
 
 /** Records that `alerts_only` could not read: not JSON, too large, or no memory for them. */
@@ -87,4 +141,34 @@ export function examine(record: usize, size: usize): i32 {
 /** The answer of an atom of the record that `examine` read. What this allocates stays until `malloc` or a call. */
 export function testAtom(atom: u32): bool {
   return holdsAtom(atom);
+}
+
+/** Finds where an atom's field matches, for the four doors below. 0 when the field has no text. */
+export function spanOf(atom: u32): bool {
+  spanField = atomField(atom);
+  if (fieldType(spanField) == TYPE_ABSENT) return false;
+  const slots = allocate(CAPTURE_COUNT_MAX * 8);
+  if (slots == 0) return false;
+  locateAtom(atom, slots);
+  return true;
+}
+
+let spanField: u32 = 0;
+const CAPTURE_COUNT_MAX: usize = 32; // host/pattern.ts allows no more in a pattern
+
+/** The text of the field, and the address of the matching bytes in it (start = end: none). */
+export function spanText(): usize {
+  return fieldText(spanField);
+}
+
+export function spanTextSize(): usize {
+  return fieldTextSize(spanField);
+}
+
+export function spanStart(): usize {
+  return spanFrom();
+}
+
+export function spanEnd(): usize {
+  return spanTo();
 }

@@ -1,7 +1,7 @@
 // The ruleset, as bytes. host/ruleset.ts writes it, assembly/ reads it, and both import this file, so
 // that there is no second description to drift from it.
 //
-//   [header 160] [nodes] [edges] [fields] [values] [gates] [needle indexes] [rules] [atoms] [patterns]
+//   [header 168] [nodes] [edges] [fields] [values] [gates] [needle indexes] [rules] [atoms] [patterns]
 //   [sets] [templates] [code] [strings]
 //
 // Integers are little-endian; the ruleset begins at an address that is a multiple of 16, every table at
@@ -48,14 +48,15 @@ export const HEADER_SETS_OFFSET = 108;
 export const HEADER_TIMESTAMP_FIELD = 112; // the field of `@timestamp`
 export const HEADER_SLOT_COUNT = 116; // the most capture slots that one rule needs
 export const HEADER_LABEL_COUNT = 120; // the most labels that one rule has
-export const HEADER_STATE_SIZE = 124; // bytes of the state region
+export const HEADER_KEY_COUNT = 124; // keys that the state holds at most, 0: no rule needs any
 export const HEADER_STEP_COUNT = 128; // steps of all rules: what gates, needles and code speak of
 export const HEADER_STEPS_OFFSET = 132;
 export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state looks back
 export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
-export const HEADER_STATE_FLAGS = 148; // STATE_… below
+export const HEADER_HAS_ABSENCE = 148; // 1 when some rule waits for what does not come
 export const HEADER_TEXTS_OFFSET = 152; // pairs of u32 (offset, size), indexed by TEXT_…
-export const HEADER_SIZE: u32 = 160;
+export const HEADER_NOTICE_RULE = 160; // index of the rule that tells of matches held back; it has no steps; or NONE
+export const HEADER_SIZE: u32 = 168;
 
 // Texts of the body that never change (host/ruleset.ts has their bytes).
 export const TEXT_OPENING = 0;
@@ -293,7 +294,56 @@ export const PART_CAPTURE: u32 = 2;
 export const PART_LABEL: u32 = 3;
 export const PART_VALUE: u32 = 4; // the count of a threshold, 1 without one
 export const PART_SUPPRESSED: u32 = 5; // matches of this label set held back since its last alert; empty when none
-export const PART_HELD: u32 = 6; // matches of other label sets whose count would else be told nowhere; empty when none
+export const PART_OTHERS: u32 = 6; // matches of other label sets whose count would else be told nowhere; empty when none
+
+// ── State: one region behind the ruleset, which a host may copy out and in ─────────────────────────
+//
+//   [header 640] [heads 4 << bits] [slots 64 × key count]
+//
+// A hash table with chains, and a list of all slots from the one seen last to the one seen longest ago.
+// Links are slot indexes + 1, 0: none. Times are milliseconds of event time, i64.
+export const STATE_VERSION: u32 = 1;
+export const STATE_FORMAT = 0; // STATE_VERSION
+export const STATE_KEY_COUNT = 4;
+export const STATE_RULESET_HASH = 8; // u64: a region belongs to its rules
+export const STATE_USED_COUNT = 16; // slots ever used; they are taken in order
+export const STATE_NEWEST = 20;
+export const STATE_OLDEST = 24;
+export const STATE_HEAD_BITS = 28;
+export const STATE_CLOCK = 32; // i64: how far the stream has come
+export const STATE_LEAP_TIME = 40; // i64: where records say it is that are too far ahead to be believed
+export const STATE_LEAP_COUNT = 48; // how many of them in a row
+export const STATE_OTHERS = 56; // u64: matches held back that no label set will tell of
+export const STATE_EVICTED_COUNT = 64; // u64: keys that had to give way
+export const STATE_NEXT_DUE = 72; // i64: no absence falls due before
+export const STATE_SECONDS = 80; // the rate cap: RATE_SECONDS pairs of u32, second and alerts sent in it
+export const STATE_HEADER_SIZE: u32 = 640;
+export const RATE_SECONDS = 64;
+
+export const SLOT_KEY = 0; // u64
+export const SLOT_CHAIN = 8; // the next slot of the bucket
+export const SLOT_NEWER = 12;
+export const SLOT_OLDER = 16;
+export const SLOT_USE = 20; // rule index × 8 + one of USE_…
+export const SLOT_DATA = 24;
+export const SLOT_DATA_SIZE = 40;
+export const SLOT_SIZE = 64;
+
+export const USE_COOL_DOWN: u32 = 1;
+export const USE_WINDOW: u32 = 2;
+export const USE_DISTINCT: u32 = 3;
+export const USE_SEQUENCE: u32 = 4;
+export const USE_ABSENCE: u32 = 5;
+export const USE_LABELS: u32 = 6; // texts that an absence needs when it fires
+
+export const WINDOW_SLICES = 8; // a window is counted in slices of a seventh: it reaches back 1 to 8/7 windows
+export const DISTINCT_COUNT_MAX: u32 = 250; // values told apart for a key: 50 slots
+export const SEQUENCE_STEPS_MAX = 4; // what a slot holds
+export const ABSENCE_LABELS_SIZE_MAX = 1000; // bytes of the label values of one key: 25 slots
+export const KEY_COUNT_DEFAULT = 16384; // 1 MiB of state
+export const KEY_COUNT_MAX = 1000000;
+export const RATE_COUNT_DEFAULT = 20; // alerts a second: Slack takes 1 a second and channel, in bursts more
+export const DUE_COUNT_MAX: u32 = 50; // absences that one body carries; the next call brings the rest
 
 // ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
 export const RECORD_SIZE_MAX: u32 = 0x2000000; // 32 MiB: above any record that Kafka or Fluent Bit carries

@@ -39,10 +39,11 @@ function sections(module: Uint8Array): Section[] {
   const magic = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
   if (!magic.every((byte, i) => module[i] === byte)) throw new UserError('not a WebAssembly module');
   const found: Section[] = [];
-  for (let at = 8; at < module.length; ) {
+  for (let at = 8; at < module.length;) {
     const id = module[at]!;
     const size = decode(module, at + 1);
-    if (size.next + size.value > module.length) throw new UserError('the module is cut short; build it again');
+    if (size.next + size.value > module.length)
+      throw new UserError('the module is cut short; build it again');
     found.push({ id, body: module.subarray(size.next, size.next + size.value) });
     at = size.next + size.value;
   }
@@ -55,7 +56,12 @@ function raiseMemory(body: Uint8Array, pages: number): Uint8Array {
   const flags = body[count.next]!;
   const minimum = decode(body, count.next + 1);
   const rest = body.subarray(minimum.next);
-  return concat([body.subarray(0, count.next), Uint8Array.of(flags), encode(Math.max(minimum.value, pages)), rest]);
+  return concat([
+    body.subarray(0, count.next),
+    Uint8Array.of(flags),
+    encode(Math.max(minimum.value, pages)),
+    rest,
+  ]);
 }
 
 function addSegment(body: Uint8Array, address: number, bytes: Uint8Array): Uint8Array {

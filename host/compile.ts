@@ -9,7 +9,16 @@ import { bestWindow, fold, requiredLiterals, selectivity, utf8 } from './literal
 import { firstCharacter, matchesEverything, toProgram } from './nfa.ts';
 import type { Pattern } from './pattern.ts';
 import { literal } from './pattern.ts';
-import type { Condition, FieldPath, Rule, RuleFile, Scalar, Template, TemplatePart } from './rules.ts';
+import type {
+  Condition,
+  FieldPath,
+  Limits,
+  Rule,
+  RuleFile,
+  Scalar,
+  Template,
+  TemplatePart,
+} from './model.ts';
 import type {
   Atom,
   Compiled,
@@ -65,7 +74,7 @@ export interface CompiledRuleset {
 /** Compiles rules that `parseRules` accepted. Mistakes that only show here are reported; then the result is null. */
 export function compileRules(file: RuleFile, report: Report): CompiledRuleset | null {
   let failed = false;
-  const compiler = new Compiler(problem => {
+  const compiler = new Compiler(file.limits, problem => {
     failed ||= problem.severity === 'error';
     report(problem);
   });
@@ -101,6 +110,37 @@ function encode(compiled: Compiled): EncodedRuleset & { hash: bigint } {
 
 type TestCondition = Extract<Condition, { kind: 'test' }>;
 
+/** What every alert says of matches that were held back; empty, and so left out, when there were none. */
+const HELD_BACK: CompiledTemplate[] = [
+  { name: 'suppressed', parts: [{ kind: layout.PART_SUPPRESSED }], requires: null },
+  { name: 'suppressed_others', parts: [{ kind: layout.PART_OTHERS }], requires: null },
+];
+
+/** The alert that tells of matches held back when no other alert comes to tell of them; a tick sends it. */
+const NOTICE: CompiledRule = {
+  alert: 'EarshotAlertsHeldBack',
+  labels: [
+    { name: 'alertname', parts: [{ kind: layout.PART_TEXT, text: 'EarshotAlertsHeldBack' }], requires: null },
+  ],
+  annotations: sortByName([
+    ...HELD_BACK,
+    {
+      name: 'message',
+      parts: [
+        { kind: layout.PART_OTHERS },
+        { kind: layout.PART_TEXT, text: ' more alerts were held back by the rate cap' },
+      ],
+      requires: null,
+    },
+  ]),
+  kind: layout.KIND_EACH,
+  count: 1,
+  realertMs: 60_000,
+  windowMs: 0,
+  byMask: 0n,
+  distinctField: null,
+};
+
 /** Where the captures of a rule are kept: each name has a slot for every step that defines it. */
 interface Slots {
   byName: Map<string, number[]>;
@@ -108,6 +148,7 @@ interface Slots {
 }
 
 class Compiler {
+  private readonly limits: Limits;
   private readonly report: Report;
   private readonly fields = new Map<string, number>();
   private readonly paths: FieldPath[] = [];
@@ -122,7 +163,8 @@ class Compiler {
   private readonly rules: CompiledRule[] = [];
   private lookBackMs = 0;
 
-  constructor(report: Report) {
+  constructor(limits: Limits, report: Report) {
+    this.limits = limits;
     this.report = report;
   }
 
@@ -130,7 +172,9 @@ class Compiler {
     const index = this.rules.length;
     const slots: Slots = { byName: new Map(), count: 0 };
     const used = usedCaptures(rule);
-    rule.steps.forEach((condition, ordinal) => {
+    // A sequence's last step comes first: a record that meets two steps must not be both in one go.
+    const steps = rule.steps.map((condition, ordinal) => ({ condition, ordinal })).reverse();
+    for (const { condition, ordinal } of steps) {
       const gates = this.gatesOf(condition) ?? [];
       const literals = this.literalsOf(condition);
       const tooMany = gates.length * (literals?.literals.length ?? 1) > PAIR_COUNT_MAX;
@@ -143,7 +187,8 @@ class Compiler {
         gates: tooMany ? [] : gates,
         needles: null,
       });
-    });
+    }
+    this.checkAbsence(rule);
     const labels = this.labels(rule, slots);
     const by = rule.threshold?.by ?? rule.sequence?.by ?? rule.absence?.by ?? [];
     const windowMs = rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0;
@@ -172,9 +217,29 @@ class Compiler {
       steps: this.steps,
       rules: this.rules,
       lookBackMs: this.lookBackMs,
-      stateSize: 0,
-      rateCount: 0,
+      keyCount: this.needsState() ? this.limits.keyCount : 0,
+      rateCount: this.limits.alertsPerSecond,
+      notice: this.needsState() ? NOTICE : null,
     };
+  }
+
+  private needsState(): boolean {
+    return this.rules.some(rule => rule.realertMs > 0 || rule.kind !== layout.KIND_EACH);
+  }
+
+  /** When an absence fires, no record is there: only labels, kept from when the key was seen, can be told. */
+  private checkAbsence(rule: Rule): void {
+    if (!rule.absence) return;
+    for (const { name, parts, span } of rule.annotations) {
+      const part = parts.find(({ kind }) => kind === 'record' || kind === 'capture');
+      if (part === undefined) continue;
+      this.report({
+        severity: 'error',
+        message: `annotation "${name}" refers to a ${part.kind}, and when an absence fires there is none`,
+        hint: 'refer to a label: its value is kept from when the key was last seen',
+        span,
+      });
+    }
   }
 
   summarizePatterns(): PatternSummary[] {
@@ -201,7 +266,13 @@ class Compiler {
 
   // ── Patterns ──
 
-  private pattern(source: string, tree: Pattern, captures: string[], field: number, test: TestCondition): number {
+  private pattern(
+    source: string,
+    tree: Pattern,
+    captures: string[],
+    field: number,
+    test: TestCondition,
+  ): number {
     let index = this.patterns.get(source);
     if (index === undefined) {
       index = this.patternList.length;
@@ -230,8 +301,17 @@ class Compiler {
       return { program, dfa: small ? dfa : null, firstByte: program.anchored ? null : firstCharacter(tree) };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      this.report({ severity: 'error', message: error.message, hint: 'use fewer or smaller counted repetitions', span: test.span });
-      return { program: { instructions: [], sets: [], captures: [], anchored: false }, dfa: null, firstByte: null };
+      this.report({
+        severity: 'error',
+        message: error.message,
+        hint: 'use fewer or smaller counted repetitions',
+        span: test.span,
+      });
+      return {
+        program: { instructions: [], sets: [], captures: [], anchored: false },
+        dfa: null,
+        firstByte: null,
+      };
     }
   }
 
@@ -266,9 +346,15 @@ class Compiler {
     const emit = (node: Condition, onTrue: number, onFalse: number): number => {
       switch (node.kind) {
         case 'all':
-          return [...this.cheapestFirst(node.of)].reduceRight((next, child) => emit(child, next, onFalse), onTrue);
+          return [...this.cheapestFirst(node.of)].reduceRight(
+            (next, child) => emit(child, next, onFalse),
+            onTrue,
+          );
         case 'any':
-          return [...this.cheapestFirst(node.of)].reduceRight((next, child) => emit(child, onTrue, next), onFalse);
+          return [...this.cheapestFirst(node.of)].reduceRight(
+            (next, child) => emit(child, onTrue, next),
+            onFalse,
+          );
         case 'not':
           return emit(node.of, onFalse, onTrue);
         case 'test':
@@ -279,10 +365,16 @@ class Compiler {
     };
     emit(condition, layout.CODE_MATCH, layout.CODE_FAIL);
     if (reversed.length >= layout.CODE_FAIL) {
-      this.report({ severity: 'error', message: `the condition has ${reversed.length} tests, ${layout.CODE_FAIL - 1} are allowed`, span: condition.span });
+      this.report({
+        severity: 'error',
+        message: `the condition has ${reversed.length} tests, ${layout.CODE_FAIL - 1} are allowed`,
+        span: condition.span,
+      });
     }
     const turn = (target: number) => (target >= layout.CODE_FAIL ? target : reversed.length - 1 - target);
-    return reversed.reverse().map(({ atom, onTrue, onFalse }) => ({ atom, onTrue: turn(onTrue), onFalse: turn(onFalse) }));
+    return reversed
+      .reverse()
+      .map(({ atom, onTrue, onFalse }) => ({ atom, onTrue: turn(onTrue), onFalse: turn(onFalse) }));
   }
 
   private emitTest(
@@ -299,7 +391,9 @@ class Compiler {
         return emit(this.equalTo(field, test.value), onTrue, onFalse);
       case 'in': {
         const strings = test.values.flatMap(value => (value.type === 'string' ? [value.value] : []));
-        const atoms = test.values.filter(value => value.type !== 'string').map(value => this.equalTo(field, value));
+        const atoms = test.values
+          .filter(value => value.type !== 'string')
+          .map(value => this.equalTo(field, value));
         if (strings.length > 0) atoms.push({ op: 'values', field, values: [...new Set(strings)].sort() });
         return atoms.reduceRight((next, atom) => emit(atom, onTrue, next), onFalse);
       }
@@ -340,7 +434,10 @@ class Compiler {
     }
   }
 
-  private containing(field: number, test: TestCondition & { op: 'contains' | 'startsWith' | 'endsWith' }): Atom {
+  private containing(
+    field: number,
+    test: TestCondition & { op: 'contains' | 'startsWith' | 'endsWith' },
+  ): Atom {
     // A plain text in quotes can't be mistaken for a pattern's source.
     const source = `"${test.text}" (contains)`;
     return { op: 'pattern', field, pattern: this.pattern(source, literal(test.text), [], field, test) };
@@ -371,10 +468,13 @@ class Compiler {
         return distinct.size <= GATE_COUNT_MAX ? [...distinct.values()] : null;
       }
       case 'test': {
-        const values = condition.op === 'eq' ? [condition.value] : condition.op === 'in' ? condition.values : [];
+        const values =
+          condition.op === 'eq' ? [condition.value] : condition.op === 'in' ? condition.values : [];
         if (values.length === 0 || values.length > GATE_COUNT_MAX) return null;
         const field = this.field(condition.field);
-        const gates = values.flatMap(value => (value.type === 'string' ? [{ field, value: value.value }] : []));
+        const gates = values.flatMap(value =>
+          value.type === 'string' ? [{ field, value: value.value }] : [],
+        );
         return gates.length === values.length ? gates : null;
       }
     }
@@ -383,7 +483,9 @@ class Compiler {
   /** Literals of which one must occur in a field, or null. */
   private literalsOf(condition: Condition): { field: number; literals: ByteString[] } | null {
     const best = (options: Array<{ field: number; literals: ByteString[] } | null>) =>
-      options.filter(option => option !== null).sort((a, b) => selectivity(b.literals) - selectivity(a.literals))[0] ?? null;
+      options
+        .filter(option => option !== null)
+        .sort((a, b) => selectivity(b.literals) - selectivity(a.literals))[0] ?? null;
     switch (condition.kind) {
       case 'not':
         return null;
@@ -392,7 +494,8 @@ class Compiler {
       case 'any': {
         const options = condition.of.map(child => this.literalsOf(child));
         const field = options[0]?.field;
-        if (field === undefined || !options.every(option => option !== null && option.field === field)) return null;
+        if (field === undefined || !options.every(option => option !== null && option.field === field))
+          return null;
         return { field, literals: [...new Set(options.flatMap(option => option!.literals))] };
       }
       case 'test': {
@@ -402,7 +505,9 @@ class Compiler {
             : condition.op === 'contains' || condition.op === 'startsWith' || condition.op === 'endsWith'
               ? [fold(utf8(condition.text))].filter(text => text.length >= layout.GRAM_SIZE_SHORT)
               : [];
-        return literals === null || literals.length === 0 ? null : { field: this.field(condition.field), literals };
+        return literals === null || literals.length === 0
+          ? null
+          : { field: this.field(condition.field), literals };
       }
     }
   }
@@ -413,13 +518,16 @@ class Compiler {
     this.stepLiterals.forEach(entry => {
       if (entry === null) return;
       const seen = new Set<string>();
-      for (const text of entry.literals) for (const window of windowsOf(text)) seen.add(`${entry.field} ${window}`);
+      for (const text of entry.literals)
+        for (const window of windowsOf(text)) seen.add(`${entry.field} ${window}`);
       for (const key of seen) taken.set(key, (taken.get(key) ?? 0) + 1);
     });
     this.stepLiterals.forEach((entry, i) => {
       if (entry === null) return;
       const { field } = entry;
-      const windows = entry.literals.map(text => bestWindow(text, window => taken.get(`${field} ${window}`) ?? 0));
+      const windows = entry.literals.map(text =>
+        bestWindow(text, window => taken.get(`${field} ${window}`) ?? 0),
+      );
       this.steps[i]!.needles = { field, windows: [...new Set(windows)] };
     });
   }
@@ -448,7 +556,8 @@ class Compiler {
     ];
     const names = templates.map(({ name }) => name);
     // Notification Manager routes an alert to a namespace's tenants only with this label beside `namespace`.
-    if (names.includes('namespace')) templates.push({ name: 'rule_level', parts: [{ kind: 'text', text: 'namespace' }] });
+    if (names.includes('namespace'))
+      templates.push({ name: 'rule_level', parts: [{ kind: 'text', text: 'namespace' }] });
     const sorted = sortByName(templates);
     return sorted.map(({ name, parts }) => ({
       name,
@@ -463,15 +572,10 @@ class Compiler {
       parts: this.parts(rule, parts, slots, labels),
       requires: null,
     }));
-    return sortByName(written);
+    return sortByName([...written, ...HELD_BACK]);
   }
 
-  private parts(
-    rule: Rule,
-    parts: TemplatePart[],
-    slots: Slots,
-    labels: CompiledTemplate[],
-  ): CompiledPart[] {
+  private parts(rule: Rule, parts: TemplatePart[], slots: Slots, labels: CompiledTemplate[]): CompiledPart[] {
     return parts.flatMap((part): CompiledPart | CompiledPart[] => {
       switch (part.kind) {
         case 'text':
@@ -546,10 +650,11 @@ function regexesOf(condition: Condition): Array<TestCondition & { op: 'regex' }>
 
 function windowsOf(text: ByteString): ByteString[] {
   if (text.length <= layout.NEEDLE_SIZE_MAX) return [text];
-  return Array.from({ length: text.length - layout.NEEDLE_SIZE_MAX + 1 }, (_, i) => text.slice(i, i + layout.NEEDLE_SIZE_MAX));
+  return Array.from({ length: text.length - layout.NEEDLE_SIZE_MAX + 1 }, (_, i) =>
+    text.slice(i, i + layout.NEEDLE_SIZE_MAX),
+  );
 }
 
 function sortByName<T extends Pick<Template, 'name'>>(templates: T[]): T[] {
   return [...templates].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
 }
-

@@ -100,7 +100,8 @@ class Places {
       const [low, high] = [set[i]!, set[i + 1]!];
       if (low < 0x80) edges.push([low, Math.min(high, 0x7f), target]);
       if (high < 0x80) continue;
-      const sequences = low <= 0x80 && high >= 0x10ffff ? ALL_MULTIBYTE : utf8Sequences(Math.max(low, 0x80), high);
+      const sequences =
+        low <= 0x80 && high >= 0x10ffff ? ALL_MULTIBYTE : utf8Sequences(Math.max(low, 0x80), high);
       for (const sequence of sequences) {
         const [first, ...rest] = sequence;
         edges.push([first![0], first![1], this.sequence(rest, target)]);
@@ -142,7 +143,8 @@ export function utf8Sequences(low: number, high: number): Array<Array<[number, n
   for (let i = 1; i < size; i++) {
     const mask = (1 << (6 * i)) - 1;
     if ((low & ~mask) === (high & ~mask)) continue;
-    if ((low & mask) !== 0) return [...utf8Sequences(low, low | mask), ...utf8Sequences((low | mask) + 1, high)];
+    if ((low & mask) !== 0)
+      return [...utf8Sequences(low, low | mask), ...utf8Sequences((low | mask) + 1, high)];
     if ((high & mask) !== mask) {
       return [...utf8Sequences(low, (high & ~mask) - 1), ...utf8Sequences(high & ~mask, high)];
     }
@@ -161,7 +163,10 @@ function utf8(code: number, size: number): number[] {
 }
 
 const isWordByte = (byte: number) =>
-  (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a) || byte === 0x5f;
+  (byte >= 0x30 && byte <= 0x39) ||
+  (byte >= 0x41 && byte <= 0x5a) ||
+  (byte >= 0x61 && byte <= 0x7a) ||
+  byte === 0x5f;
 
 /** Bytes that no edge and no assertion tells apart form a class; `samples` has one byte of each. */
 function byteClasses(places: Places): { classes: Uint8Array; samples: number[] } {
@@ -232,14 +237,20 @@ function determinize(places: Places, samples: number[], stateCountMax: number): 
             ? AHEAD_WORD
             : AHEAD_OTHER;
       const inside = byte >= 0x80 && byte <= 0xbf;
-      const reached = inside ? kernel.filter(place => place >= program.instructions.length) : closureFor(ahead);
+      const reached = inside
+        ? kernel.filter(place => place >= program.instructions.length)
+        : closureFor(ahead);
       if (reached === null) return DFA_MATCHED;
       const next = new Set<number>(program.anchored ? [] : [0]);
       for (const place of reached) {
-        for (const [low, high, target] of places.edges[place]!) if (byte >= low && byte <= high) next.add(target);
+        for (const [low, high, target] of places.edges[place]!)
+          if (byte >= low && byte <= high) next.add(target);
       }
       const newBehind = (byte === 0x0a ? BEHIND_NEWLINE : 0) | (isWordByte(byte) ? BEHIND_WORD : 0);
-      return stateOf(Array.from(next).sort((a, b) => a - b), newBehind & places.behindMask);
+      return stateOf(
+        Array.from(next).sort((a, b) => a - b),
+        newBehind & places.behindMask,
+      );
     });
     row.push(closureFor(AHEAD_END) === null ? DFA_MATCHED : DFA_DEAD);
     rows.push(row);
@@ -300,7 +311,8 @@ function shrink(raw: RawDfa, classes: Uint8Array): Dfa {
     if (numbers.has(blocks[state]!)) return;
     numbers.set(blocks[state]!, members.push(state) - 1 + DFA_FIRST_ROW);
   });
-  const renumber = (state: number) => (state < DFA_FIRST_ROW ? state : numbers.get(blocks[state - DFA_FIRST_ROW]!)!);
+  const renumber = (state: number) =>
+    state < DFA_FIRST_ROW ? state : numbers.get(blocks[state - DFA_FIRST_ROW]!)!;
   const rows = members.map(state => raw.rows[state]!.map(renumber));
 
   const columns = new Map<string, number>();

@@ -161,7 +161,8 @@ function alternate(options: Info[]): Info {
   }
   return {
     exact: allExact && exact.size <= EXACT_COUNT_MAX ? [...exact] : null,
-    required: allRequired && options.length > 0 && required.size <= 4 * EXACT_COUNT_MAX ? [...required] : null,
+    required:
+      allRequired && options.length > 0 && required.size <= 4 * EXACT_COUNT_MAX ? [...required] : null,
   };
 }
 

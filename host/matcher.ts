@@ -39,8 +39,12 @@ export interface Matcher {
   /** A copy of the state region; `restore` takes it back, also in another instance of the same module. */
   snapshot(): Uint8Array;
   restore(snapshot: Uint8Array): void;
+  /** Forgets everything, as a new instance has. */
+  reset(): void;
   /** Matches of each rule since the start, held back or sent, by index into `info.alerts`. */
   matches(): number[];
+  /** Matches held back that no alert has told of yet: by rule, and those that only another alert will tell. */
+  heldBack(): { byRule: number[]; others: number; evictedKeys: number };
 }
 
 /** A compiled module, from which any number of matchers are instantiated. */
@@ -59,6 +63,19 @@ export interface Doors extends Record<string, unknown> {
   alertStart(): number;
   alertSize(): number;
   matchCounts(): number;
+  tick(sec: number, nsec: number): number;
+  stateStart(): number;
+  stateSize(): number;
+  restoreState(snapshot: number, size: number): number;
+  resetState(): void;
+  suppressedCount(rule: number): number;
+  othersCount(): number;
+  evictedKeyCount(): number;
+  spanOf(atom: number): number;
+  spanText(): number;
+  spanTextSize(): number;
+  spanStart(): number;
+  spanEnd(): number;
   examine(record: number, size: number): number;
   testAtom(atom: number): number;
 }
@@ -79,8 +96,14 @@ export async function loadModule(bytes: Uint8Array): Promise<MatcherModule> {
     if (!(error instanceof WebAssembly.RuntimeError)) throw error;
     throw new UserError(refusal(bytes));
   }
-  if (typeof doors.isLoaded !== 'function') throw new UserError('this WebAssembly module is not Earshot’s; build one with `earshot build rules.yaml -o earshot.wasm`');
-  if (!doors.isLoaded()) throw new UserError('this module has no rules in it; build one with `earshot build rules.yaml -o earshot.wasm`');
+  if (typeof doors.isLoaded !== 'function')
+    throw new UserError(
+      'this WebAssembly module is not Earshot’s; build one with `earshot build rules.yaml -o earshot.wasm`',
+    );
+  if (!doors.isLoaded())
+    throw new UserError(
+      'this module has no rules in it; build one with `earshot build rules.yaml -o earshot.wasm`',
+    );
   const info = readInfo(doors);
   let first: Doors | null = doors;
   return {
@@ -97,8 +120,11 @@ async function compileModule(bytes: Uint8Array): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(bytes as BufferSource);
   } catch (error) {
-    const reason = error instanceof Error ? error.message.replace(/^WebAssembly\.compile\(\): /, '') : String(error);
-    throw new UserError(`not a whole WebAssembly module (${reason}); copy the file again, or build it again with \`earshot build\``);
+    const reason =
+      error instanceof Error ? error.message.replace(/^WebAssembly\.compile\(\): /, '') : String(error);
+    throw new UserError(
+      `not a whole WebAssembly module (${reason}); copy the file again, or build it again with \`earshot build\``,
+    );
   }
 }
 
@@ -118,11 +144,18 @@ function readInfo(doors: Doors): RulesetInfo {
   const alerts: string[] = [];
   for (let rule = 0; rule < u32(layout.HEADER_RULE_COUNT); rule++) {
     const at = u32(layout.HEADER_RULES_OFFSET) + rule * layout.RULE_SIZE;
-    const name = new Uint8Array(view.buffer, base + u32(at + layout.RULE_NAME_OFFSET), u32(at + layout.RULE_NAME_SIZE));
+    const name = new Uint8Array(
+      view.buffer,
+      base + u32(at + layout.RULE_NAME_OFFSET),
+      u32(at + layout.RULE_NAME_SIZE),
+    );
     alerts.push(Buffer.from(name).toString());
   }
   return {
-    hash: view.getBigUint64(base + layout.HEADER_HASH, true).toString(16).padStart(16, '0'),
+    hash: view
+      .getBigUint64(base + layout.HEADER_HASH, true)
+      .toString(16)
+      .padStart(16, '0'),
     version: u32(layout.HEADER_VERSION),
     size: u32(layout.HEADER_SIZE_TOTAL),
     alerts,
@@ -163,18 +196,41 @@ export class LoadedMatcher implements Matcher {
     return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME | layout.FLAG_WARM);
   }
 
-  tick(): number {
-    return NO_ALERT;
+  tick(sec: number, nsec: number): number {
+    return this.doors.tick(sec, nsec);
   }
 
   snapshot(): Uint8Array {
-    return new Uint8Array();
+    const start = this.doors.stateStart();
+    return this.memory().slice(start, start + this.doors.stateSize());
   }
 
-  restore(): void {}
+  restore(snapshot: Uint8Array): void {
+    // `malloc` takes back the record's block, so that it must be asked for again.
+    this.blockSize = 0;
+    const block = this.doors.malloc(snapshot.length);
+    if (block !== 0) this.memory().set(snapshot, block);
+    if (block === 0 || !this.doors.restoreState(block, snapshot.length)) {
+      throw new Error('this snapshot is of other rules, or damaged: the state is unchanged');
+    }
+  }
+
+  reset(): void {
+    this.doors.resetState();
+  }
+
+  heldBack(): { byRule: number[]; others: number; evictedKeys: number } {
+    return {
+      byRule: this.info.alerts.map((_, rule) => this.doors.suppressedCount(rule)),
+      others: this.doors.othersCount(),
+      evictedKeys: this.doors.evictedKeyCount(),
+    };
+  }
 
   matches(): number[] {
-    return Array.from(new Uint32Array(this.doors.memory.buffer, this.doors.matchCounts(), this.info.alerts.length));
+    return Array.from(
+      new Uint32Array(this.doors.memory.buffer, this.doors.matchCounts(), this.info.alerts.length),
+    );
   }
 
   private call(record: Uint8Array, sec: number, nsec: number, flags: number): number {

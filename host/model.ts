@@ -55,6 +55,15 @@ export interface Rule {
   absence?: { forMs: number; by: string[]; span: Span };
 }
 
+/** What a module may use and send, for all of its rules together. */
+export interface Limits {
+  /** Keys (label sets, windows, …) that the state may hold: 64 bytes each. */
+  keyCount: number;
+  /** Alerts that may leave in one second of event time; 0: no cap. */
+  alertsPerSecond: number;
+}
+
 export interface RuleFile {
   rules: Rule[];
+  limits: Limits;
 }

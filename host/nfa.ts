@@ -212,7 +212,9 @@ function isAnchored(node: Pattern): boolean {
 export function firstCharacter(node: Pattern): number | null {
   switch (node.kind) {
     case 'set':
-      return node.set.length === 2 && node.set[0] === node.set[1] && node.set[0]! < 0x80 ? node.set[0]! : null;
+      return node.set.length === 2 && node.set[0] === node.set[1] && node.set[0]! < 0x80
+        ? node.set[0]!
+        : null;
     case 'capture':
       return firstCharacter(node.of);
     case 'concat':

@@ -3,6 +3,7 @@
 // limits are in schema.ts, YAML itself in document.ts, what is allowed but seldom meant in advice.ts.
 import { isMap, isScalar, isSeq } from 'yaml';
 import type { Scalar as YamlScalar } from 'yaml';
+import { KEY_COUNT_DEFAULT, RATE_COUNT_DEFAULT } from '../assembly/layout.ts';
 import { adviseRule } from './advice.ts';
 import {
   TEMPLATE_HINT,
@@ -17,7 +18,7 @@ import type { Document, Node } from './document.ts';
 import { TextError, formatCount, nearest, quote } from './error.ts';
 import type { Report, Span, TextProblem } from './error.ts';
 import { parseFieldPath } from './field.ts';
-import type { Condition, FieldPath, Rule, RuleFile, Scalar, Template, Test } from './model.ts';
+import type { Condition, FieldPath, Limits, Rule, RuleFile, Scalar, Template, Test } from './model.ts';
 import { PatternError, parsePattern } from './pattern.ts';
 import * as schema from './schema.ts';
 import type { Keys } from './schema.ts';
@@ -33,10 +34,10 @@ export function parseRules(source: string, report: Report): RuleFile {
   if (size > schema.FILE_SIZE_MAX) {
     const message = `the file has ${formatCount(size)} bytes, ${formatCount(schema.FILE_SIZE_MAX)} allowed`;
     report({ severity: 'error', message, span: { start: 0, end: 0 } });
-    return { rules: [] };
+    return { rules: [], limits: LIMITS_DEFAULT };
   }
   const document = readDocument(source, report);
-  return { rules: readFile(makeContext(document, report)) };
+  return readFile(makeContext(document, report));
 }
 
 interface Context {
@@ -73,20 +74,33 @@ function fail(context: Context, place: Node | Span, message: string, hint?: stri
 
 // ---------------------------------------------------------------------------------------- file and groups
 
-function readFile(context: Context): Rule[] {
+const LIMITS_DEFAULT: Limits = { keyCount: KEY_COUNT_DEFAULT, alertsPerSecond: RATE_COUNT_DEFAULT };
+
+function readFile(context: Context): RuleFile {
   const { root, damage } = context.document;
   if (isNothing(root)) {
     if (damage.length === 0) fail(context, { start: 0, end: 0 }, 'the file is empty', NO_RULES_HINT);
-    return [];
+    return { rules: [], limits: LIMITS_DEFAULT };
   }
   const own = quietIfDamaged(context, root);
-  const groups = readMap(own, root, 'a rules file', schema.FILE_KEYS, () => NO_RULES_HINT)?.get('groups');
+  const map = readMap(own, root, 'a rules file', schema.FILE_KEYS, () => NO_RULES_HINT);
+  const groups = map?.get('groups');
   const names = new Set<string>();
   const rules: Rule[] = [];
   for (const group of readList(own, groups, 'groups', 'the file has no rules') ?? []) {
     readGroup(context, group, names, rules);
   }
-  return rules;
+  return { rules, limits: readLimits(own, map?.get('limits')) };
+}
+
+function readLimits(context: Context, entry: Entry | undefined): Limits {
+  const map = entry?.value && readMap(context, entry.value, '"limits"', schema.LIMITS_KEYS);
+  const keyCount = map && readCount(context, map.get('keys'), schema.KEYS_MIN, schema.KEYS_MAX);
+  const rate = map && readCount(context, map.get('alertsPerSecond'), 0, schema.ALERTS_PER_SECOND_MAX);
+  return {
+    keyCount: keyCount ?? LIMITS_DEFAULT.keyCount,
+    alertsPerSecond: rate ?? LIMITS_DEFAULT.alertsPerSecond,
+  };
 }
 
 const NO_RULES_HINT = 'a rules file starts with `groups:`, a list of groups with a name and rules';
@@ -505,8 +519,9 @@ function unknownName(
 function readThreshold(context: Context, entry: Entry | undefined, labelNames: string[]): Rule['threshold'] {
   const map = entry?.value && readMap(context, entry.value, '"threshold"', schema.THRESHOLD_KEYS);
   if (!map) return undefined;
-  const count = readCount(context, map.get('count'));
-  const withinMs = readDuration(context, map.get('within'), 1);
+  const most = map.get('distinct') ? schema.DISTINCT_MAX : schema.COUNT_MAX;
+  const count = readCount(context, map.get('count'), 1, most);
+  const withinMs = readDuration(context, map.get('within'), 1_000);
   const by = readBy(context, map.get('by'), labelNames);
   const distinct = readField(context, map.get('distinct'));
   if (count === undefined || withinMs === undefined) return undefined;
@@ -791,15 +806,20 @@ function readBoolean(context: Context, { name, value }: Entry): boolean | undefi
   return failType(context, value, `"${name}"`, 'boolean');
 }
 
-function readCount(context: Context, entry: Entry | undefined): number | undefined {
+function readCount(
+  context: Context,
+  entry: Entry | undefined,
+  least: number,
+  most: number,
+): number | undefined {
   const node = entry?.value;
   if (!node) return undefined;
   const count = isScalar(node) && typeof node.value !== 'string' ? Number(node.value) : NaN;
   if (!isScalar(node) || typeof node.value === 'boolean' || node.value === null || !Number.isInteger(count)) {
     return failType(context, node, `"${entry.name}"`, 'count');
   }
-  if (count >= 1 && count <= schema.COUNT_MAX) return count;
-  return fail(context, node, `"${entry.name}" must be from 1 to ${formatCount(schema.COUNT_MAX)}`);
+  if (count >= least && count <= most) return count;
+  return fail(context, node, `"${entry.name}" must be from ${formatCount(least)} to ${formatCount(most)}`);
 }
 
 function readScalar(

@@ -82,8 +82,12 @@ export interface Compiled {
   steps: CompiledStep[];
   rules: CompiledRule[];
   lookBackMs: number;
-  stateSize: number;
+  /** Keys that the state may hold. */
+  keyCount: number;
+  /** Alerts that may leave in one second of event time; 0: no cap. */
   rateCount: number;
+  /** The rule that tells of matches held back, when there can be any. */
+  notice: CompiledRule | null;
 }
 
 /** What is worth telling about a needle index. */
@@ -128,7 +132,8 @@ const U64 = 0xffffffffffffffffn;
 export function hashText(bytes: Uint8Array): bigint {
   const word = (at: number) => {
     let value = 0n;
-    for (let i = Math.min(8, bytes.length - at) - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i]!);
+    for (let i = Math.min(8, bytes.length - at) - 1; i >= 0; i--)
+      value = (value << 8n) | BigInt(bytes[at + i]!);
     return value;
   };
   let hash = BigInt(bytes.length);
@@ -243,7 +248,7 @@ export function encodeRuleset(compiled: Compiled, hash: bigint): EncodedRuleset 
   put(layout.HEADER_VERSION, layout.VERSION);
   writer.u64(header + layout.HEADER_HASH, hash);
   put(layout.HEADER_TIMESTAMP_FIELD, compiled.timestampField);
-  put(layout.HEADER_STATE_SIZE, compiled.stateSize);
+  put(layout.HEADER_KEY_COUNT, compiled.keyCount);
   put(layout.HEADER_RATE_COUNT, compiled.rateCount);
   writer.u64(header + layout.HEADER_LOOK_BACK_MS, BigInt(compiled.lookBackMs));
 
@@ -285,7 +290,10 @@ function encodeFields(writer: Writer, put: Put, compiled: Compiled): void {
   compiled.fields.forEach((path, field) => {
     let node = root;
     for (const segment of path) {
-      const children = (typeof segment === 'number' ? node.items : node.keys) as Map<string | number, TrieNode>;
+      const children = (typeof segment === 'number' ? node.items : node.keys) as Map<
+        string | number,
+        TrieNode
+      >;
       if (!children.has(segment)) children.set(segment, newNode());
       node = children.get(segment)!;
     }
@@ -333,7 +341,10 @@ function encodeFields(writer: Writer, put: Put, compiled: Compiled): void {
       edge++;
     }
     const items = [...node.items].sort(([a], [b]) => a - b);
-    writer.u32(at + layout.NODE_ITEMS_OFFSET, writer.u32s(items.flatMap(([index, child]) => [index, offsets.get(child)!])));
+    writer.u32(
+      at + layout.NODE_ITEMS_OFFSET,
+      writer.u32s(items.flatMap(([index, child]) => [index, offsets.get(child)!])),
+    );
     writer.u32(at + layout.NODE_ITEM_COUNT, items.length);
   }
   put(layout.HEADER_FIELD_COUNT, compiled.fields.length);
@@ -376,7 +387,11 @@ function encodeValues(writer: Writer, put: Put, compiled: Compiled): Values {
       if (atom.op === 'values' && atom.field === field) for (const value of atom.values) values.add(value);
     }
     writer.u32(at + layout.FIELD_IS_GATE, gateFields.has(field) ? 1 : 0);
-    if (values.size > 0) writer.u32(at + layout.FIELD_VALUES_OFFSET, encodeValueTable(writer, field, [...values], offsets, gates));
+    if (values.size > 0)
+      writer.u32(
+        at + layout.FIELD_VALUES_OFFSET,
+        encodeValueTable(writer, field, [...values], offsets, gates),
+      );
   });
   put(layout.HEADER_FIELDS_OFFSET, fieldsOffset);
   put(layout.HEADER_GATE_FIELD_COUNT, gateFields.size);
@@ -439,7 +454,8 @@ function encodeCandidates(writer: Writer, put: Put, compiled: Compiled, values: 
     }
     for (const window of step.needles.windows) {
       const { field } = step.needles;
-      const gramSize = window.length >= layout.GRAM_SIZE_LONG ? layout.GRAM_SIZE_LONG : layout.GRAM_SIZE_SHORT;
+      const gramSize =
+        window.length >= layout.GRAM_SIZE_LONG ? layout.GRAM_SIZE_LONG : layout.GRAM_SIZE_SHORT;
       const key = `${field} ${gramSize}`;
       if (!indexes.has(key)) indexes.set(key, { field, gramSize, needles: new Map() });
       const index = indexes.get(key)!;
@@ -464,7 +480,9 @@ function encodeCandidates(writer: Writer, put: Put, compiled: Compiled, values: 
     writer.u32(at + layout.GATE_STEP_COUNT, steps.length);
   }
   put(layout.HEADER_GATES_OFFSET, gatesOffset);
-  put(layout.HEADER_UNGATED_COUNT, ungatedCount);
+  // An absence needs every record's time, so no record may be rejected early.
+  const absenceCount = compiled.rules.filter(rule => rule.kind === layout.KIND_ABSENCE).length;
+  put(layout.HEADER_UNGATED_COUNT, ungatedCount + absenceCount);
   put(layout.HEADER_ALWAYS_MASK, alwaysMask);
   put(layout.HEADER_ALWAYS_OFFSET, writer.u32s(always));
   put(layout.HEADER_ALWAYS_COUNT, always.length);
@@ -498,7 +516,10 @@ function encodeIndex(writer: Writer, at: number, index: NeedleIndex, firstNeedle
   const buckets = new Map<number, Array<{ needle: number; back: number }>>();
   windows.forEach((window, needle) => {
     for (let back = 0; back < step; back++) {
-      const gram = [...window.slice(back, back + gramSize)].reduceRight((sum, c) => sum * 256 + c.charCodeAt(0), 0);
+      const gram = [...window.slice(back, back + gramSize)].reduceRight(
+        (sum, c) => sum * 256 + c.charCodeAt(0),
+        0,
+      );
       const bucket = Math.imul(gram, layout.GRAM_FACTOR) >>> (32 - bits);
       buckets.set(bucket, [...(buckets.get(bucket) ?? []), { needle, back }]);
     }
@@ -636,7 +657,9 @@ function encodeAtoms(writer: Writer, put: Put, compiled: Compiled, values: Value
       case 'type':
         return fill(layout.OP_TYPE, atom.type);
       case 'values': {
-        const ids = atom.values.map(value => values.offsets.get(keyOf(atom.field, value))!).sort((a, b) => a - b);
+        const ids = atom.values
+          .map(value => values.offsets.get(keyOf(atom.field, value))!)
+          .sort((a, b) => a - b);
         return ids.length === 1
           ? fill(layout.OP_VALUE, ids[0])
           : fill(layout.OP_VALUES, writer.u32s(ids), ids.length);
@@ -644,7 +667,11 @@ function encodeAtoms(writer: Writer, put: Put, compiled: Compiled, values: Value
       case 'starts':
       case 'ends': {
         const bytes = encoder.encode(atom.text);
-        return fill(atom.op === 'starts' ? layout.OP_STARTS : layout.OP_ENDS, writer.shared(bytes), bytes.length);
+        return fill(
+          atom.op === 'starts' ? layout.OP_STARTS : layout.OP_ENDS,
+          writer.shared(bytes),
+          bytes.length,
+        );
       }
       case 'pattern':
         return fill(layout.OP_PATTERN, patterns[atom.pattern]);
@@ -658,7 +685,9 @@ function encodeAtoms(writer: Writer, put: Put, compiled: Compiled, values: Value
 
 /** Splits a JSON number into sign, digits and exponent, as layout's NUMBER_… has them. */
 export function decimal(text: string): { negative: boolean; digits: string; exponent: number } {
-  const [, sign, whole, fraction = '', written = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text)!;
+  const [, sign, whole, fraction = '', written = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(
+    text,
+  )!;
   const all = whole + fraction;
   const digits = all.replace(/^0+/, '').replace(/0+$/, '');
   const leadingZeros = all.length - all.replace(/^0+/, '').length;
@@ -689,7 +718,9 @@ function encodeSteps(writer: Writer, put: Put, compiled: Compiled, patterns: num
       writer.u16(code + j * layout.CODE_SIZE + layout.CODE_ON_TRUE, onTrue);
       writer.u16(code + j * layout.CODE_SIZE + layout.CODE_ON_FALSE, onFalse);
     });
-    const extracts = writer.u32s(step.extracts.flatMap(({ pattern, field, slot }) => [patterns[pattern]!, field, slot]));
+    const extracts = writer.u32s(
+      step.extracts.flatMap(({ pattern, field, slot }) => [patterns[pattern]!, field, slot]),
+    );
     writer.u32(at + layout.STEP_CODE_OFFSET, code);
     writer.u32(at + layout.STEP_RULE, step.rule);
     writer.u32(at + layout.STEP_ORDINAL, step.ordinal);
@@ -707,8 +738,9 @@ function encodeSteps(writer: Writer, put: Put, compiled: Compiled, patterns: num
 type Text = (value: string) => { offset: number; size: number };
 
 function encodeRules(writer: Writer, put: Put, compiled: Compiled, text: Text): void {
-  const offset = writer.allocate(compiled.rules.length * layout.RULE_SIZE);
-  compiled.rules.forEach((rule, i) => {
+  const rules = compiled.notice === null ? compiled.rules : [...compiled.rules, compiled.notice];
+  const offset = writer.allocate(rules.length * layout.RULE_SIZE);
+  rules.forEach((rule, i) => {
     const at = offset + i * layout.RULE_SIZE;
     const name = text(rule.alert);
     writer.u32(at + layout.RULE_NAME_OFFSET, name.offset);
@@ -726,6 +758,8 @@ function encodeRules(writer: Writer, put: Put, compiled: Compiled, text: Text): 
   });
   put(layout.HEADER_RULES_OFFSET, offset);
   put(layout.HEADER_RULE_COUNT, compiled.rules.length);
+  put(layout.HEADER_NOTICE_RULE, compiled.notice === null ? layout.NONE : compiled.rules.length);
+  put(layout.HEADER_HAS_ABSENCE, compiled.rules.some(rule => rule.kind === layout.KIND_ABSENCE) ? 1 : 0);
   put(layout.HEADER_LABEL_COUNT, Math.max(0, ...compiled.rules.map(rule => rule.labels.length)));
 }
 
@@ -738,7 +772,13 @@ function encodeTemplates(writer: Writer, templates: CompiledTemplate[], text: Te
       return [part.kind, offset, size];
     });
     // In the order of TEMPLATE_….
-    return [name.offset, name.size, writer.u32s(parts), template.parts.length, template.requires ?? layout.NONE];
+    return [
+      name.offset,
+      name.size,
+      writer.u32s(parts),
+      template.parts.length,
+      template.requires ?? layout.NONE,
+    ];
   });
   return writer.u32s(words);
 }

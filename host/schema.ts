@@ -1,5 +1,11 @@
 // What a rules file can hold: its keys, what each is for, and its limits, once. rules.ts checks by these
 // tables and quotes their descriptions; `rulesSchema` turns them into a JSON Schema for editors.
+import {
+  DISTINCT_COUNT_MAX,
+  KEY_COUNT_MAX,
+  RATE_COUNT_DEFAULT,
+  SEQUENCE_STEPS_MAX,
+} from '../assembly/layout.ts';
 import { MAX_PATTERN_LENGTH } from './pattern.ts';
 
 // 900 KB of ruleset hold a few thousand rules; more than this is a generator gone wrong.
@@ -18,11 +24,17 @@ export const TEXT_SIZE_MAX = 4 * 1024;
 // Prometheus itself advises a handful; the alert must stay small enough for one POST.
 export const LABELS_MAX = 64;
 export const ANNOTATIONS_MAX = 64;
-// A window's state holds one entry a counted match.
-export const COUNT_MAX = 1_000_000;
+// What a slice of a window counts to (assembly/state.ts).
+export const COUNT_MAX = 65_535;
+// Values are told apart one by one, and kept while they are in the window.
+export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
 export const STEPS_MIN = 2;
-// A sequence keeps its place in three bits.
-export const STEPS_MAX = 8;
+// What a key's 64 bytes of state hold.
+export const STEPS_MAX = SEQUENCE_STEPS_MAX;
+export const KEYS_MIN = 1_000;
+// 64 MiB of state.
+export const KEYS_MAX = KEY_COUNT_MAX;
+export const ALERTS_PER_SECOND_MAX = 1_000_000;
 // In milliseconds it fits 32 bits, and an alert about last month is a report.
 export const DURATION_MAX_MS = 30 * 24 * 60 * 60_000;
 // Absence is noticed by a clock that ticks once a second.
@@ -42,6 +54,7 @@ export const RESERVED_LABELS: Record<string, string> = {
 };
 export const RESERVED_ANNOTATIONS: Record<string, string> = {
   suppressed: 'Earshot sets it to the number of matches that were held back',
+  suppressed_others: 'Earshot sets it to the number of matches held back for other alerts',
 };
 
 export interface Key {
@@ -54,6 +67,18 @@ export type Keys = Record<string, Key>;
 
 export const FILE_KEYS = {
   groups: { kind: 'groups', required: true, description: 'The groups of rules.' },
+  limits: { kind: 'limits', description: 'What the module may use and send, for all rules together.' },
+} satisfies Keys;
+
+export const LIMITS_KEYS = {
+  keys: {
+    kind: 'keyCount',
+    description: 'Label sets and windows that are remembered, 64 bytes each; 16384 if left out.',
+  },
+  alertsPerSecond: {
+    kind: 'rate',
+    description: `Alerts that may leave in one second of event time, but for rules with realert: 0s; 0: no cap; ${RATE_COUNT_DEFAULT} if left out.`,
+  },
 } satisfies Keys;
 
 export const GROUP_KEYS = {
@@ -190,6 +215,11 @@ export const KINDS = {
   field: { expected: 'a field path such as kubernetes.pod_name', schema: TEXT_SCHEMA },
   duration: { expected: 'a duration such as 5m', schema: DURATION_SCHEMA },
   count: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: COUNT_MAX } },
+  keyCount: { expected: 'a whole number', schema: { type: 'integer', minimum: KEYS_MIN, maximum: KEYS_MAX } },
+  rate: {
+    expected: 'a whole number',
+    schema: { type: 'integer', minimum: 0, maximum: ALERTS_PER_SECOND_MAX },
+  },
   number: { expected: 'a number', schema: { type: 'number' } },
   boolean: { expected: 'true or false', schema: { type: 'boolean' } },
   scalar: { expected: 'a string, number, boolean or null', schema: SCALAR_SCHEMA },
@@ -208,6 +238,7 @@ export const KINDS = {
   condition: { expected: 'a condition', schema: reference('condition') },
   conditions: { expected: 'a list of conditions', schema: listOf(reference('condition'), 1, CONDITIONS_MAX) },
   steps: { expected: 'a list of conditions', schema: listOf(reference('condition'), STEPS_MIN, STEPS_MAX) },
+  limits: { expected: 'a map', schema: reference('limits') },
   threshold: { expected: 'a map', schema: reference('threshold') },
   sequence: { expected: 'a map', schema: reference('sequence') },
   absence: { expected: 'a map', schema: reference('absence') },
@@ -238,6 +269,7 @@ export function rulesSchema(): object {
     title: 'Earshot rules file',
     ...mapOf(FILE_KEYS),
     $defs: {
+      limits: mapOf(LIMITS_KEYS),
       group: mapOf(GROUP_KEYS),
       rule: { ...mapOf(RULE_KEYS), ...ruleKinds() },
       condition: conditionSchema(),
