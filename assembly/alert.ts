@@ -54,7 +54,7 @@ import {
   TEXT_STARTS_AT,
   TEXT_STATUS,
 } from './layout';
-import { sameBytes } from './bytes';
+import { clearWords, copyBytes, sameBytes } from './bytes';
 import { allocate } from './memory';
 import { search, searchExhausted } from './nfa';
 import {
@@ -131,7 +131,7 @@ export function hasAlerts(): bool {
 
 /** Finds the captures that the templates of a met step use. */
 export function extractCaptures(step: usize): void {
-  memory.fill(slots, 0, <usize>load<u32>(ruleset, HEADER_SLOT_COUNT) << 2);
+  clearWords(slots, <usize>load<u32>(ruleset, HEADER_SLOT_COUNT) << 2);
   let extract = ruleset + load<u32>(step, STEP_EXTRACTS_OFFSET);
   for (let left = load<u32>(step, STEP_EXTRACT_COUNT); left != 0; left--) {
     const pattern = ruleset + load<u32>(extract, EXTRACT_PATTERN);
@@ -273,7 +273,7 @@ function renderOne(template: usize, sizeMax: usize): void {
   const room = sizeMax + 1; // one byte more tells that something was cut
   // A part may allocate (a field's text, a number): read them all once, so that they lie before the copy.
   for (let i: u32 = 0; i < count; i++) readPart(part + <usize>i * PART_SIZE);
-  const copy = allocate(room + 3);
+  const copy = allocate(room + 3); // and SLACK behind it, for copyBytes
   if (copy == 0) {
     exhausted = true;
     textSize = 0;
@@ -283,7 +283,7 @@ function renderOne(template: usize, sizeMax: usize): void {
   for (let i: u32 = 0; i < count && size < room; i++) {
     readPart(part);
     const taken = min(textSize, room - size);
-    memory.copy(copy + size, text, taken);
+    copyBytes(copy + size, text, taken);
     size += taken;
     part += PART_SIZE;
   }

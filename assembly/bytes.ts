@@ -9,7 +9,12 @@ export function wordMask(size: usize): u64 {
   return 0xffffffffffffffff >>> (<u64>(8 - size) << 3);
 }
 
-/** The hash of value tables and edges; host/ruleset.ts computes the same. */
+/** The hash of a key, from its first 8 bytes (others zero) and its size; host/ruleset.ts computes the same. */
+export function hashKey(prefix: u64, size: usize): u64 {
+  return (prefix ^ (<u64>size << 56)) * HASH_FACTOR;
+}
+
+/** The hash of value tables; host/ruleset.ts computes the same. */
 export function hashText(at: usize, size: usize): u64 {
   let hash = <u64>size;
   for (; size > 8; size -= 8) {
@@ -21,6 +26,24 @@ export function hashText(at: usize, size: usize): u64 {
   hash *= HASH_FACTOR;
   hash ^= hash >>> 32;
   return hash * HASH_FACTOR;
+}
+
+/** Copies a run. Up to 7 bytes behind it may be overwritten: a call to memory.copy costs more than a short loop. */
+export function copyBytes(target: usize, source: usize, size: usize): void {
+  if (size > 64) {
+    memory.copy(target, source, size);
+    return;
+  }
+  for (let i: usize = 0; i < size; i += 8) store<u64>(target + i, load<u64>(source + i));
+}
+
+/** Writes zeros over whole words. */
+export function clearWords(target: usize, size: usize): void {
+  if (size > 256) {
+    memory.fill(target, 0, size);
+    return;
+  }
+  for (let i: usize = 0; i < size; i += 8) store<u64>(target + i, 0);
 }
 
 export function sameBytes(a: usize, b: usize, size: usize): bool {

@@ -52,6 +52,7 @@ const FOLD_LONG: u32 = <u32>FOLD_BYTE * 0x01010101;
 const FOLD_SHORT: u32 = <u32>FOLD_BYTE * 0x0101;
 
 let ruleset: usize = 0;
+let fields: usize = 0;
 let openGates: usize = 0; // u32 each, gate 0 first
 let openCount: u32 = 0;
 let gatesLeft: u32 = 0; // gate fields that the scan has not met yet
@@ -66,6 +67,7 @@ let epoch: u32 = 0;
 
 export function placeCandidates(base: usize, at: usize): usize {
   ruleset = base;
+  fields = base + load<u32>(base, HEADER_FIELDS_OFFSET);
   openGates = at;
   at += ((<usize>load<u32>(base, HEADER_GATE_FIELD_COUNT) + 2) & ~1) << 2;
   needlesSeen = at;
@@ -90,8 +92,7 @@ export function beginCandidates(now: u32): void {
 
 /** Tells of a field that the scan has met. True when no step can be met any more. */
 export function openGate(field: u32): bool {
-  const entry = ruleset + load<u32>(ruleset, HEADER_FIELDS_OFFSET) + <usize>field * FIELD_SIZE;
-  if (load<u32>(entry, FIELD_IS_GATE) == 0) return false;
+  if (load<u32>(fields + <usize>field * FIELD_SIZE, FIELD_IS_GATE) == 0) return false;
   gatesLeft--;
   const value = fieldValue(field);
   if (value != 1) {

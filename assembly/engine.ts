@@ -15,6 +15,7 @@ import {
   HEADER_STEPS_OFFSET,
   HEADER_TIMESTAMP_FIELD,
   KIND_ABSENCE,
+  KIND_EACH,
   KIND_SEQUENCE,
   KIND_THRESHOLD,
   MALFORMED,
@@ -66,7 +67,7 @@ import {
   placeRecord,
 } from './record';
 import { RULESET_ABSENT, RULESET_OK, checkRuleset } from './ruleset';
-import { SCAN_MALFORMED, SCAN_REJECTED, placeScan, scan } from './scan';
+import { SCAN_MALFORMED, SCAN_REJECTED, placeScan, scan, scanLate } from './scan';
 import {
   NEVER,
   absenceOf,
@@ -149,10 +150,15 @@ export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flag
   let step = nextCandidate();
   const hasAbsence = load<u32>(RULESET, HEADER_HAS_ABSENCE) != 0;
   if (step < 0 && !hasAbsence) return NO_ALERT;
-  const time = eventTime(sec, nsec, flags);
-  if (hasAbsence) moveClock(time);
+  let time = NO_TIME;
+  if (hasAbsence) {
+    time = readLate(record, end, sec, nsec, flags);
+    moveClock(time);
+  }
   for (; step >= 0; step = nextCandidate()) {
-    if (meets(step)) onMatch(stepAt(step), time, flags);
+    if (!meets(step)) continue;
+    if (time == NO_TIME) time = readLate(record, end, sec, nsec, flags);
+    onMatch(stepAt(step), time, flags);
   }
   if (hasAbsence && mayBeDue()) tellDue(flags);
   if (outOfMemory() || conditionsExhausted() || alertsExhausted()) return TOO_LARGE;
@@ -177,7 +183,9 @@ function begin(): void {
   beginAlerts();
 }
 
-function eventTime(sec: u32, nsec: u32, flags: u32): i64 {
+/** Reads what only a match needs, and gives the event time. */
+function readLate(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i64 {
+  scanLate(record, end);
   const field = load<u32>(RULESET, HEADER_TIMESTAMP_FIELD);
   if (flags & FLAG_RECORD_TIME && field != NONE) {
     const time = parseTime(fieldType(field), fieldStart(field), fieldEnd(field));
@@ -194,10 +202,15 @@ function onMatch(step: usize, time: i64, flags: u32): void {
   extractCaptures(step);
   const labels = renderLabels(rule);
   if (labels == 0) return;
+  const kind = load<u32>(rule, RULE_KIND);
+  if (kind == KIND_EACH) {
+    send(rule, index, labels, time, 1, flags);
+    return;
+  }
   const by = fingerprint(rule, labels, load<u64>(rule, RULE_BY_MASK));
   const windowMs = load<i64>(rule, RULE_WINDOW_MS);
   let value: u64 = 1;
-  switch (load<u32>(rule, RULE_KIND)) {
+  switch (kind) {
     case KIND_THRESHOLD:
       value = countMatch(rule, index, by, time, windowMs);
       if ((value & ~AT_LEAST) < <u64>load<u32>(rule, RULE_COUNT)) return;
@@ -326,5 +339,6 @@ export function examineRecord(record: usize, end: usize): bool {
   begin();
   const scanned = scan(record, end, epoch, true);
   dropCandidates();
+  if (scanned != SCAN_MALFORMED) scanLate(record, end);
   return scanned != SCAN_MALFORMED;
 }

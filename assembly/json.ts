@@ -42,6 +42,13 @@ export function skipSpace(at: usize, end: usize): usize {
   return at;
 }
 
+let escapes: u32 = 0;
+
+/** Escapes that `skipString` has met so far: when it did not grow, a string's bytes are its text. */
+export function escapeCount(): u32 {
+  return escapes;
+}
+
 /** From behind the opening quote to the closing quote itself. */
 export function skipString(at: usize, end: usize): usize {
   while (at < end) {
@@ -57,30 +64,32 @@ export function skipString(at: usize, end: usize): usize {
     at += <usize>(ctz(hits) >>> 3);
     if (at >= end) return 0;
     if (load<u8>(at) == QUOTE) return at;
-    at = skipEscape(at, end);
-    if (at == 0) return 0;
+    escapes++;
+    if (load<u8>(escapeLetters + load<u8>(at, 1)) == 0) {
+      at = skipUnicodeEscape(at, end);
+      if (at == 0) return 0;
+    } else {
+      at += 2;
+    }
   }
   return 0;
 }
 
-/** From the backslash to behind the escape. */
-function skipEscape(at: usize, end: usize): usize {
-  if (at + 1 >= end) return 0;
-  switch (load<u8>(at, 1)) {
-    case 0x22: // "
-    case 0x5c: // \
-    case 0x2f: // /
-    case 0x62: // b
-    case 0x66: // f
-    case 0x6e: // n
-    case 0x72: // r
-    case 0x74: // t
-      return at + 2;
-    case 0x75: // u
-      return at + 6 <= end && hex4(at + 2) >= 0 ? at + 6 : 0;
-    default:
-      return 0;
-  }
+// 1 for what may stand behind a backslash: " \ / b f n r t
+const escapeLetters: usize = memory.data<u8>([
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
+  0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+]); // prettier-ignore
+
+/** From the backslash of `\uXXXX` to behind it; 0 when it is none. */
+function skipUnicodeEscape(at: usize, end: usize): usize {
+  return at + 6 <= end && load<u8>(at, 1) == 0x75 && hex4(at + 2) >= 0 ? at + 6 : 0;
 }
 
 /** The value of four hexadecimal digits, or less than 0. */
@@ -99,8 +108,14 @@ function isDigit(at: usize, end: usize): bool {
 }
 
 function skipDigits(at: usize, end: usize): usize {
-  while (isDigit(at, end)) at++;
-  return at;
+  while (at < end) {
+    const word = load<u64>(at);
+    // The highest bit of each byte that is not 0x30 … 0x39; exact up to the lowest.
+    const others = ((word + 0x4646464646464646) | (word - 0x3030303030303030) | word) & HIGHS;
+    if (others != 0) return min(at + <usize>(ctz(others) >>> 3), end);
+    at += 8;
+  }
+  return end;
 }
 
 export function skipNumber(at: usize, end: usize): usize {

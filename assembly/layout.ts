@@ -56,6 +56,7 @@ export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second
 export const HEADER_HAS_ABSENCE = 148; // 1 when some rule waits for what does not come
 export const HEADER_TEXTS_OFFSET = 152; // pairs of u32 (offset, size), indexed by TEXT_…
 export const HEADER_NOTICE_RULE = 160; // index of the rule that tells of matches held back; it has no steps; or NONE
+export const HEADER_LATE_NODE_OFFSET = 164; // the trie of fields that only a match needs
 export const HEADER_SIZE: u32 = 168;
 
 // Texts of the body that never change (host/ruleset.ts has their bytes).
@@ -81,7 +82,9 @@ export const TEXT_EDGE_OPEN = 18;
 export const TEXT_EDGE_ALERT = 19;
 export const TEXT_EDGE_CLOSE = 20;
 
-// ── Fields: a trie over the paths that the rules name ───────────────────────────────────────────────
+// ── Fields: two tries over the paths that the rules name ────────────────────────────────────────────
+// Node 0 is the root of the fields that conditions test. Those that only an alert shows, and the record's
+// own time, are in the late trie: it is walked when a record has matched.
 // A node is a place in a record. Keys of objects are found by hash, indexes of arrays one by one.
 export const NODE_FIELD = 0; // the field that this place is, or NONE
 export const NODE_HEADS_OFFSET = 4; // u16[1 << (64 - shift)]: edge index + 1 of each bucket's first edge, 0: empty

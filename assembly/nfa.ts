@@ -30,7 +30,7 @@ import {
   SET_RANGE_COUNT,
   SET_SIZE,
 } from './layout';
-import { findByte } from './bytes';
+import { clearWords, findByte } from './bytes';
 import { codePoint } from './json';
 import { allocate, arenaTop, release, resize } from './memory';
 
@@ -146,7 +146,7 @@ function backtrack(anchored: bool, firstByte: u32, bits: usize): bool {
     exhausted = true;
     return false;
   }
-  memory.fill(visited, 0, visitedSize);
+  clearWords(visited, visitedSize);
   let start = textStart;
   while (true) {
     if (firstByte != <u32>-1) {

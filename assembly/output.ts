@@ -1,5 +1,6 @@
 // A growing run of bytes in the arena, and JSON strings written into it as Go's encoding/json writes them
 // (`<`, `>`, `&`, U+2028 and U+2029 escaped), because the alert is Go's template.Data.
+import { copyBytes } from './bytes';
 import { allocate, resize } from './memory';
 
 let start: usize = 0;
@@ -40,7 +41,7 @@ function ensure(size: usize): bool {
 
 export function write(source: usize, size: usize): void {
   if (!ensure(size)) return;
-  memory.copy(at, source, size);
+  copyBytes(at, source, size);
   at += size;
 }
 
@@ -89,7 +90,8 @@ export function writeString(source: usize, size: usize): void {
   while (source < end) {
     const run = source;
     while (source < end && load<u8>(special + load<u8>(source)) == 0) source++;
-    copyRun(run, source - run);
+    copyBytes(at, run, source - run);
+    at += source - run;
     if (source == end) break;
     const byte = <u32>load<u8>(source);
     if (byte != 0xe2) {
@@ -104,13 +106,6 @@ export function writeString(source: usize, size: usize): void {
     }
   }
   store<u8>(at++, 0x22);
-}
-
-/** Copies bytes that need no escape; there is room for them, and for 8 more. */
-function copyRun(source: usize, size: usize): void {
-  if (size > 32) memory.copy(at, source, size);
-  else for (let i: usize = 0; i < size; i += 8) store<u64>(at + i, load<u64>(source + i));
-  at += size;
 }
 
 /** U+2028 and U+2029 are e2 80 a8 and e2 80 a9. */

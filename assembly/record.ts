@@ -14,7 +14,7 @@ import {
   VALUE_TEXT_OFFSET,
   VALUE_TEXT_SIZE,
 } from './layout';
-import { hashText, sameBytes } from './bytes';
+import { clearWords, hashText, sameBytes } from './bytes';
 import { decode, decodedSizeMax, isPlain } from './json';
 import { allocate, resize } from './memory';
 
@@ -42,7 +42,7 @@ export function placeRecord(base: usize, at: usize): usize {
 }
 
 export function beginRecord(): void {
-  memory.fill(found, 0, <usize>fieldCount * FOUND_SIZE);
+  clearWords(found, <usize>fieldCount * FOUND_SIZE);
   exhausted = false;
 }
 

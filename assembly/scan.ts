@@ -10,6 +10,7 @@ import {
   EDGE_PREFIX,
   EDGE_SIZE,
   HEADER_EDGES_OFFSET,
+  HEADER_LATE_NODE_OFFSET,
   HEADER_NODES_OFFSET,
   HEADER_NODE_COUNT,
   NODE_EDGE_COUNT,
@@ -23,8 +24,9 @@ import {
   NONE,
   TYPE_ARRAY,
   TYPE_OBJECT,
+  TYPE_STRING,
 } from './layout';
-import { hashText, sameBytes, wordMask } from './bytes';
+import { hashKey, sameBytes, wordMask } from './bytes';
 import { openGate } from './candidate';
 import {
   CLOSE_BRACE,
@@ -35,7 +37,7 @@ import {
   QUOTE,
   decode,
   decodedSizeMax,
-  isPlain,
+  escapeCount,
   skipSpace,
   skipString,
   skipValue,
@@ -49,6 +51,8 @@ export const SCAN_REJECTED = 1; // no rule can match
 export const SCAN_MALFORMED = 2;
 
 let ruleset: usize = 0;
+let nodes: usize = 0;
+let edges: usize = 0;
 let nodesSeen: usize = 0; // u32 each: the epoch in which the scan was there
 let epoch: u32 = 0;
 let fieldsLeft: u32 = 0;
@@ -57,6 +61,8 @@ let outcome: i32 = SCAN_MALFORMED;
 
 export function placeScan(base: usize, at: usize): usize {
   ruleset = base;
+  nodes = base + load<u32>(base, HEADER_NODES_OFFSET);
+  edges = base + load<u32>(base, HEADER_EDGES_OFFSET);
   nodesSeen = at;
   return at + (((<usize>load<u32>(base, HEADER_NODE_COUNT) + 1) & ~1) << 2);
 }
@@ -65,8 +71,17 @@ export function placeScan(base: usize, at: usize): usize {
 export function scan(at: usize, end: usize, now: u32, toEnd: bool): i32 {
   epoch = now;
   whole = toEnd;
+  return scanFrom(nodes, at, end);
+}
+
+/** Finds the fields that only a match needs. The record was scanned before; whatever is malformed is absent. */
+export function scanLate(at: usize, end: usize): void {
+  whole = false;
+  scanFrom(ruleset + load<u32>(ruleset, HEADER_LATE_NODE_OFFSET), at, end);
+}
+
+function scanFrom(root: usize, at: usize, end: usize): i32 {
   outcome = SCAN_MALFORMED;
-  const root = ruleset + load<u32>(ruleset, HEADER_NODES_OFFSET);
   fieldsLeft = load<u32>(root, NODE_FIELDS_BELOW);
   at = skipSpace(at, end);
   if (at >= end || load<u8>(at) != OPEN_BRACE) return SCAN_MALFORMED;
@@ -76,8 +91,7 @@ export function scan(at: usize, end: usize, now: u32, toEnd: bool): i32 {
 }
 
 function isUnseen(node: usize): bool {
-  const index = (node - ruleset - load<u32>(ruleset, HEADER_NODES_OFFSET)) / NODE_SIZE;
-  const seen = nodesSeen + (index << 2);
+  const seen = nodesSeen + (((node - nodes) / NODE_SIZE) << 2);
   if (load<u32>(seen) == epoch) return false;
   store<u32>(seen, epoch);
   return true;
@@ -89,13 +103,14 @@ function scanObject(node: usize, at: usize, end: usize): usize {
   if (at < end && load<u8>(at) == CLOSE_BRACE) return at + 1;
   while (at < end && load<u8>(at) == QUOTE) {
     const key = at + 1;
+    const escapesBefore = escapeCount();
     const quote = skipString(key, end);
     if (quote == 0) return 0;
     at = skipSpace(quote + 1, end);
     if (at >= end || load<u8>(at) != COLON) return 0;
     at = skipSpace(at + 1, end);
     if (at >= end) return 0;
-    const child = findChild(node, key, quote);
+    const child = findChild(node, key, quote, escapeCount() != escapesBefore);
     at = child != 0 && isUnseen(child) ? scanValue(child, at, end) : skipValue(at, end);
     if (at == 0) return 0;
     at = skipSpace(at, end);
@@ -137,7 +152,10 @@ function scanValue(node: usize, at: usize, end: usize): usize {
   const type = typeAt(at);
   const before = fieldsLeft;
   let behind: usize;
-  if (type == TYPE_OBJECT && load<u32>(node, NODE_EDGE_COUNT) != 0) behind = scanObject(node, at, end);
+  if (type == TYPE_STRING) {
+    behind = skipString(at + 1, end);
+    if (behind != 0) behind++;
+  } else if (type == TYPE_OBJECT && load<u32>(node, NODE_EDGE_COUNT) != 0) behind = scanObject(node, at, end);
   else if (type == TYPE_ARRAY && load<u32>(node, NODE_ITEM_COUNT) != 0) behind = scanArray(node, at, end);
   else behind = skipValue(at, end);
   if (behind == 0) return 0;
@@ -146,7 +164,7 @@ function scanValue(node: usize, at: usize, end: usize): usize {
   const field = load<u32>(node, NODE_FIELD);
   if (field != NONE) {
     setField(field, type, at, behind);
-    if (openGate(field) && !whole) return stop(SCAN_REJECTED);
+    if (openGate(field) && !whole) return stop(SCAN_REJECTED); // a late field opens none
   }
   return fieldsLeft == 0 && !whole ? stop(SCAN_DONE) : behind;
 }
@@ -157,19 +175,18 @@ function stop(why: i32): usize {
 }
 
 /** The node behind a key (its bytes between the quotes), or 0. */
-function findChild(node: usize, key: usize, quote: usize): usize {
+function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usize {
   if (load<u32>(node, NODE_EDGE_COUNT) == 0) return 0;
   let size = quote - key;
-  if (!isPlain(key, quote)) {
+  if (isEscaped) {
     const text = allocate(decodedSizeMax(key, quote));
     if (text == 0) return 0;
     size = decode(key, quote, text) - text;
     key = text;
   }
-  const bucket = <usize>(hashText(key, size) >>> <u64>load<u32>(node, NODE_SHIFT));
-  let next = <u32>load<u16>(ruleset + load<u32>(node, NODE_HEADS_OFFSET) + (bucket << 1));
   const prefix = size == 0 ? 0 : load<u64>(key) & wordMask(min(size, 8));
-  const edges = ruleset + load<u32>(ruleset, HEADER_EDGES_OFFSET);
+  const bucket = <usize>(hashKey(prefix, size) >>> <u64>load<u32>(node, NODE_SHIFT));
+  let next = <u32>load<u16>(ruleset + load<u32>(node, NODE_HEADS_OFFSET) + (bucket << 1));
   while (next != 0) {
     const edge = edges + <usize>(next - 1) * EDGE_SIZE;
     if (

@@ -148,6 +148,12 @@ export function hashText(bytes: Uint8Array): bigint {
   return (hash * HASH_FACTOR) & U64;
 }
 
+/** assembly/bytes.ts has the other one. */
+export function hashKey(bytes: Uint8Array): bigint {
+  const prefix = bytes.subarray(0, 8).reduceRight((word, byte) => (word << 8n) | BigInt(byte), 0n);
+  return ((prefix ^ (BigInt(bytes.length) << 56n)) * HASH_FACTOR) & U64;
+}
+
 /** assembly/ruleset.ts has the other one. `bytes` is whole words. */
 export function checksum(bytes: Uint8Array): bigint {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -188,6 +194,10 @@ class Writer {
 
   u32(offset: number, value: number): void {
     this.view.setUint32(offset, value, true);
+  }
+
+  readU16(offset: number): number {
+    return this.view.getUint16(offset, true);
   }
 
   readU32(offset: number): number {
@@ -285,72 +295,81 @@ interface TrieNode {
 }
 
 function encodeFields(writer: Writer, put: Put, compiled: Compiled): void {
-  const newNode = (): TrieNode => ({ field: null, keys: new Map(), items: new Map() });
-  const root = newNode();
-  compiled.fields.forEach((path, field) => {
-    let node = root;
-    for (const segment of path) {
-      const children = (typeof segment === 'number' ? node.items : node.keys) as Map<
-        string | number,
-        TrieNode
-      >;
-      if (!children.has(segment)) children.set(segment, newNode());
-      node = children.get(segment)!;
-    }
-    node.field = field;
-  });
-
-  const nodes: TrieNode[] = [];
-  const collect = (node: TrieNode): void => {
-    nodes.push(node);
-    for (const child of [...node.keys.values(), ...node.items.values()]) collect(child);
-  };
-  collect(root);
+  const isEarly = (field: number) => compiled.atoms.some(atom => atom.field === field);
+  const early = trieOf(compiled.fields, isEarly);
+  const late = trieOf(compiled.fields, field => !isEarly(field) || field === compiled.timestampField);
+  const nodes = [...nodesOf(early), ...nodesOf(late)];
   const nodesOffset = writer.allocate(nodes.length * layout.NODE_SIZE);
   const offsets = new Map(nodes.map((node, i) => [node, nodesOffset + i * layout.NODE_SIZE]));
   const edgeCount = nodes.reduce((sum, node) => sum + node.keys.size, 0);
   const edgesOffset = writer.allocate(edgeCount * layout.EDGE_SIZE);
   let edge = 0;
-  const fieldsBelow = (node: TrieNode): number =>
-    [...node.keys.values(), ...node.items.values()].reduce(
-      (sum, child) => sum + fieldsBelow(child),
-      node.field === null ? 0 : 1,
-    );
   for (const node of nodes) {
-    const at = offsets.get(node)!;
-    const bits = bucketBits(node.keys.size);
-    const heads = writer.allocate(2 << bits, 2);
-    writer.u32(at + layout.NODE_FIELD, node.field ?? layout.NONE);
-    writer.u32(at + layout.NODE_HEADS_OFFSET, heads);
-    writer.u32(at + layout.NODE_SHIFT, 64 - bits);
-    writer.u32(at + layout.NODE_EDGE_COUNT, node.keys.size);
-    writer.u32(at + layout.NODE_FIELDS_BELOW, fieldsBelow(node));
-    const lastOf = new Map<number, number>(); // bucket → its last edge
-    for (const [key, child] of node.keys) {
-      const bytes = encoder.encode(key);
-      const bucket = Number(hashText(bytes) >> BigInt(64 - bits));
-      const entry = edgesOffset + edge * layout.EDGE_SIZE;
-      const previous = lastOf.get(bucket);
-      if (previous === undefined) writer.u16(heads + bucket * 2, edge + 1);
-      else writer.u32(edgesOffset + previous * layout.EDGE_SIZE + layout.EDGE_NEXT, edge + 1);
-      lastOf.set(bucket, edge);
-      bytes.slice(0, 8).forEach((byte, i) => writer.u8(entry + layout.EDGE_PREFIX + i, byte));
-      writer.u32(entry + layout.EDGE_KEY_SIZE, bytes.length);
-      writer.u32(entry + layout.EDGE_KEY_OFFSET, writer.shared(bytes));
-      writer.u32(entry + layout.EDGE_NODE, offsets.get(child)!);
-      edge++;
-    }
-    const items = [...node.items].sort(([a], [b]) => a - b);
-    writer.u32(
-      at + layout.NODE_ITEMS_OFFSET,
-      writer.u32s(items.flatMap(([index, child]) => [index, offsets.get(child)!])),
-    );
-    writer.u32(at + layout.NODE_ITEM_COUNT, items.length);
+    encodeNode(writer, node, offsets, edgesOffset, edge);
+    edge += node.keys.size;
   }
   put(layout.HEADER_FIELD_COUNT, compiled.fields.length);
   put(layout.HEADER_NODE_COUNT, nodes.length);
   put(layout.HEADER_NODES_OFFSET, nodesOffset);
+  put(layout.HEADER_LATE_NODE_OFFSET, offsets.get(late)!);
   put(layout.HEADER_EDGES_OFFSET, edgesOffset);
+}
+
+function trieOf(paths: FieldPath[], isWanted: (field: number) => boolean): TrieNode {
+  const newNode = (): TrieNode => ({ field: null, keys: new Map(), items: new Map() });
+  const root = newNode();
+  paths.forEach((path, field) => {
+    if (!isWanted(field)) return;
+    let node = root;
+    for (const segment of path) {
+      const children = (typeof segment === 'number' ? node.items : node.keys) as Map<string | number, TrieNode>;
+      if (!children.has(segment)) children.set(segment, newNode());
+      node = children.get(segment)!;
+    }
+    node.field = field;
+  });
+  return root;
+}
+
+function childrenOf(node: TrieNode): TrieNode[] {
+  return [...node.keys.values(), ...node.items.values()];
+}
+
+/** A node and all below it, the node first. */
+function nodesOf(node: TrieNode): TrieNode[] {
+  return [node, ...childrenOf(node).flatMap(nodesOf)];
+}
+
+function encodeNode(
+  writer: Writer,
+  node: TrieNode,
+  offsets: Map<TrieNode, number>,
+  edgesOffset: number,
+  firstEdge: number,
+): void {
+  const at = offsets.get(node)!;
+  const bits = bucketBits(node.keys.size);
+  const heads = writer.allocate(2 << bits, 2);
+  writer.u32(at + layout.NODE_FIELD, node.field ?? layout.NONE);
+  writer.u32(at + layout.NODE_HEADS_OFFSET, heads);
+  writer.u32(at + layout.NODE_SHIFT, 64 - bits);
+  writer.u32(at + layout.NODE_EDGE_COUNT, node.keys.size);
+  writer.u32(at + layout.NODE_FIELDS_BELOW, nodesOf(node).filter(({ field }) => field !== null).length);
+  [...node.keys].forEach(([key, child], i) => {
+    const bytes = encoder.encode(key);
+    const entry = edgesOffset + (firstEdge + i) * layout.EDGE_SIZE;
+    const head = heads + Number(hashKey(bytes) >> BigInt(64 - bits)) * 2;
+    bytes.subarray(0, 8).forEach((byte, j) => writer.u8(entry + layout.EDGE_PREFIX + j, byte));
+    writer.u32(entry + layout.EDGE_KEY_SIZE, bytes.length);
+    writer.u32(entry + layout.EDGE_KEY_OFFSET, writer.shared(bytes));
+    writer.u32(entry + layout.EDGE_NODE, offsets.get(child)!);
+    // The new edge becomes the bucket's first; what was first comes behind it.
+    writer.u32(entry + layout.EDGE_NEXT, writer.readU16(head));
+    writer.u16(head, firstEdge + i + 1);
+  });
+  const items = [...node.items].sort(([a], [b]) => a - b);
+  writer.u32(at + layout.NODE_ITEMS_OFFSET, writer.u32s(items.flatMap(([index, child]) => [index, offsets.get(child)!])));
+  writer.u32(at + layout.NODE_ITEM_COUNT, items.length);
 }
 
 /** At least twice as many buckets as things, and two: a shift by 64 bits would be none. */
