@@ -29,7 +29,7 @@ import {
   RULE_LABEL_COUNT,
   STEP_EXTRACTS_OFFSET,
   STEP_EXTRACT_COUNT,
-  TEMPLATE_NAME_OFFSET,
+  TEMPLATE_KEY_OFFSET,
   TEMPLATE_NAME_SIZE,
   TEMPLATE_PARTS_OFFSET,
   TEMPLATE_PART_COUNT,
@@ -164,7 +164,7 @@ export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
   for (let left = load<u32>(rule, RULE_LABEL_COUNT); left != 0; left--) {
     const size = load<u32>(references, 4);
     if (mask & 1 && size != 0) {
-      hash = addBytes(hash, ruleset + load<u32>(template, TEMPLATE_NAME_OFFSET), load<u32>(template, TEMPLATE_NAME_SIZE));
+      hash = addBytes(hash, nameOf(template), load<u32>(template, TEMPLATE_NAME_SIZE));
       hash = addBytes((hash ^ SEPARATOR) * FNV_PRIME, load<usize>(references), size);
       hash = (hash ^ SEPARATOR) * FNV_PRIME;
     }
@@ -173,6 +173,11 @@ export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
     template += TEMPLATE_SIZE;
   }
   return hash;
+}
+
+/** The name of a template, behind the quote of its key. */
+function nameOf(template: usize): usize {
+  return ruleset + load<u32>(template, TEMPLATE_KEY_OFFSET) + 1;
 }
 
 function addBytes(hash: u64, at: usize, size: usize): u64 {
@@ -441,8 +446,7 @@ function writePairs(template: usize, count: u32, references: usize): void {
 }
 
 function writePair(template: usize, reference: usize): void {
-  writeString(ruleset + load<u32>(template, TEMPLATE_NAME_OFFSET), load<u32>(template, TEMPLATE_NAME_SIZE));
-  writeByte(0x3a);
+  write(ruleset + load<u32>(template, TEMPLATE_KEY_OFFSET), load<u32>(template, TEMPLATE_NAME_SIZE) + 3);
   writeString(load<usize>(reference), load<u32>(reference, 4));
 }
 
@@ -482,16 +486,19 @@ function templateCountOf(rule: usize, ofLabels: bool): u32 {
 }
 
 function isGroupLabel(template: usize): bool {
-  return isNamed(template, textEntry(TEXT_ALERTNAME)) || isNamed(template, textEntry(TEXT_NAMESPACE));
+  return isText(template, TEXT_ALERTNAME) || isText(template, TEXT_NAMESPACE);
 }
 
-/** Does the template have the name that this pair of address (within the ruleset) and size refers to? */
-function isNamed(template: usize, name: usize): bool {
-  const size = load<u32>(name, 4);
-  return (
-    load<u32>(template, TEMPLATE_NAME_SIZE) == size &&
-    sameBytes(ruleset + load<u32>(template, TEMPLATE_NAME_OFFSET), ruleset + load<u32>(name), size)
-  );
+/** Is this text the template's name? */
+function isText(template: usize, index: usize): bool {
+  const entry = textEntry(index);
+  const size = load<u32>(entry, 4);
+  return load<u32>(template, TEMPLATE_NAME_SIZE) == size && sameBytes(nameOf(template), ruleset + load<u32>(entry), size);
+}
+
+function haveSameName(a: usize, b: usize): bool {
+  const size = load<u32>(a, TEMPLATE_NAME_SIZE);
+  return load<u32>(b, TEMPLATE_NAME_SIZE) == size && sameBytes(nameOf(a), nameOf(b), size);
 }
 
 function isCommon(template: usize, reference: usize, ofLabels: bool): bool {
@@ -507,8 +514,7 @@ function hasPair(alert: usize, template: usize, reference: usize, ofLabels: bool
   let other = templatesOf(rule, ofLabels);
   let otherReference = referencesOf(alert, ofLabels);
   for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
-    // A template begins with its name, as a pair of offset and size.
-    if (isNamed(other, template + TEMPLATE_NAME_OFFSET)) {
+    if (haveSameName(other, template)) {
       return load<u32>(otherReference, 4) == size && sameBytes(load<usize>(otherReference), load<usize>(reference), size);
     }
     other += TEMPLATE_SIZE;

@@ -113,7 +113,7 @@ let epoch: u32 = 0;
 export const loaded = start();
 
 function start(): bool {
-  const status = checkRuleset(RULESET, (<usize>memory.size() << 16) - RULESET);
+  const status = checkRuleset(RULESET, ((<usize>memory.size()) << 16) - RULESET);
   if (status == RULESET_ABSENT) return false;
   if (status != RULESET_OK) unreachable();
   scratch = (RULESET + load<u32>(RULESET, HEADER_SIZE_TOTAL) + 15) & ~15;
@@ -197,7 +197,7 @@ function readLate(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i
 function onMatch(step: usize, time: i64, flags: u32): void {
   const index = load<u32>(step, STEP_RULE);
   const rule = ruleAt(index);
-  const count = matches + (<usize>index << 2);
+  const count = matches + ((<usize>index) << 2);
   store<u32>(count, load<u32>(count) + 1);
   extractCaptures(step);
   const labels = renderLabels(rule);
@@ -250,9 +250,8 @@ function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, fla
     addSuppressed(coolDown);
     return;
   }
-  const warm = (flags & FLAG_WARM) != 0;
   // Who asks for every match (`realert: 0s`) gets every match.
-  if (!warm && realertMs != 0 && !takeRate(time)) {
+  if (realertMs != 0 && !takeRate(time)) {
     tellElsewhere(1);
     return;
   }
@@ -261,8 +260,9 @@ function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, fla
     startCooling(coolDown, time, realertMs);
     suppressed = takeSuppressed(coolDown);
   }
+  const others = takeElsewhere();
   // While warming, the alert went out when the record was first read, and told what it had to tell.
-  if (!warm) addAlert(rule, labels, hash, FIRING, time, NO_END, value, suppressed, takeElsewhere());
+  if ((flags & FLAG_WARM) == 0) addAlert(rule, labels, hash, FIRING, time, NO_END, value, suppressed, others);
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
@@ -271,23 +271,31 @@ function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, fla
 function onSeen(rule: usize, index: u32, by: u64, labels: usize, time: i64, windowMs: i64, flags: u32): void {
   const link = absenceOf(index, by);
   const since = link == 0 ? NEVER : missingSince(link);
-  if (since != NEVER && (flags & FLAG_WARM) == 0) tellAbsence(link, since, max(since, time));
+  if (since != NEVER) {
+    if (time + windowMs <= clockTime()) return; // late: it was missing again, and is
+    // A time that is not believed must not end it in the future.
+    tellAbsence(link, since, max(since, min(time, clockTime())), flags);
+  }
   const packed = allocate(ABSENCE_LABELS_SIZE_MAX);
   if (packed == 0) return;
   const end = packLabels(rule, labels, packed, ABSENCE_LABELS_SIZE_MAX);
-  if (end != 0) seeKey(index, by, time, windowMs, packed, end - packed);
-  else countEvicted(); // labels too long to be kept: the key can't be waited for
+  // Labels too long to be kept: those that it had before stay.
+  const size = end != 0 ? end - packed : link != 0 ? readLabels(link, packed) : 0;
+  if (size != 0) seeKey(index, by, time, windowMs, packed, size);
+  else countEvicted(); // the key can't be waited for
 }
 
 /** Adds the alert of an absence, with the labels that its key had when it was seen. */
-function tellAbsence(link: u32, since: i64, endsAt: i64): void {
+function tellAbsence(link: u32, since: i64, endsAt: i64, flags: u32): void {
   const rule = ruleAt(absenceRule(link));
   const packed = allocate(ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
   if (packed == 0 || readLabels(link, packed) == 0) return;
   const labels = unpackLabels(rule, packed);
   if (labels == 0) return;
   const status = endsAt == NO_END ? FIRING : RESOLVED;
-  addAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE), status, since, endsAt, 1, 0, takeElsewhere());
+  const others = takeElsewhere();
+  if ((flags & FLAG_WARM) != 0) return;
+  addAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE), status, since, endsAt, 1, 0, others);
 }
 
 /** Tells of keys that have not been seen for too long. */
@@ -302,7 +310,7 @@ function tellDue(flags: u32): void {
       continue;
     }
     count++;
-    if ((flags & FLAG_WARM) == 0) tellAbsence(link, due, NO_END);
+    tellAbsence(link, due, NO_END, flags);
     markMissing(link, due);
   }
 }

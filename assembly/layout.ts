@@ -234,6 +234,7 @@ export const RUN_SAVE: u32 = 5; // operand: the slot
 export const RUN_ASSERT: u32 = 6; // operand: one of ASSERT_…
 export const RUN_MATCH: u32 = 7;
 export const RUN_FAIL: u32 = 8;
+export const RUN_SKIP: u32 = 9; // reads all code points of the set (operand) that come: what follows is not in it
 
 export const ASSERT_TEXT_START: u32 = 0;
 export const ASSERT_TEXT_END: u32 = 1;
@@ -279,8 +280,8 @@ export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
 
-export const TEMPLATE_NAME_OFFSET = 0;
-export const TEMPLATE_NAME_SIZE = 4;
+export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key: `"name":`
+export const TEMPLATE_NAME_SIZE = 4; // without quotes and colon
 export const TEMPLATE_PARTS_OFFSET = 8;
 export const TEMPLATE_PART_COUNT = 12;
 export const TEMPLATE_REQUIRES = 16; // a label (index) that must not be empty, or NONE

@@ -24,6 +24,7 @@ import {
   RUN_MATCH,
   RUN_SAVE,
   RUN_SET,
+  RUN_SKIP,
   RUN_SPLIT,
   RUN_SPLIT_AWAY,
   SET_RANGES_OFFSET,
@@ -112,6 +113,27 @@ function isInSet(index: u32, code: u32): bool {
     else return true;
   }
   return false;
+}
+
+function isInSetAt(index: u32, at: usize): bool {
+  return at < textEnd && isInSet(index, codePoint(at, sequenceSizeOf(load<u8>(at))));
+}
+
+/** The first address from `at` on whose code point is not in the set. */
+function skipSet(index: u32, at: usize): usize {
+  const bitmap = sets + <usize>index * SET_SIZE;
+  while (at < textEnd) {
+    const code = <u32>load<u8>(at);
+    if (code < 0x80) {
+      if ((load<u32>(bitmap + <usize>((code >>> 5) << 2)) & (1 << (code & 31))) == 0) return at;
+      at++;
+    } else {
+      const size = sequenceSizeOf(code);
+      if (!isInSet(index, codePoint(at, size))) return at;
+      at += size;
+    }
+  }
+  return at;
 }
 
 function isWord(at: usize): bool {
@@ -226,6 +248,10 @@ function backtrackFrom(start: usize): bool {
           pc++;
           break;
         }
+        case RUN_SKIP:
+          at = skipSet(operand, at);
+          pc++;
+          break;
         case RUN_SPLIT:
           alive = isNew(pc, at) && pushJob(operand, at);
           pc++;
@@ -326,9 +352,9 @@ function lockstep(anchored: bool, firstByte: u32): bool {
         break; // threads of lower priority end here
       }
       if (at == textEnd) continue;
-      if (op == RUN_CHAR ? code == instruction >>> 8 : op == RUN_SET && isInSet(instruction >>> 8, code)) {
+      if (op == RUN_CHAR ? code == instruction >>> 8 : (op == RUN_SET || op == RUN_SKIP) && isInSet(instruction >>> 8, code)) {
         memory.copy(row, threadRow, rowSize);
-        nextCount = addThreads(next, nextCount, pc + 1, at + size, row);
+        nextCount = addThreads(next, nextCount, op == RUN_SKIP ? pc : pc + 1, at + size, row);
       }
     }
     if (at == textEnd || exhausted) break;
@@ -382,6 +408,8 @@ function addThreads(list: usize, count: u32, pc: usize, at: usize, row: usize): 
       } else if (op == RUN_ASSERT) {
         if (!holds(operand, at)) break;
         pc++;
+      } else if (op == RUN_SKIP && !isInSetAt(operand, at)) {
+        pc++; // there is nothing to skip
       } else {
         // Reads a code point, or matches.
         if (op != RUN_FAIL) memory.copy(rowsOf(list) + pc * rowSize, row, rowSize);

@@ -54,6 +54,7 @@ let ruleset: usize = 0;
 let nodes: usize = 0;
 let edges: usize = 0;
 let nodesSeen: usize = 0; // u32 each: the epoch in which the scan was there
+let guesses: usize = 0; // GUESS_COUNT for each node
 let epoch: u32 = 0;
 let fieldsLeft: u32 = 0;
 let whole: bool = false;
@@ -64,7 +65,9 @@ export function placeScan(base: usize, at: usize): usize {
   nodes = base + load<u32>(base, HEADER_NODES_OFFSET);
   edges = base + load<u32>(base, HEADER_EDGES_OFFSET);
   nodesSeen = at;
-  return at + (((<usize>load<u32>(base, HEADER_NODE_COUNT) + 1) & ~1) << 2);
+  const nodeCount = <usize>load<u32>(base, HEADER_NODE_COUNT);
+  guesses = at + (((nodeCount + 1) & ~1) << 2);
+  return guesses + nodeCount * GUESS_COUNT * GUESS_SIZE;
 }
 
 /** One of SCAN_…; `now` is a number that no earlier record had, `toEnd` reads on when all is known. */
@@ -97,20 +100,65 @@ function isUnseen(node: usize): bool {
   return true;
 }
 
+// The keys of logs come in the same order, record after record. For each node the first keys of the last
+// object are remembered: a key that is the same again is neither searched for its end nor looked up.
+const GUESS_COUNT: usize = 8;
+const GUESS_HEAD = 0; // u64, the first 8 bytes of the key, padded with zeros
+const GUESS_TAIL = 8; // u64, the next 8
+const GUESS_HEAD_MASK = 16;
+const GUESS_TAIL_MASK = 24;
+const GUESS_KEY_SIZE = 32; // u32, 1 to 16; 0: no guess
+const GUESS_NODE = 36; // what findChild said
+const GUESS_SIZE: usize = 40;
+const QUOTE_COLON: u32 = 0x3a22;
+
+function isGuess(guess: usize, key: usize, end: usize): bool {
+  const size = <usize>load<u32>(guess, GUESS_KEY_SIZE);
+  return (
+    size != 0 &&
+    key + size + 2 < end &&
+    load<u16>(key + size) == QUOTE_COLON &&
+    (load<u64>(key) & load<u64>(guess, GUESS_HEAD_MASK)) == load<u64>(guess, GUESS_HEAD) &&
+    (load<u64>(key, 8) & load<u64>(guess, GUESS_TAIL_MASK)) == load<u64>(guess, GUESS_TAIL)
+  );
+}
+
+function learn(guess: usize, key: usize, size: usize, child: usize): void {
+  store<u32>(guess, <u32>size, GUESS_KEY_SIZE);
+  const head = wordMask(min(size, 8));
+  const tail = size > 8 ? wordMask(size - 8) : 0;
+  store<u64>(guess, head, GUESS_HEAD_MASK);
+  store<u64>(guess, tail, GUESS_TAIL_MASK);
+  store<u64>(guess, load<u64>(key) & head, GUESS_HEAD);
+  store<u64>(guess, load<u64>(key, 8) & tail, GUESS_TAIL);
+  store<usize>(guess, child, GUESS_NODE);
+}
+
 /** From the opening brace to behind the closing one; 0 when malformed or stopped. */
 function scanObject(node: usize, at: usize, end: usize): usize {
+  let guess = guesses + ((node - nodes) / NODE_SIZE) * (GUESS_COUNT * GUESS_SIZE);
+  const lastGuess = guess + (GUESS_COUNT - 1) * GUESS_SIZE; // shared by all further keys
   at = skipSpace(at + 1, end);
   if (at < end && load<u8>(at) == CLOSE_BRACE) return at + 1;
   while (at < end && load<u8>(at) == QUOTE) {
     const key = at + 1;
-    const escapesBefore = escapeCount();
-    const quote = skipString(key, end);
-    if (quote == 0) return 0;
-    at = skipSpace(quote + 1, end);
-    if (at >= end || load<u8>(at) != COLON) return 0;
-    at = skipSpace(at + 1, end);
+    let child: usize;
+    if (isGuess(guess, key, end)) {
+      at = skipSpace(key + load<u32>(guess, GUESS_KEY_SIZE) + 2, end);
+      child = load<usize>(guess, GUESS_NODE);
+    } else {
+      const escapesBefore = escapeCount();
+      const quote = skipString(key, end);
+      if (quote == 0) return 0;
+      at = skipSpace(quote + 1, end);
+      if (at >= end || load<u8>(at) != COLON) return 0;
+      at = skipSpace(at + 1, end);
+      const isEscaped = escapeCount() != escapesBefore;
+      child = findChild(node, key, quote, isEscaped);
+      if (!isEscaped && quote - key - 1 < 16) learn(guess, key, quote - key, child);
+    }
     if (at >= end) return 0;
-    const child = findChild(node, key, quote, escapeCount() != escapesBefore);
+    if (guess != lastGuess) guess += GUESS_SIZE;
     at = child != 0 && isUnseen(child) ? scanValue(child, at, end) : skipValue(at, end);
     if (at == 0) return 0;
     at = skipSpace(at, end);

@@ -10,7 +10,6 @@ import {
   HEADER_HASH,
   HEADER_KEY_COUNT,
   HEADER_RATE_COUNT,
-  RATE_SECONDS,
   SLOT_CHAIN,
   SLOT_DATA,
   SLOT_DATA_SIZE,
@@ -43,9 +42,13 @@ import {
   USE_WINDOW,
   WINDOW_SLICES,
 } from './layout';
+import { AT_LEAST } from './alert';
 
 /** No time. */
 export const NEVER: i64 = i64.MIN_VALUE;
+// Records of one key whose times are further apart than this come from two clocks, of which one is wrong by
+// whole hours: neither must speak for the other. Ahead by less, and the one clock has moved on.
+const CLOCK_GAP_MS: i64 = 3600 * 1000;
 const HASH_FACTOR: u64 = 0x9e3779b97f4a7c15;
 
 let state: usize = 0;
@@ -53,6 +56,7 @@ let heads: usize = 0;
 let slots: usize = 0;
 let shift: u64 = 63;
 let rateCount: u32 = 0;
+let isNew: bool = false; // what `findOrAdd` found last had to be added
 
 /** Takes the region at `at` and gives the address behind it. */
 export function placeState(base: usize, at: usize): usize {
@@ -60,7 +64,7 @@ export function placeState(base: usize, at: usize): usize {
   const bits = <u32>max(1, 32 - <i32>clz<u32>(max(keyCount, 2) - 1));
   state = at;
   heads = at + STATE_HEADER_SIZE;
-  slots = heads + (<usize>4 << bits);
+  slots = heads + ((<usize>4) << bits);
   shift = 64 - <u64>bits;
   rateCount = load<u32>(base, HEADER_RATE_COUNT);
   return keyCount == 0 ? heads : slots + <usize>keyCount * SLOT_SIZE;
@@ -114,14 +118,14 @@ function linkOf(slot: usize): u32 {
 
 /** One key for each rule, use, part and label set. */
 function keyOf(rule: u32, use: u32, part: u32, hash: u64): u64 {
-  let key = (hash ^ (((<u64>rule << 3) | <u64>use) << 32) ^ <u64>part) * HASH_FACTOR;
+  let key = (hash ^ ((((<u64>rule) << 3) | (<u64>use)) << 32) ^ (<u64>part)) * HASH_FACTOR;
   key ^= key >>> 32;
   return key * HASH_FACTOR;
 }
 
 /** The slot of a key, seen now, or 0. */
 function find(key: u64): usize {
-  let link = load<u32>(heads + (<usize>(key >>> shift) << 2));
+  let link = load<u32>(heads + ((<usize>(key >>> shift)) << 2));
   while (link != 0) {
     const slot = slotAt(link);
     if (load<u64>(slot, SLOT_KEY) == key) {
@@ -138,6 +142,7 @@ function findOrAdd(rule: u32, use: u32, part: u32, hash: u64): usize {
   if (load<u32>(state, STATE_KEY_COUNT) == 0) return 0;
   const key = keyOf(rule, use, part, hash);
   const known = find(key);
+  isNew = known == 0;
   if (known != 0) return known;
   const used = load<u32>(state, STATE_USED_COUNT);
   let link: u32;
@@ -149,7 +154,7 @@ function findOrAdd(rule: u32, use: u32, part: u32, hash: u64): usize {
     evict(slotAt(link), link);
   }
   const slot = slotAt(link);
-  const head = heads + (<usize>(key >>> shift) << 2);
+  const head = heads + ((<usize>(key >>> shift)) << 2);
   memory.fill(slot, 0, SLOT_SIZE);
   store<u64>(slot, key, SLOT_KEY);
   store<u32>(slot, load<u32>(head), SLOT_CHAIN);
@@ -167,7 +172,7 @@ export function countEvicted(): void {
 function evict(slot: usize, link: u32): void {
   countEvicted();
   if ((load<u32>(slot, SLOT_USE) & 7) == USE_COOL_DOWN) tellElsewhere(load<u64>(slot, COOL_SUPPRESSED));
-  let at = heads + (<usize>(load<u64>(slot, SLOT_KEY) >>> shift) << 2);
+  let at = heads + ((<usize>(load<u64>(slot, SLOT_KEY) >>> shift)) << 2);
   while (load<u32>(at) != link) at = slotAt(load<u32>(at)) + SLOT_CHAIN;
   store<u32>(at, load<u32>(slot, SLOT_CHAIN));
   unlink(slot);
@@ -202,13 +207,10 @@ function touch(slot: usize, link: u32): void {
 
 const ERA_SIZE = 16;
 const COOL_SUPPRESSED = SLOT_DATA + 2 * ERA_SIZE; // u64
-// Alerts further apart than this are no longer one era. An era's length does not matter, only its ends do.
-const ERA_GAP_MS: i64 = 24 * 3600 * 1000;
-
 /** The cool-down of a label set, or 0 when the state holds no keys. */
 export function coolDownOf(rule: u32, labelsHash: u64): usize {
   const slot = findOrAdd(rule, USE_COOL_DOWN, 0, labelsHash);
-  if (slot != 0 && load<i64>(slot, SLOT_DATA + 8) == 0 && load<i64>(slot, SLOT_DATA) == 0) {
+  if (slot != 0 && isNew) {
     for (let i: usize = 0; i < 4; i++) store<i64>(slot + (i << 3), NEVER, SLOT_DATA);
   }
   return slot;
@@ -220,29 +222,41 @@ export function isCooling(slot: usize, time: i64, realertMs: i64): bool {
 }
 
 function isInEra(era: usize, time: i64, realertMs: i64): bool {
-  const first = load<i64>(era);
-  return first != NEVER && time > first - realertMs && time < load<i64>(era, 8) + realertMs;
+  const last = load<i64>(era, 8);
+  if (last == NEVER) return false;
+  return time > max(load<i64>(era), last - CLOCK_GAP_MS) - realertMs && time < last + realertMs;
 }
 
 /** Remembers that an alert was sent. */
 export function startCooling(slot: usize, time: i64, realertMs: i64): void {
-  const front = slot + SLOT_DATA;
-  const reach = max(ERA_GAP_MS, 2 * realertMs);
-  if (follows(front, time, reach)) {
-    store<i64>(front, time, 8);
-    return;
+  const era = slot + SLOT_DATA;
+  if (!adjoins(era, time, realertMs)) {
+    const isOther = adjoins(era + ERA_SIZE, time, realertMs);
+    const last = load<i64>(era, 8);
+    const hasMovedOn = last != NEVER && time > last && time - last <= CLOCK_GAP_MS;
+    if (isOther || !hasMovedOn) swapEras(era, ERA_SIZE);
+    if (!isOther) {
+      store<i64>(era, time);
+      store<i64>(era, time, 8);
+    }
   }
-  const back = front + ERA_SIZE;
-  const extends_ = follows(back, time, reach);
-  const first = extends_ ? load<i64>(back) : time;
-  memory.copy(back, front, ERA_SIZE);
-  store<i64>(front, first);
-  store<i64>(front, time, 8);
+  store<i64>(era, min(load<i64>(era), time));
+  store<i64>(era, max(load<i64>(era, 8), time), 8);
 }
 
-function follows(era: usize, time: i64, reach: i64): bool {
+/** Alerts this close are of one era. What is further ahead may be a wrong clock, and the time between not yet over. */
+function adjoins(era: usize, time: i64, realertMs: i64): bool {
   const last = load<i64>(era, 8);
-  return last != NEVER && time >= last && time - last <= reach;
+  if (last == NEVER || time > last + 2 * realertMs) return false;
+  return time >= max(load<i64>(era) - 2 * realertMs, last - CLOCK_GAP_MS);
+}
+
+function swapEras(front: usize, size: usize): void {
+  for (let i: usize = 0; i < size; i += 4) {
+    const word = load<u32>(front + i);
+    store<u32>(front + i, load<u32>(front + i + size));
+    store<u32>(front + i + size, word);
+  }
 }
 
 export function addSuppressed(slot: usize): void {
@@ -284,11 +298,14 @@ export function takeElsewhere(): u64 {
 
 // ── The rate cap ────────────────────────────────────────────────────────────────────────────────────
 
+// A prime below RATE_SECONDS: clocks that differ by whole hours, days or years do not share an entry.
+const RATE_RING: u32 = 59;
+
 /** Takes one of the alerts that may be sent in the event time's second; false when they are used up. */
 export function takeRate(time: i64): bool {
   if (rateCount == 0) return true;
   const second = <u32>(time / 1000);
-  const entry = state + STATE_SECONDS + (<usize>(second % RATE_SECONDS) << 3);
+  const entry = state + STATE_SECONDS + ((<usize>(second % RATE_RING)) << 3);
   const count = load<u32>(entry) == second ? load<u32>(entry, 4) : 0;
   if (count >= rateCount) return false;
   store<u32>(entry, second);
@@ -305,35 +322,39 @@ const WINDOW_COUNTS = SLOT_DATA + 4;
 const WINDOW_ERA_SIZE: usize = 4 + 2 * WINDOW_SLICES;
 const SLICE_COUNT_MAX: u32 = 0xffff;
 
-function sliceOf(time: i64, windowMs: i64): u32 {
-  return <u32>(time / ((windowMs + WINDOW_SLICES - 2) / (WINDOW_SLICES - 1)));
+function sliceSize(windowMs: i64): i64 {
+  return (windowMs + WINDOW_SLICES - 2) / (WINDOW_SLICES - 1);
 }
 
 /** Adds a match to the window of a key and gives the count of the window, this match included. */
 export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64): u64 {
   const slot = findOrAdd(rule, USE_WINDOW, 0, hash);
   if (slot == 0) return 1;
-  const slice = sliceOf(time, windowMs);
-  if (!isNear(slice, load<u32>(slot, WINDOW_NEWEST))) {
-    // Not the era used last: the other one comes to the front, begun anew unless the record belongs to it.
-    swapEras(slot);
-    if (!isNear(slice, load<u32>(slot, WINDOW_NEWEST))) {
-      store<u32>(slot, slice, WINDOW_NEWEST);
-      memory.fill(slot + WINDOW_COUNTS, 0, 2 * WINDOW_SLICES);
-    }
+  const sliceMs = sliceSize(windowMs);
+  const slice = <u32>(time / sliceMs);
+  if (!turnToEra(slot + SLOT_DATA, WINDOW_ERA_SIZE, slice, sliceMs)) {
+    store<u32>(slot, slice, WINDOW_NEWEST);
+    memory.fill(slot + WINDOW_COUNTS, 0, 2 * WINDOW_SLICES);
   }
   const newest = load<u32>(slot, WINDOW_NEWEST);
   for (let next = newest + 1; <i32>(slice - next) >= 0; next++) store<u16>(countAt(slot, next), 0);
   if (<i32>(slice - newest) > 0) store<u32>(slot, slice, WINDOW_NEWEST);
-  const count = countAt(slot, slice);
-  if (load<u16>(count) < SLICE_COUNT_MAX) store<u16>(count, load<u16>(count) + 1);
+  addCount(countAt(slot, slice), 1);
+  joinEras(slot);
   let sum: u64 = 0;
-  for (let i: u32 = 0; i < <u32>WINDOW_SLICES; i++) sum += <u64>load<u16>(countAt(slot, i));
+  for (let i: u32 = 0; i < <u32>WINDOW_SLICES; i++) {
+    const count = <u64>load<u16>(countAt(slot, i));
+    sum = (sum + count) | (count == SLICE_COUNT_MAX ? AT_LEAST : 0);
+  }
   return sum;
 }
 
 function countAt(slot: usize, slice: u32): usize {
-  return slot + WINDOW_COUNTS + (<usize>(slice % WINDOW_SLICES) << 1);
+  return slot + WINDOW_COUNTS + ((<usize>(slice % WINDOW_SLICES)) << 1);
+}
+
+function addCount(at: usize, count: u32): void {
+  store<u16>(at, min(<u32>load<u16>(at) + count, SLICE_COUNT_MAX));
 }
 
 function isNear(slice: u32, other: u32): bool {
@@ -341,77 +362,160 @@ function isNear(slice: u32, other: u32): bool {
   return distance > -WINDOW_SLICES && distance < WINDOW_SLICES;
 }
 
-function swapEras(slot: usize): void {
-  const front = slot + SLOT_DATA;
-  for (let i: usize = 0; i < WINDOW_ERA_SIZE; i += 4) {
-    const word = load<u32>(front + i);
-    store<u32>(front + i, load<u32>(front + i + WINDOW_ERA_SIZE));
-    store<u32>(front + i + WINDOW_ERA_SIZE, word);
+/**
+ * Brings the era that a slice belongs to to the front; an era begins with the number of its newest slice. False
+ * when it belongs to none: then the one in front has to begin anew.
+ */
+function turnToEra(front: usize, eraSize: usize, slice: u32, sliceMs: i64): bool {
+  const newest = load<u32>(front);
+  const other = load<u32>(front + eraSize);
+  const belongs = isNear(slice, newest);
+  if (isNear(slice, other) ? belongs && <i32>(other - newest) <= 0 : belongs) return true;
+  const hasMovedOn = <i64>(slice - newest) * sliceMs <= CLOCK_GAP_MS;
+  if (hasMovedOn && !isNear(slice, other)) return false;
+  swapEras(front, eraSize);
+  return isNear(slice, other);
+}
+
+/** A clock that was late has caught up: what the other era counted within this one's window belongs to it. */
+function joinEras(slot: usize): void {
+  const newest = load<u32>(slot, WINDOW_NEWEST);
+  const other = load<u32>(slot + WINDOW_ERA_SIZE, WINDOW_NEWEST);
+  if (newest - other >= <u32>WINDOW_SLICES) return;
+  for (let slice = newest - WINDOW_SLICES + 1; <i32>(other - slice) >= 0; slice++) {
+    const count = countAt(slot + WINDOW_ERA_SIZE, slice);
+    addCount(countAt(slot, slice), load<u16>(count));
+    store<u16>(count, 0);
   }
 }
 
 // ── Distinct values in a window ─────────────────────────────────────────────────────────────────────
-// Slots of a key, counted by `part`, each with five pairs of u32: a value's hash (never 0) and its slice.
+// Slots of a key, counted by `part`, each with five pairs of u32: a value's hash (0: none) and its slice. The
+// very first pair holds the newest slices of two eras instead.
 
 const PAIRS: u32 = SLOT_DATA_SIZE / 8;
-const PARTS_MAX: u32 = DISTINCT_COUNT_MAX / PAIRS;
+const PARTS_MAX: u32 = DISTINCT_COUNT_MAX / PAIRS + 1;
 
 /** Adds a value and gives how many different ones the window holds, at most DISTINCT_COUNT_MAX. */
 export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windowMs: i64): u64 {
-  const slice = sliceOf(time, windowMs);
-  const wanted = <u32>(value ^ (value >>> 32)) | 1;
-  let free: usize = 0; // the first pair that holds nothing of this window
+  let slot = findOrAdd(rule, USE_DISTINCT, 0, hash);
+  if (slot == 0) return 1;
+  const sliceMs = sliceSize(windowMs);
+  const slice = <u32>(time / sliceMs);
+  const eras = slot + SLOT_DATA;
+  if (!turnToEra(eras, 4, slice, sliceMs) || <i32>(slice - load<u32>(eras)) > 0) store<u32>(eras, slice);
+  const newest = load<u32>(eras);
+  const other = load<u32>(eras, 4);
+  const wanted = max(<u32>(value ^ (value >>> 32)), 1);
+  let free: usize = 0; // the first pair that no era needs
+  let spare: usize = 0; // a pair that this era does not need
   let known: bool = false;
   let count: u64 = 0;
-  for (let part: u32 = 0; part < PARTS_MAX; part++) {
-    const slot = known || free != 0 ? find(keyOf(rule, USE_DISTINCT, part, hash)) : findOrAdd(rule, USE_DISTINCT, part, hash);
-    if (slot == 0) break;
-    for (let i: u32 = 0; i < PAIRS; i++) {
-      const pair = slot + SLOT_DATA + (<usize>i << 3);
-      const isLive = load<u32>(pair) != 0 && isNear(slice, load<u32>(pair, 4));
-      if (load<u32>(pair) == wanted && (isLive || free == 0) && !known) {
+  for (let part: u32 = 1; slot != 0; part++) {
+    for (let i: u32 = part == 1 ? 1 : 0; i < PAIRS; i++) {
+      const pair = slot + SLOT_DATA + ((<usize>i) << 3);
+      const at = load<u32>(pair, 4);
+      if (load<u32>(pair) == 0) {
+        if (free == 0) free = pair;
+      } else if (newest - at >= <u32>WINDOW_SLICES) {
+        if (free == 0 && other - at >= <u32>WINDOW_SLICES) free = pair;
+        spare = pair;
+      } else if (load<u32>(pair) != wanted) {
+        count++;
+      } else if (known) {
+        store<u32>(pair, 0); // both eras had it, before the late one caught up
+      } else {
         known = true;
-        if (!isLive || <i32>(slice - load<u32>(pair, 4)) > 0) store<u32>(pair, slice, 4);
         count++;
-      } else if (isLive) {
-        count++;
-      } else if (free == 0) {
-        free = pair;
+        if (<i32>(slice - at) > 0) store<u32>(pair, slice, 4);
       }
     }
+    if (part == PARTS_MAX) break;
+    slot =
+      known || free != 0
+        ? find(keyOf(rule, USE_DISTINCT, part, hash))
+        : findOrAdd(rule, USE_DISTINCT, part, hash);
   }
+  if (free == 0) free = spare;
   if (!known && free != 0) {
     store<u32>(free, wanted);
     store<u32>(free, slice, 4);
     count++;
   }
-  return count;
+  return min(count, DISTINCT_COUNT_MAX);
 }
 
 // ── Sequences ───────────────────────────────────────────────────────────────────────────────────────
 // For each step but the last: when the chain began that reached it (i64, NEVER: none) and how much later
-// it was reached (u32).
+// it was reached (u32). A second slot has the chains of another era; in the first, a u32 at the end says which of
+// the two began a chain last.
 
 const CHAIN_SIZE = 12;
+const SEQUENCE_LAST = SLOT_DATA + 3 * CHAIN_SIZE;
 
 /** Tells that a record met a step; true when it completes the sequence. */
-export function advanceSequence(rule: u32, hash: u64, step: u32, stepCount: u32, time: i64, windowMs: i64): bool {
-  const slot = findOrAdd(rule, USE_SEQUENCE, 0, hash);
+export function advanceSequence(
+  rule: u32,
+  hash: u64,
+  step: u32,
+  stepCount: u32,
+  time: i64,
+  windowMs: i64,
+): bool {
+  const slot = chainsOf(rule, hash, 0);
   if (slot == 0) return false;
-  if (load<i64>(slot, SLOT_DATA) == 0) clearChains(slot);
-  if (step == 0) {
-    setChain(slot, 0, time, time);
-    return false;
+  const other = find(keyOf(rule, USE_SEQUENCE, 1, hash));
+  if (step != 0)
+    return (
+      extendChain(slot, step, stepCount, time, windowMs) ||
+      (other != 0 && extendChain(other, step, stepCount, time, windowMs))
+    );
+  if (beginChain(slot, time, windowMs)) {
+    store<u32>(slot, 0, SEQUENCE_LAST);
+  } else if (other != 0 && beginChain(other, time, windowMs)) {
+    store<u32>(slot, 1, SEQUENCE_LAST);
+  } else {
+    // A new era: in a slot without chains, or in the one used longer ago.
+    const part: u32 = isFree(slot) ? 0 : other != 0 && isFree(other) ? 1 : load<u32>(slot, SEQUENCE_LAST) ^ 1;
+    const target = part == 0 ? slot : chainsOf(rule, hash, 1);
+    clearChains(target);
+    setChain(target, 0, time, time);
+    store<u32>(slot, part, SEQUENCE_LAST);
   }
+  return false;
+}
+
+function chainsOf(rule: u32, hash: u64, part: u32): usize {
+  const slot = findOrAdd(rule, USE_SEQUENCE, part, hash);
+  if (slot != 0 && isNew) clearChains(slot);
+  return slot;
+}
+
+function isFree(slot: usize): bool {
+  return load<i64>(slot, SLOT_DATA) == NEVER;
+}
+
+/** Begins a chain, unless a later one has; false when the slot has none of this era. */
+function beginChain(slot: usize, time: i64, windowMs: i64): bool {
+  const began = load<i64>(slot, SLOT_DATA);
+  if (isFree(slot) || time < began - windowMs || time > began + max(windowMs, CLOCK_GAP_MS)) return false;
+  if (time >= began) setChain(slot, 0, time, time);
+  return true;
+}
+
+/** Adds a step to the chain that reached the step before; true when it was the last. */
+function extendChain(slot: usize, step: u32, stepCount: u32, time: i64, windowMs: i64): bool {
   const before = slot + SLOT_DATA + <usize>(step - 1) * CHAIN_SIZE;
   const began = load<i64>(before);
   if (began == NEVER || time < began + <i64>load<u32>(before, 8) || time - began > windowMs) return false;
-  if (step + 1 < stepCount) {
-    setChain(slot, step, began, time);
-    return false;
+  if (step + 1 == stepCount) {
+    clearChains(slot);
+    return true;
   }
-  clearChains(slot);
-  return true;
+  const known = load<i64>(before, CHAIN_SIZE);
+  if (known < began || (known == began && time - began < <i64>load<u32>(before, CHAIN_SIZE + 8)))
+    setChain(slot, step, began, time);
+  return false;
 }
 
 function setChain(slot: usize, step: u32, began: i64, time: i64): void {
@@ -426,47 +530,62 @@ function clearChains(slot: usize): void {
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
 // When the key was seen last (i64), since when it is missing (i64, NEVER: it is not), the size of its
-// labels' values (u32), which lie in slots of their own, 40 bytes each.
+// labels' values (u32), which lie in slots of their own, 40 bytes each, and when a record said that it was
+// seen which was ahead of the clock (i64): that counts once the clock has come there.
 
 const ABSENCE_SEEN = SLOT_DATA;
 const ABSENCE_SINCE = SLOT_DATA + 8;
 const ABSENCE_LABELS_SIZE = SLOT_DATA + 16;
 const ABSENCE_HASH = SLOT_DATA + 24; // u64, of the labels
+const ABSENCE_CLAIMED = SLOT_DATA + 32;
 
-const LEAP_MS: i64 = 3600 * 1000; // a record further ahead than this is not believed at once
+const LEAP_MS: i64 = 3600 * 1000; // a record further away than this, ahead or behind, is not believed at once
 const LEAP_COUNT: u32 = 8; // so many in a row are
 
 /** The stream has come to `time`, a record says. */
 export function moveClock(time: i64): void {
   const clock = load<i64>(state, STATE_CLOCK);
-  if (clock == NEVER || (time > clock && time - clock <= LEAP_MS)) {
-    store<i64>(state, time, STATE_CLOCK);
+  if (clock == NEVER || isWithinLeap(time, clock)) {
+    store<i64>(state, max(time, clock), STATE_CLOCK);
     store<u32>(state, 0, STATE_LEAP_COUNT);
-  } else if (time > clock) {
-    const leap = load<i64>(state, STATE_LEAP_TIME);
-    const near = time - leap <= LEAP_MS && leap - time <= LEAP_MS;
-    const count = near ? load<u32>(state, STATE_LEAP_COUNT) + 1 : 1;
-    store<i64>(state, time, STATE_LEAP_TIME);
-    store<u32>(state, count, STATE_LEAP_COUNT);
-    if (count >= LEAP_COUNT) store<i64>(state, time, STATE_CLOCK);
-  } else {
-    store<u32>(state, 0, STATE_LEAP_COUNT);
+    return;
   }
+  const count = isWithinLeap(time, load<i64>(state, STATE_LEAP_TIME))
+    ? load<u32>(state, STATE_LEAP_COUNT) + 1
+    : 1;
+  store<i64>(state, time, STATE_LEAP_TIME);
+  store<u32>(state, count, STATE_LEAP_COUNT);
+  if (count >= LEAP_COUNT) leap(time);
 }
 
-/** It is `time`, the host says: it is believed. */
+function isWithinLeap(time: i64, other: i64): bool {
+  return time - other <= LEAP_MS && other - time <= LEAP_MS;
+}
+
+/** It is `time`, the host says: it is believed. Backward only from far: its own clock may jitter. */
 export function setClock(time: i64): void {
-  if (time > load<i64>(state, STATE_CLOCK)) store<i64>(state, time, STATE_CLOCK);
+  const clock = load<i64>(state, STATE_CLOCK);
+  if (time > clock || !isWithinLeap(time, clock)) leap(time);
+  store<u32>(state, 0, STATE_LEAP_COUNT);
+}
+
+/** Sets the clock. When it was wrong and goes back, the absences have to be looked at: `absenceSeen` mends them. */
+function leap(time: i64): void {
+  store<i64>(state, time, STATE_CLOCK);
+  store<u32>(state, 0, STATE_LEAP_COUNT);
+  postpone(time);
 }
 
 export function clockTime(): i64 {
   return load<i64>(state, STATE_CLOCK);
 }
 
-/** True when an absence may have fallen due. */
+/** True when an absence may have fallen due; never while records say that the clock is wrong. */
 export function mayBeDue(): bool {
   const clock = load<i64>(state, STATE_CLOCK);
-  return clock != NEVER && load<i64>(state, STATE_NEXT_DUE) <= clock;
+  return (
+    clock != NEVER && load<i64>(state, STATE_NEXT_DUE) <= clock && load<u32>(state, STATE_LEAP_COUNT) == 0
+  );
 }
 
 /** The absence of a key, as a link, or 0 when the key is new. */
@@ -481,13 +600,24 @@ export function missingSince(link: u32): i64 {
 }
 
 /** Tells that a key was seen; `labels` are the values that an alert of it will need. */
-export function seeKey(rule: u32, hash: u64, time: i64, windowMs: i64, labels: usize, labelsSize: usize): void {
-  const isNew = find(keyOf(rule, USE_ABSENCE, 0, hash)) == 0;
+export function seeKey(
+  rule: u32,
+  hash: u64,
+  time: i64,
+  windowMs: i64,
+  labels: usize,
+  labelsSize: usize,
+): void {
   const slot = findOrAdd(rule, USE_ABSENCE, 0, hash);
   if (slot == 0) return;
+  if (isNew) {
+    store<i64>(slot, NEVER, ABSENCE_SEEN);
+    store<i64>(slot, NEVER, ABSENCE_CLAIMED);
+  }
   // A time that is not believed must not make the key look alive until then.
-  const seen = min(time, load<i64>(state, STATE_CLOCK));
-  if (isNew || seen > load<i64>(slot, ABSENCE_SEEN)) store<i64>(slot, seen, ABSENCE_SEEN);
+  const clock = load<i64>(state, STATE_CLOCK);
+  store<i64>(slot, max(load<i64>(slot, ABSENCE_SEEN), min(time, clock)), ABSENCE_SEEN);
+  if (time > clock) store<i64>(slot, time, ABSENCE_CLAIMED);
   store<i64>(slot, NEVER, ABSENCE_SINCE);
   store<u32>(slot, <u32>labelsSize, ABSENCE_LABELS_SIZE);
   store<u64>(slot, hash, ABSENCE_HASH);
@@ -509,7 +639,8 @@ export function nextAbsence(link: u32): u32 {
   const used = load<u32>(state, STATE_USED_COUNT);
   for (; link <= used; link++) {
     const slot = slotAt(link);
-    if ((load<u32>(slot, SLOT_USE) & 7) == USE_ABSENCE && load<i64>(slot, ABSENCE_SINCE) == NEVER) return link;
+    if ((load<u32>(slot, SLOT_USE) & 7) == USE_ABSENCE && load<i64>(slot, ABSENCE_SINCE) == NEVER)
+      return link;
   }
   return 0;
 }
@@ -518,8 +649,20 @@ export function absenceRule(link: u32): u32 {
   return load<u32>(slotAt(link), SLOT_USE) >>> 3;
 }
 
+/** When a key was seen last, by the clock as it is believed now. */
 export function absenceSeen(link: u32): i64 {
-  return load<i64>(slotAt(link), ABSENCE_SEEN);
+  const slot = slotAt(link);
+  const clock = load<i64>(state, STATE_CLOCK);
+  const claimed = load<i64>(slot, ABSENCE_CLAIMED);
+  let seen = load<i64>(slot, ABSENCE_SEEN);
+  if (seen > clock) {
+    store<i64>(slot, seen, ABSENCE_CLAIMED);
+    seen = clock;
+  } else if (claimed > seen && claimed <= clock) {
+    seen = claimed;
+  }
+  store<i64>(slot, seen, ABSENCE_SEEN);
+  return seen;
 }
 
 /** Not yet: look again at `due`. */

@@ -21,6 +21,7 @@ import {
   RUN_MATCH,
   RUN_SAVE,
   RUN_SET,
+  RUN_SKIP,
   RUN_SPLIT,
   RUN_SPLIT_AWAY,
 } from '../assembly/layout.ts';
@@ -91,6 +92,7 @@ class Places {
     program.instructions.forEach(({ op, operand }, place) => {
       if (op === RUN_CHAR) this.edges[place] = this.setEdges([operand, operand], place + 1);
       if (op === RUN_SET) this.edges[place] = this.setEdges(program.sets[operand]!, place + 1);
+      if (op === RUN_SKIP) this.edges[place] = this.setEdges(program.sets[operand]!, place);
     });
   }
 
@@ -274,10 +276,11 @@ function closure(places: Places, kernel: number[], behind: number, ahead: number
     }
     const { op, operand } = instruction;
     if (op === RUN_MATCH) return null;
-    if (op === RUN_CHAR || op === RUN_SET) reading.push(place);
+    if (op === RUN_CHAR || op === RUN_SET || op === RUN_SKIP) reading.push(place);
     if (op === RUN_SPLIT || op === RUN_SPLIT_AWAY) stack.push(place + 1, operand);
     if (op === RUN_JUMP) stack.push(operand);
-    if (op === RUN_SAVE || (op === RUN_ASSERT && holds(operand, behind, ahead))) stack.push(place + 1);
+    if (op === RUN_SKIP || op === RUN_SAVE || (op === RUN_ASSERT && holds(operand, behind, ahead)))
+      stack.push(place + 1);
   }
   return reading;
 }

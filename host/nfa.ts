@@ -14,16 +14,18 @@ import {
   RUN_MATCH,
   RUN_SAVE,
   RUN_SET,
+  RUN_SKIP,
   RUN_SPLIT,
   RUN_SPLIT_AWAY,
 } from '../assembly/layout.ts';
 import { UserError } from './error.ts';
 import type { Assertion, CodePoints, Pattern } from './pattern.ts';
+import { union } from './pattern.ts';
 
 /** The most instructions a pattern may need: what RE2 allows is of the same order, and a bit of each is kept a byte of text. */
 export const INSTRUCTION_COUNT_MAX = 10_000;
 
-/** `operand` as in assembly/layout.ts; of RUN_SET it is an index into the program's sets. */
+/** `operand` as in assembly/layout.ts; of RUN_SET and RUN_SKIP it is an index into the program's sets. */
 export interface Instruction {
   op: number;
   operand: number;
@@ -62,20 +64,24 @@ export function toProgram(pattern: Pattern, captures: string[]): Program {
   };
   const here = () => instructions.length;
 
+  const setIndex = (set: CodePoints) => {
+    const key = set.join();
+    if (!setIndexes.has(key)) setIndexes.set(key, sets.push(set) - 1);
+    return setIndexes.get(key)!;
+  };
+
   const emitSet = (set: CodePoints) => {
     if (set.length === 0) return emit(RUN_FAIL);
     if (set.length === 2 && set[0] === set[1]) return emit(RUN_CHAR, set[0]);
-    const key = set.join();
-    if (!setIndexes.has(key)) setIndexes.set(key, sets.push(set) - 1);
-    return emit(RUN_SET, setIndexes.get(key));
+    return emit(RUN_SET, setIndex(set));
   };
 
-  const emitAlternate = (options: Pattern[]) => {
+  const emitAlternate = (options: Pattern[], follow: Follow) => {
     const jumps: Instruction[] = [];
     options.forEach((option, index) => {
-      if (index === options.length - 1) return build(option);
+      if (index === options.length - 1) return build(option, follow);
       const split = emit(RUN_SPLIT);
-      build(option);
+      build(option, follow);
       jumps.push(emit(RUN_JUMP));
       split.operand = here();
     });
@@ -90,7 +96,7 @@ export function toProgram(pattern: Pattern, captures: string[]): Program {
 
   const emitPlus = (of: Pattern, lazy: boolean) => {
     const start = here();
-    build(of);
+    build(of, null);
     emit(lazy ? RUN_SPLIT : RUN_SPLIT_AWAY, start);
   };
 
@@ -99,28 +105,43 @@ export function toProgram(pattern: Pattern, captures: string[]): Program {
     if (canBeEmpty(of)) return emitOptional(lazy, () => emitPlus(of, lazy));
     const start = here();
     emitOptional(lazy, () => {
-      build(of);
+      build(of, null);
       emit(RUN_JUMP, start);
     });
   };
 
-  const emitRepeat = (of: Pattern, min: number, max: number, lazy: boolean) => {
+  const emitRepeat = (of: Pattern, min: number, max: number, lazy: boolean, follow: Follow) => {
+    if (max === Infinity && of.kind === 'set' && follow !== null && areDisjoint(of.set, follow)) {
+      // What comes next settles where the run ends, lazy or not: there is nothing to try.
+      for (let i = 0; i < min; i++) emitSet(of.set);
+      emit(RUN_SKIP, setIndex(of.set));
+      return;
+    }
     if (max === Infinity) {
       if (min === 0) return emitStar(of, lazy);
-      for (let i = 1; i < min; i++) build(of);
+      for (let i = 1; i < min; i++) build(of, null);
       return emitPlus(of, lazy);
     }
-    for (let i = 0; i < min; i++) build(of);
+    for (let i = 0; i < min; i++) build(of, null);
     // x{0,3} is (x(x(x)?)?)?: all of them leave to the same place.
     const splits: Instruction[] = [];
     for (let i = min; i < max; i++) {
       splits.push(emit(lazy ? RUN_SPLIT_AWAY : RUN_SPLIT));
-      build(of);
+      build(of, null);
     }
     for (const split of splits) split.operand = here();
   };
 
-  const build = (node: Pattern): void => {
+  const buildAll = (parts: Pattern[], follow: Follow) => {
+    const follows: Follow[] = [];
+    for (let i = parts.length - 1; i >= 0; i--) {
+      follows[i] = follow;
+      follow = firstOf(parts[i]!, follow);
+    }
+    parts.forEach((part, i) => build(part, follows[i]!));
+  };
+
+  const build = (node: Pattern, follow: Follow): void => {
     switch (node.kind) {
       case 'empty':
         return;
@@ -133,23 +154,58 @@ export function toProgram(pattern: Pattern, captures: string[]): Program {
       case 'capture': {
         const slot = captures.indexOf(node.name) * 2;
         emit(RUN_SAVE, slot);
-        build(node.of);
+        build(node.of, follow);
         emit(RUN_SAVE, slot + 1);
         return;
       }
       case 'concat':
-        for (const part of node.of) build(part);
+        buildAll(node.of, follow);
         return;
       case 'alternate':
-        return emitAlternate(node.of);
+        return emitAlternate(node.of, follow);
       case 'repeat':
-        return emitRepeat(node.of, node.min, node.max, node.lazy);
+        return emitRepeat(node.of, node.min, node.max, node.lazy, follow);
     }
   };
 
-  build(pattern);
+  build(pattern, null);
   emit(RUN_MATCH);
   return { instructions, sets, captures, anchored: isAnchored(pattern) };
+}
+
+/** The code points of which one must come next, or null: that is not known, or nothing need come. */
+type Follow = CodePoints | null;
+
+/** What a node must begin with when `follow` comes behind it. */
+function firstOf(node: Pattern, follow: Follow): Follow {
+  const either = (a: Follow, b: Follow) => (a === null || b === null ? null : union(a, b));
+  switch (node.kind) {
+    case 'empty':
+      return follow;
+    case 'assert':
+      return null;
+    case 'set':
+      return node.set;
+    case 'capture':
+      return firstOf(node.of, follow);
+    case 'concat':
+      return node.of.reduceRight((next, part) => firstOf(part, next), follow);
+    case 'alternate':
+      return node.of.map(option => firstOf(option, follow)).reduce(either);
+    case 'repeat': {
+      const first = canBeEmpty(node.of) || node.max === 0 ? null : firstOf(node.of, null);
+      return node.min > 0 ? first : either(first, follow);
+    }
+  }
+}
+
+function areDisjoint(a: CodePoints, b: CodePoints): boolean {
+  for (let i = 0, j = 0; i < a.length && j < b.length;) {
+    if (a[i + 1]! < b[j]!) i += 2;
+    else if (b[j + 1]! < a[i]!) j += 2;
+    else return false;
+  }
+  return true;
 }
 
 /** True when the pattern can match without reading anything, assertions granted. */

@@ -322,7 +322,10 @@ function trieOf(paths: FieldPath[], isWanted: (field: number) => boolean): TrieN
     if (!isWanted(field)) return;
     let node = root;
     for (const segment of path) {
-      const children = (typeof segment === 'number' ? node.items : node.keys) as Map<string | number, TrieNode>;
+      const children = (typeof segment === 'number' ? node.items : node.keys) as Map<
+        string | number,
+        TrieNode
+      >;
       if (!children.has(segment)) children.set(segment, newNode());
       node = children.get(segment)!;
     }
@@ -368,7 +371,10 @@ function encodeNode(
     writer.u16(head, firstEdge + i + 1);
   });
   const items = [...node.items].sort(([a], [b]) => a - b);
-  writer.u32(at + layout.NODE_ITEMS_OFFSET, writer.u32s(items.flatMap(([index, child]) => [index, offsets.get(child)!])));
+  writer.u32(
+    at + layout.NODE_ITEMS_OFFSET,
+    writer.u32s(items.flatMap(([index, child]) => [index, offsets.get(child)!])),
+  );
   writer.u32(at + layout.NODE_ITEM_COUNT, items.length);
 }
 
@@ -606,7 +612,8 @@ function encodePatterns(writer: Writer, put: Put, compiled: Compiled): number[] 
   const offsets = compiled.patterns.map(({ program, dfa, firstByte }, i) => {
     const at = offset + i * layout.PATTERN_SIZE;
     const instructions = program.instructions.map(({ op, operand }) => {
-      const value = op === layout.RUN_SET ? setIndex(program.sets[operand]!) : operand;
+      const value =
+        op === layout.RUN_SET || op === layout.RUN_SKIP ? setIndex(program.sets[operand]!) : operand;
       return op + value * 256;
     });
     writer.u32(at + layout.PATTERN_PROGRAM_OFFSET, writer.u32s(instructions));
@@ -784,7 +791,7 @@ function encodeRules(writer: Writer, put: Put, compiled: Compiled, text: Text): 
 
 function encodeTemplates(writer: Writer, templates: CompiledTemplate[], text: Text): number {
   const words = templates.flatMap(template => {
-    const name = text(template.name);
+    const key = text(`"${template.name}":`);
     const parts = template.parts.flatMap(part => {
       if (part.text === undefined) return [part.kind, part.index ?? 0, 0];
       const { offset, size } = text(part.text);
@@ -792,8 +799,8 @@ function encodeTemplates(writer: Writer, templates: CompiledTemplate[], text: Te
     });
     // In the order of TEMPLATE_….
     return [
-      name.offset,
-      name.size,
+      key.offset,
+      key.size - 3, // without quotes and colon
       writer.u32s(parts),
       template.parts.length,
       template.requires ?? layout.NONE,
