@@ -23,6 +23,7 @@ import {
   PART_SUPPRESSED,
   PART_TEXT,
   PART_VALUE,
+  PATTERN_SLOT_COUNT,
   RULE_ANNOTATIONS_OFFSET,
   RULE_ANNOTATION_COUNT,
   RULE_LABELS_OFFSET,
@@ -55,8 +56,8 @@ import {
   TEXT_STATUS,
 } from './layout';
 import { clearWords, copyBytes, sameBytes } from './bytes';
+import { capturesOf } from './condition';
 import { allocate } from './memory';
-import { search, searchExhausted } from './nfa';
 import {
   advance,
   beginOutput,
@@ -136,11 +137,11 @@ export function extractCaptures(step: usize): void {
   for (let left = load<u32>(step, STEP_EXTRACT_COUNT); left != 0; left--) {
     const pattern = ruleset + load<u32>(extract, EXTRACT_PATTERN);
     const field = load<u32>(extract, EXTRACT_FIELD);
-    const captures = slots + (<usize>load<u32>(extract, EXTRACT_SLOT) << 2);
+    const target = slots + (<usize>load<u32>(extract, EXTRACT_SLOT) << 2);
     const at = fieldText(field);
-    // Under `any` the pattern may not match: the search then leaves its slots empty.
-    search(ruleset, pattern, at, at + fieldTextSize(field), captures);
-    if (searchExhausted()) exhausted = true;
+    // Under `any` the pattern may not match: its slots then stay empty.
+    const captures = capturesOf(pattern, at, at + fieldTextSize(field));
+    if (captures != 0) memory.copy(target, captures, <usize>load<u32>(pattern, PATTERN_SLOT_COUNT) << 2);
     extract += EXTRACT_SIZE;
   }
 }

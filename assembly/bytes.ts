@@ -14,7 +14,13 @@ export function hashKey(prefix: u64, size: usize): u64 {
   return (prefix ^ (<u64>size << 56)) * HASH_FACTOR;
 }
 
-/** The hash of value tables; host/ruleset.ts computes the same. */
+/** The hash of value tables, from both ends of a text and its size; host/ruleset.ts computes the same. */
+export function hashEnds(at: usize, size: usize): u64 {
+  if (size < 8) return hashKey(size == 0 ? 0 : load<u64>(at) & wordMask(size), size);
+  return hashKey(load<u64>(at) ^ rotl<u64>(load<u64>(at + size - 8), 29), size);
+}
+
+/** A hash of every byte. */
 export function hashText(at: usize, size: usize): u64 {
   let hash = <u64>size;
   for (; size > 8; size -= 8) {

@@ -25,6 +25,8 @@ import {
   OP_TYPE,
   OP_VALUE,
   OP_VALUES,
+  CAPTURE_COUNT_MAX,
+  PATTERN_CAPTURES_FIRST,
   PATTERN_DFA_OFFSET,
   PATTERN_FIRST_BYTE,
   NONE,
@@ -40,6 +42,9 @@ import { matchedFrom, matchedTo, search, searchExhausted } from './nfa';
 import { compareNumber } from './number';
 import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
 
+// Above it the automaton, which is faster on a text that does not match, goes first.
+const CAPTURES_FIRST_SIZE_MAX: usize = 1024;
+
 let ruleset: usize = 0;
 let answers: usize = 0; // u32 each: epoch × 2 + answer, when it was tested in this epoch
 let epoch: u32 = 0;
@@ -54,6 +59,7 @@ export function placeConditions(base: usize, at: usize): usize {
 export function beginConditions(now: u32): void {
   epoch = now;
   exhausted = false;
+  capturedPattern = 0;
 }
 
 /** True when there was no memory to test an atom: the record can't be judged. */
@@ -130,7 +136,28 @@ function isAmong(value: u32, values: usize, count: u32): bool {
   return false;
 }
 
+// The captures of the pattern that was searched last, when it was asked for them: an alert need not search again.
+let capturedPattern: usize = 0;
+let capturedText: usize = 0;
+const capturedSlots: usize = memory.data(CAPTURE_COUNT_MAX * 8);
+
+/** Finds a pattern's captures in a text and gives their slots (addresses, 0: not set), or 0 when it is not there. */
+export function capturesOf(pattern: usize, at: usize, end: usize): usize {
+  if (capturedPattern == pattern && capturedText == at) return capturedSlots;
+  capturedPattern = pattern;
+  capturedText = at;
+  const matched = search(ruleset, pattern, at, end, capturedSlots);
+  if (searchExhausted()) exhausted = true;
+  return matched ? capturedSlots : 0;
+}
+
 function matchesPattern(pattern: usize, at: usize, end: usize): bool {
+  const capturesFirst = load<u32>(pattern, PATTERN_CAPTURES_FIRST) != 0;
+  if (capturesFirst && end - at <= CAPTURES_FIRST_SIZE_MAX) {
+    capturedPattern = pattern;
+    capturedText = at;
+    return search(ruleset, pattern, at, end, capturedSlots);
+  }
   const dfa = load<u32>(pattern, PATTERN_DFA_OFFSET);
   if (dfa == 0) {
     const matched = search(ruleset, pattern, at, end, 0);

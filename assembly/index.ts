@@ -1,7 +1,7 @@
 // The doors of the module. A host puts a record into a block from `malloc` and calls `match`; the answer
 // says whether there is a body to fetch. Fluent Bit calls `alerts_only`. No door traps, whatever the record.
 // The one trap is at the start, on a ruleset that is damaged or of another version: nothing must run on that.
-import { ALERT, MALFORMED, NO_ALERT, RECORD_SIZE_MAX, TOO_LARGE, TYPE_ABSENT } from './layout';
+import { ALERT, CAPTURE_COUNT_MAX, MALFORMED, NO_ALERT, RECORD_SIZE_MAX, TOO_LARGE, TYPE_ABSENT } from './layout';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import { writeEdgeRecord } from './edge';
 import { examineRecord, loaded, matchCounters, matchRecord, tellTime } from './engine';
@@ -154,7 +154,6 @@ export function spanOf(atom: u32): bool {
 }
 
 let spanField: u32 = 0;
-const CAPTURE_COUNT_MAX: usize = 32; // host/pattern.ts allows no more in a pattern
 
 /** The text of the field, and the address of the matching bytes in it (start = end: none). */
 export function spanText(): usize {

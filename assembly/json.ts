@@ -282,7 +282,7 @@ export function codePoint(at: usize, size: usize): u32 {
   return ((lead & 0x07) << 18) | (second << 12) | (third << 6) | (<u32>load<u8>(at, 3) & 0x3f);
 }
 
-/** Bytes that `decode` may need for this string: each byte that is not UTF-8 becomes three. */
+/** Bytes that `decode` or `copyValid` may need: each byte that is not UTF-8 becomes three. */
 export function decodedSizeMax(at: usize, end: usize): usize {
   let size = end - at;
   while (at < end) {
@@ -333,6 +333,22 @@ export function decode(at: usize, end: usize, target: usize): usize {
       at++;
       continue;
     }
+    const size = sequenceSize(at, end);
+    if (size == 0) {
+      target = writeCodePoint(target, 0xfffd);
+      at++;
+      continue;
+    }
+    store<u32>(target, load<u32>(at));
+    target += size;
+    at += size;
+  }
+  return target;
+}
+
+/** Writes JSON as it stands, with U+FFFD for each byte that is not UTF-8, and gives its end. */
+export function copyValid(at: usize, end: usize, target: usize): usize {
+  while (at < end) {
     const size = sequenceSize(at, end);
     if (size == 0) {
       target = writeCodePoint(target, 0xfffd);

@@ -108,15 +108,14 @@ export const FIELD_SIZE = 8;
 
 // A value table interns the strings that rules compare a field with. A value's id is its entry's
 // address within the ruleset, so that it is unique over all fields.
-export const VALUES_SHIFT = 0; // hash >> shift is the bucket
+export const VALUES_SHIFT = 0; // hashEnds >> shift is the bucket
 export const VALUES_HEADS = 8; // u32[1 << (64 - shift)]: ruleset offset of each bucket's first value, 0: empty
 
-export const VALUE_HASH = 0; // u64, hashText
-export const VALUE_TEXT_SIZE = 8;
-export const VALUE_TEXT_OFFSET = 12;
-export const VALUE_NEXT_OFFSET = 16;
-export const VALUE_GATE = 20; // gate that it opens, or 0
-export const VALUE_SIZE = 24;
+export const VALUE_TEXT_SIZE = 0;
+export const VALUE_TEXT_OFFSET = 4;
+export const VALUE_NEXT_OFFSET = 8;
+export const VALUE_GATE = 12; // gate that it opens, or 0
+export const VALUE_SIZE = 16;
 
 // A gate is a value that a record must have for some steps to match. Gate 0 is open for every record.
 export const GATE_INDEX_MASK = 0; // the needle indexes that its steps use, a bit each
@@ -220,7 +219,8 @@ export const PATTERN_DFA_OFFSET = 8; // 0: none
 export const PATTERN_SLOT_COUNT = 12; // 2 for each named capture
 export const PATTERN_FIRST_BYTE = 16; // every match begins with this byte, or NONE
 export const PATTERN_ANCHORED = 20; // 1 when a match can only begin at the start of the text
-export const PATTERN_SIZE = 24;
+export const PATTERN_CAPTURES_FIRST = 24; // 1: ask the program at once, an alert will want its captures
+export const PATTERN_SIZE = 28;
 
 // A program works on code points. An instruction is 4 bytes: op, and 24 bits of operand; what is not a
 // jump goes on at the next instruction.
@@ -354,6 +354,7 @@ export const RECORD_SIZE_MAX: u32 = 0x2000000; // 32 MiB: above any record that 
 export const NESTING_MAX = 1024; // a bit for each level of a record; nobody nests deeper on purpose
 export const LABEL_VALUE_SIZE_MAX = 1024; // as Grafana Loki and Cortex refuse longer ones (2,048) by default
 export const ANNOTATION_SIZE_MAX = 4096; // a Slack section shows 3,000 characters
+export const CAPTURE_COUNT_MAX = 32; // named groups of a pattern; their slots have a fixed place
 export const BACKTRACK_BITS_MAX: u32 = 0x200000; // 256 KiB of visited bits; a longer search runs in lockstep
 
 // ── What a door answers ─────────────────────────────────────────────────────────────────────────────

@@ -75,7 +75,7 @@ export function finish(): void {
 
 function ensure(end: usize): bool {
   const pages = memory.size();
-  const needed = <i32>((end + 0xffff) >>> 16);
+  const needed = <i32>((end - 1) >>> 16) + 1;
   if (needed <= pages) return true;
   // At least an eighth more, so that a growing output does not grow memory page by page.
   const more = max(needed - pages, pages >>> 3);

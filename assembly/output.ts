@@ -88,24 +88,43 @@ export function writeString(source: usize, size: usize): void {
   store<u8>(at++, 0x22);
   const end = source + size;
   while (source < end) {
-    const run = source;
-    while (source < end && load<u8>(special + load<u8>(source)) == 0) source++;
-    copyBytes(at, run, source - run);
-    at += source - run;
-    if (source == end) break;
-    const byte = <u32>load<u8>(source);
-    if (byte != 0xe2) {
-      at = writeEscape(at, byte);
-      source++;
-    } else if (isLineSeparator(source, end)) {
-      at = writeUnicode(at, 0x2000 | (load<u8>(source, 2) & 0x3f));
-      source += 3;
-    } else {
-      store<u8>(at++, byte);
-      source++;
+    const word = load<u64>(source);
+    if (!mayNeedEscape(word)) {
+      store<u64>(at, word); // what lies behind the end is overwritten
+      const taken = min(end - source, 8);
+      source += taken;
+      at += taken;
+      continue;
     }
+    for (const next = min(source + 8, end); source < next; ) source = writeOne(source, end);
   }
   store<u8>(at++, 0x22);
+}
+
+const ONES: u64 = 0x0101010101010101;
+const HIGHS: u64 = 0x8080808080808080;
+
+/** False only when no byte is below 0x20, above 0x7f, or one of `"`, `&`, `<`, `>` and the backslash. */
+function mayNeedEscape(word: u64): bool {
+  const quotes = (word | (ONES * 4)) ^ (ONES * 0x26); // 22 and 26
+  const angles = (word | (ONES * 2)) ^ (ONES * 0x3e); // 3c and 3e
+  const backslashes = word ^ (ONES * 0x5c);
+  const low = (word - ONES * 0x20) & ~word;
+  const equal = ((quotes - ONES) & ~quotes) | ((angles - ONES) & ~angles) | ((backslashes - ONES) & ~backslashes);
+  return ((low | equal | word) & HIGHS) != 0;
+}
+
+/** Writes the code point or byte at `source` and gives the address behind it. */
+function writeOne(source: usize, end: usize): usize {
+  const byte = <u32>load<u8>(source);
+  const kind = load<u8>(special + byte);
+  if (kind == 2 && isLineSeparator(source, end)) {
+    at = writeUnicode(at, 0x2000 | (load<u8>(source, 2) & 0x3f));
+    return source + 3;
+  }
+  if (kind == 1) at = writeEscape(at, byte);
+  else store<u8>(at++, byte);
+  return source + 1;
 }
 
 /** U+2028 and U+2029 are e2 80 a8 and e2 80 a9. */

@@ -9,13 +9,12 @@ import {
   TYPE_STRING,
   VALUES_HEADS,
   VALUES_SHIFT,
-  VALUE_HASH,
   VALUE_NEXT_OFFSET,
   VALUE_TEXT_OFFSET,
   VALUE_TEXT_SIZE,
 } from './layout';
-import { clearWords, hashText, sameBytes } from './bytes';
-import { decode, decodedSizeMax, isPlain } from './json';
+import { clearWords, hashEnds, sameBytes } from './bytes';
+import { copyValid, decode, decodedSizeMax, isPlain } from './json';
 import { allocate, resize } from './memory';
 
 const FOUND_TYPE = 0; // TYPE_…
@@ -29,6 +28,7 @@ const FOUND_SIZE = 24;
 const UNKNOWN_VALUE: u32 = 1; // looked up, and in no table; not an offset that a value can have
 
 let ruleset: usize = 0;
+let fields: usize = 0;
 let found: usize = 0;
 let fieldCount: u32 = 0;
 let exhausted: bool = false;
@@ -36,6 +36,7 @@ let exhausted: bool = false;
 /** Takes its scratch at `at` and gives the address behind it. */
 export function placeRecord(base: usize, at: usize): usize {
   ruleset = base;
+  fields = base + load<u32>(base, HEADER_FIELDS_OFFSET);
   found = at;
   fieldCount = load<u32>(base, HEADER_FIELD_COUNT);
   return at + <usize>fieldCount * FOUND_SIZE;
@@ -90,7 +91,7 @@ function readText(entry: usize): void {
   let size = end - text;
   if (type == TYPE_ABSENT) {
     text = found;
-  } else if (!isPlain(text, end) && type == TYPE_STRING) {
+  } else if (!isPlain(text, end)) {
     const start = text;
     text = allocate(decodedSizeMax(start, end));
     if (text == 0) {
@@ -98,7 +99,7 @@ function readText(entry: usize): void {
       text = found;
       size = 0;
     } else {
-      size = decode(start, end, text) - text;
+      size = (type == TYPE_STRING ? decode(start, end, text) : copyValid(start, end, text)) - text;
       resize(text, size);
     }
   }
@@ -118,21 +119,16 @@ export function fieldValue(field: u32): u32 {
 }
 
 function lookUpValue(field: u32): u32 {
-  const table = load<u32>(
-    ruleset + load<u32>(ruleset, HEADER_FIELDS_OFFSET) + <usize>field * FIELD_SIZE,
-    FIELD_VALUES_OFFSET,
-  );
+  const table = load<u32>(fields + <usize>field * FIELD_SIZE, FIELD_VALUES_OFFSET);
   if (table == 0 || fieldType(field) != TYPE_STRING) return UNKNOWN_VALUE;
   const text = fieldText(field);
   const size = fieldTextSize(field);
-  const hash = hashText(text, size);
   const heads = ruleset + table;
-  const bucket = <usize>(hash >>> <u64>load<u32>(heads, VALUES_SHIFT));
+  const bucket = <usize>(hashEnds(text, size) >>> <u64>load<u32>(heads, VALUES_SHIFT));
   let value = load<u32>(heads + (bucket << 2), VALUES_HEADS);
   while (value != 0) {
     const entry = ruleset + value;
     if (
-      load<u64>(entry, VALUE_HASH) == hash &&
       <usize>load<u32>(entry, VALUE_TEXT_SIZE) == size &&
       sameBytes(ruleset + load<u32>(entry, VALUE_TEXT_OFFSET), text, size)
     ) {

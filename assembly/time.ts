@@ -78,7 +78,7 @@ function parseIso(at: usize, end: usize): i64 {
   const minute = number(at + 14, 2);
   const second = number(at + 17, 2);
   const separator = load<u8>(at, 10) | 0x20;
-  if (year < 1 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23) return NO_TIME;
+  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour < 0 || hour > 23) return NO_TIME;
   if (minute < 0 || minute > 59 || second < 0 || second > 60) return NO_TIME;
   if (load<u8>(at, 4) != 0x2d || load<u8>(at, 7) != 0x2d || (separator != 0x74 && separator != 0x20)) return NO_TIME;
   if (load<u8>(at, 13) != 0x3a || load<u8>(at, 16) != 0x3a) return NO_TIME;
@@ -120,6 +120,11 @@ function number(at: usize, size: usize): i64 {
     value = value * 10 + digit;
   }
   return value;
+}
+
+function daysIn(year: i64, month: i64): i64 {
+  if (month == 2) return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28;
+  return 30 + ((month + (month >> 3)) & 1); // from August on it is the even months that are long
 }
 
 /** Days from 1970-01-01 to a date; Howard Hinnant's days_from_civil. */

@@ -37,8 +37,10 @@ import { dfaSize, encodeRuleset } from './ruleset.ts';
 const DFA_STATE_COUNT_MAX = 2_000;
 /** Bytes that one automaton may take. */
 const DFA_SIZE_MAX = 64 * 1024;
-/** Bytes that all automata together may take: a ConfigMap holds 1 MiB, and the rest needs its share. */
-const DFA_SIZE_TOTAL_MAX = 320 * 1024;
+/** Automata fill a ruleset up to this many bytes: with the core a module then stays under 900 KB, for a ConfigMap holds 1 MiB. */
+const RULESET_SIZE_GOAL = 840_000;
+/** What automata get in any case: patterns that run on every record need theirs. */
+const DFA_SIZE_TOTAL_MIN = 64 * 1024;
 /** Values that one step may have as its gate, and pairs of a value and a needle: beyond it the gate is left out. */
 const GATE_COUNT_MAX = 256;
 const PAIR_COUNT_MAX = 1_024;
@@ -208,7 +210,14 @@ class Compiler {
 
   finish(): Compiled {
     this.chooseWindows();
-    this.keepDfasWithinBudget();
+    this.preferCaptures();
+    const compiled = this.assemble();
+    const bare = { ...compiled, patterns: compiled.patterns.map(pattern => ({ ...pattern, dfa: null })) };
+    this.keepDfas(Math.max(DFA_SIZE_TOTAL_MIN, RULESET_SIZE_GOAL - encodeRuleset(bare, 0n).bytes.length));
+    return compiled;
+  }
+
+  private assemble(): Compiled {
     return {
       fields: this.paths,
       timestampField: this.field(['@timestamp']),
@@ -298,7 +307,7 @@ class Compiler {
         });
       }
       const small = dfa !== null && dfaSize(dfa) <= DFA_SIZE_MAX;
-      return { program, dfa: small ? dfa : null, firstByte: program.anchored ? null : firstCharacter(tree) };
+      return { program, dfa: small ? dfa : null, firstByte: program.anchored ? null : firstCharacter(tree), capturesFirst: false };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       this.report({
@@ -311,12 +320,24 @@ class Compiler {
         program: { instructions: [], sets: [], captures: [], anchored: false },
         dfa: null,
         firstByte: null,
+        capturesFirst: false,
       };
     }
   }
 
   /** Automata that are small for what they save stay; patterns without a needle, which run often, come first. */
-  private keepDfasWithinBudget(): void {
+  private preferCaptures(): void {
+    const patternsOf = (step: CompiledStep) =>
+      step.code.map(({ atom }) => this.atomList[atom]!).flatMap(test => (test.op === 'pattern' ? [test.pattern] : []));
+    const withoutNeedle = new Set(this.steps.filter(step => step.needles === null).flatMap(patternsOf));
+    for (const { extracts } of this.steps) {
+      for (const { pattern } of extracts) {
+        this.patternList[pattern]!.capturesFirst = !withoutNeedle.has(pattern);
+      }
+    }
+  }
+
+  private keepDfas(sizeMax: number): void {
     const oftenRun = new Set<number>();
     this.steps.forEach(step => {
       if (step.needles !== null) return;
@@ -335,7 +356,7 @@ class Compiler {
       const classes = pattern.dfa!.classes.join();
       total += size + (classMaps.has(classes) ? 0 : pattern.dfa!.classes.length);
       classMaps.add(classes);
-      if (total > DFA_SIZE_TOTAL_MAX) pattern.dfa = null;
+      if (total > sizeMax) pattern.dfa = null;
     }
   }
 

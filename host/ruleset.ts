@@ -2,6 +2,7 @@
 // what goes in, this file says where.
 import * as layout from '../assembly/layout.ts';
 import type { Dfa } from './dfa.ts';
+import { UserError } from './error.ts';
 import type { ByteString } from './literals.ts';
 import type { Program } from './nfa.ts';
 import type { CodePoints } from './pattern.ts';
@@ -13,6 +14,8 @@ export interface CompiledPattern {
   dfa: Dfa | null;
   /** Every match begins with this byte, or null. */
   firstByte: number | null;
+  /** A needle comes before the pattern and an alert wants its captures: the program alone serves both. */
+  capturesFirst: boolean;
 }
 
 /** A test of one field; `pattern` is an index. */
@@ -129,29 +132,18 @@ const HASH_FACTOR = 0x9e3779b97f4a7c15n;
 const U64 = 0xffffffffffffffffn;
 
 /** assembly/bytes.ts has the other one. */
-export function hashText(bytes: Uint8Array): bigint {
-  const word = (at: number) => {
-    let value = 0n;
-    for (let i = Math.min(8, bytes.length - at) - 1; i >= 0; i--)
-      value = (value << 8n) | BigInt(bytes[at + i]!);
-    return value;
-  };
-  let hash = BigInt(bytes.length);
-  let at = 0;
-  for (; bytes.length - at > 8; at += 8) {
-    hash = ((hash ^ word(at)) * HASH_FACTOR) & U64;
-    hash ^= hash >> 32n;
-  }
-  if (at < bytes.length) hash ^= word(at);
-  hash = (hash * HASH_FACTOR) & U64;
-  hash ^= hash >> 32n;
-  return (hash * HASH_FACTOR) & U64;
-}
-
-/** assembly/bytes.ts has the other one. */
 export function hashKey(bytes: Uint8Array): bigint {
   const prefix = bytes.subarray(0, 8).reduceRight((word, byte) => (word << 8n) | BigInt(byte), 0n);
   return ((prefix ^ (BigInt(bytes.length) << 56n)) * HASH_FACTOR) & U64;
+}
+
+/** assembly/bytes.ts has the other one. */
+export function hashEnds(bytes: Uint8Array): bigint {
+  if (bytes.length < 8) return hashKey(bytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const last = view.getBigUint64(bytes.length - 8, true);
+  const word = view.getBigUint64(0, true) ^ ((last << 29n) & U64) ^ (last >> 35n);
+  return ((word ^ (BigInt(bytes.length) << 56n)) * HASH_FACTOR) & U64;
 }
 
 /** assembly/ruleset.ts has the other one. `bytes` is whole words. */
@@ -295,13 +287,15 @@ interface TrieNode {
 }
 
 function encodeFields(writer: Writer, put: Put, compiled: Compiled): void {
-  const isEarly = (field: number) => compiled.atoms.some(atom => atom.field === field);
-  const early = trieOf(compiled.fields, isEarly);
-  const late = trieOf(compiled.fields, field => !isEarly(field) || field === compiled.timestampField);
+  const tested = new Set(compiled.atoms.map(atom => atom.field));
+  const early = trieOf(compiled.fields, field => tested.has(field));
+  // A field is in one of the two: met twice, its gate would be opened twice.
+  const late = trieOf(compiled.fields, field => !tested.has(field));
   const nodes = [...nodesOf(early), ...nodesOf(late)];
   const nodesOffset = writer.allocate(nodes.length * layout.NODE_SIZE);
   const offsets = new Map(nodes.map((node, i) => [node, nodesOffset + i * layout.NODE_SIZE]));
   const edgeCount = nodes.reduce((sum, node) => sum + node.keys.size, 0);
+  refuseMore(edgeCount, 'keys in the paths of its fields');
   const edgesOffset = writer.allocate(edgeCount * layout.EDGE_SIZE);
   let edge = 0;
   for (const node of nodes) {
@@ -313,6 +307,14 @@ function encodeFields(writer: Writer, put: Put, compiled: Compiled): void {
   put(layout.HEADER_NODES_OFFSET, nodesOffset);
   put(layout.HEADER_LATE_NODE_OFFSET, offsets.get(late)!);
   put(layout.HEADER_EDGES_OFFSET, edgesOffset);
+}
+
+/** What heads of buckets refer to is counted in 16 bits, 0 for none. */
+const HEAD_COUNT_MAX = 0xffff;
+
+function refuseMore(count: number, things: string): void {
+  if (count <= HEAD_COUNT_MAX) return;
+  throw new UserError(`the rules file has ${count} ${things}, ${HEAD_COUNT_MAX} are allowed; split it into several`);
 }
 
 function trieOf(paths: FieldPath[], isWanted: (field: number) => boolean): TrieNode {
@@ -438,9 +440,7 @@ function encodeValueTable(
   values.forEach((value, i) => {
     const at = entries + i * layout.VALUE_SIZE;
     const bytes = encoder.encode(value);
-    const hash = hashText(bytes);
-    const head = table + layout.VALUES_HEADS + Number(hash >> BigInt(64 - bits)) * 4;
-    writer.u64(at + layout.VALUE_HASH, hash);
+    const head = table + layout.VALUES_HEADS + Number(hashEnds(bytes) >> BigInt(64 - bits)) * 4;
     writer.u32(at + layout.VALUE_TEXT_SIZE, bytes.length);
     writer.u32(at + layout.VALUE_TEXT_OFFSET, writer.shared(bytes));
     writer.u32(at + layout.VALUE_GATE, gates.get(keyOf(field, value)) ?? 0);
@@ -536,7 +536,10 @@ function encodeCandidates(writer: Writer, put: Put, compiled: Compiled, values: 
 function encodeIndex(writer: Writer, at: number, index: NeedleIndex, firstNeedle: number): number {
   const windows = [...index.needles.keys()];
   const { gramSize } = index;
-  const step = Math.min(...windows.map(window => window.length)) - gramSize + 1;
+  refuseMore(windows.length, 'literals to look for in one field');
+  // A larger step has more grams a needle; there must not be more of them than heads can tell apart.
+  const shortest = windows.reduce((size, window) => Math.min(size, window.length), layout.NEEDLE_SIZE_MAX);
+  const step = Math.min(shortest - gramSize + 1, Math.floor(HEAD_COUNT_MAX / windows.length));
   const bits = Math.min(15, Math.max(6, Math.ceil(Math.log2(windows.length * step * 4))));
   const buckets = new Map<number, Array<{ needle: number; back: number }>>();
   windows.forEach((window, needle) => {
@@ -609,7 +612,7 @@ function encodePatterns(writer: Writer, put: Put, compiled: Compiled): number[] 
   };
 
   const offset = writer.allocate(compiled.patterns.length * layout.PATTERN_SIZE);
-  const offsets = compiled.patterns.map(({ program, dfa, firstByte }, i) => {
+  const offsets = compiled.patterns.map(({ program, dfa, firstByte, capturesFirst }, i) => {
     const at = offset + i * layout.PATTERN_SIZE;
     const instructions = program.instructions.map(({ op, operand }) => {
       const value =
@@ -622,6 +625,7 @@ function encodePatterns(writer: Writer, put: Put, compiled: Compiled): number[] 
     writer.u32(at + layout.PATTERN_SLOT_COUNT, program.captures.length * 2);
     writer.u32(at + layout.PATTERN_FIRST_BYTE, firstByte ?? layout.NONE);
     writer.u32(at + layout.PATTERN_ANCHORED, program.anchored ? 1 : 0);
+    writer.u32(at + layout.PATTERN_CAPTURES_FIRST, capturesFirst ? 1 : 0);
     return at;
   });
 

@@ -22,7 +22,8 @@ export const NAME_SIZE_MAX = 256;
 // The text of one value: a notification that is longer is not read.
 export const TEXT_SIZE_MAX = 4 * 1024;
 // Prometheus itself advises a handful; the alert must stay small enough for one POST.
-export const LABELS_MAX = 64;
+// With alertname and rule_level they make the 64 bits of a mask.
+export const LABELS_MAX = 62;
 export const ANNOTATIONS_MAX = 64;
 // What a slice of a window counts to (assembly/state.ts).
 export const COUNT_MAX = 65_535;

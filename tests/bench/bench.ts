@@ -53,7 +53,7 @@ const number = (value: number) => (value < 100 ? value.toFixed(1) : Math.round(v
 console.log(`node ${process.version}, ${RECORD_COUNT.toLocaleString('en')} records, best of ${TURNS} turns; ns a record`);
 console.log(row(['rules', 'hits', 'earshot', 'parse+RegExp', 'blog handler', 'MB/s', '÷ parse', '÷ blog']));
 const results = new Map<string, { earshot: number; ratio: number }>();
-for (const ruleCount of [1, 10, 100, 1_000]) {
+for (const ruleCount of process.env.QUICK ? [1] : [1, 10, 100, 1_000]) {
   const rules = benchRules(ruleCount);
   const matcher = await (await loadModule(await buildModule(rulesYaml(rules)))).instantiate();
   const peers = [parseAndTest(rules), blogHandler(rules)];

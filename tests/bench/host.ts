@@ -1,0 +1,360 @@
+// `npm run bench:host`: the host function against a real Kafka, beside a bare kafkajs consumer that only counts and
+// beside JSON.parse and RegExp in that same consumer. Each run is a process of its own, and reads the same topic.
+//
+//   EARSHOT_BENCH_RECORDS=1000000   records in the topic
+//   EARSHOT_BENCH_RSS=5             times the topic is read for the memory run
+//   KAFKA_BROKERS=host:port         a broker that is there
+
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import kafkajs from 'kafkajs';
+import { runFunction } from '../../host/function.ts';
+import type { Log } from '../../host/log.ts';
+import { readSettings } from '../../host/settings.ts';
+import { openKafka } from '../../host/source/kafka.ts';
+import { startKafka, uniqueName } from '../kafka.ts';
+import { startNotificationManager } from '../sink/notification-manager.ts';
+
+const RECORDS = Number(process.env.EARSHOT_BENCH_RECORDS ?? 1_000_000);
+const RSS_ROUNDS = Number(process.env.EARSHOT_BENCH_RSS ?? 5);
+const ROUNDS = 3;
+const PARTITIONS = 4;
+const RULE_COUNTS = [1, 1000];
+const bundle = resolve(import.meta.dirname, '../../build/earshot.js');
+
+interface Result {
+  records: number;
+  seconds: number;
+  cpuSeconds: number;
+  /** Resident memory in MB, sampled evenly over the run. */
+  rss: number[];
+  matches: number;
+}
+
+/** A record as Fluent Bit sends it from KubeSphere; one in a thousand is a 404. */
+function record(id: number): string {
+  const status = id % 1000 === 0 ? 404 : 200;
+  const path = `/svc-${id % 1000}/items/${(id * 7919) % 100_000}`;
+  return JSON.stringify({
+    '@timestamp': 1629856477.226758 + id / 1000,
+    log: `10.233.${id % 256}.${(id * 31) % 256} - - [25/Aug/2021:01:54:36 +0000] "GET ${path} HTTP/1.1" ${status} ${id % 50_000} "-" "curl/7.58.0"\n`,
+    time: '2021-08-25T01:54:37.226757612Z',
+    kubernetes: {
+      pod_name: `wordpress-v1-f54f697c5-${(id % 50).toString(36).padStart(5, 'h')}`,
+      namespace_name: 'demo-project',
+      container_name: 'container-nrdsp1',
+      docker_id: 'bb7b48e2883be0c05b22c04b1d1573729dd06223ae0b1676e33a4fac655958a5',
+      container_image: 'wordpress:4.8-apache',
+    },
+  });
+}
+
+/** Rule `index` wants a 404 below its own path; of one rule, any path. */
+function pattern(index: number, count: number): string {
+  return count === 1
+    ? '"([A-Z]+) (/\\S*) HTTP/[0-9.]+" 404 '
+    : `"([A-Z]+) (/svc-${index}/\\S*) HTTP/[0-9.]+" 404 `;
+}
+
+function rules(count: number): string {
+  const rule = (index: number) => `
+      - alert: Not found ${index}
+        match:
+          all:
+            - {field: kubernetes.namespace_name, eq: demo-project}
+            - {field: log, regex: '${pattern(index, count)}'}
+        labels: {severity: warning}`;
+  return `groups:\n  - name: bench\n    rules:${Array.from({ length: count }, (_, index) => rule(index)).join('')}\n`;
+}
+
+// ---------------------------------------------------------------------------------------------- one run
+
+async function child(
+  mode: string,
+  [brokers, topic, group, rounds, argument, sinkUrl]: string[],
+): Promise<void> {
+  const run = { brokers: brokers!, topic: topic!, group: group!, total: RECORDS * Number(rounds) };
+  const result =
+    mode === 'earshot' ? await earshot(run, argument!, sinkUrl!) : await bare(run, mode, Number(argument));
+  process.stdout.write(JSON.stringify(result), () => process.exit(0));
+}
+
+interface Run {
+  brokers: string;
+  topic: string;
+  group: string;
+  total: number;
+}
+
+/** Counts from the first batch to the last. */
+function counter(total: number) {
+  let startedAt = 0;
+  let cpu = process.cpuUsage();
+  let count = 0;
+  const rss: number[] = [];
+  let finish: (result: Result) => void;
+  return {
+    done: new Promise<Result>(done => (finish = done)),
+    begin() {
+      if (startedAt) return;
+      startedAt = performance.now();
+      cpu = process.cpuUsage();
+    },
+    add(records: number, matches: number) {
+      count += records;
+      while (rss.length < Math.floor((count / total) * 20))
+        rss.push(Math.round(process.memoryUsage.rss() / 1e6));
+      if (count < total) return;
+      const { user, system } = process.cpuUsage(cpu);
+      finish({
+        records: count,
+        seconds: (performance.now() - startedAt) / 1000,
+        cpuSeconds: (user + system) / 1e6,
+        rss,
+        matches,
+      });
+    },
+  };
+}
+
+async function bare({ brokers, topic, group, total }: Run, mode: string, ruleCount: number): Promise<Result> {
+  const { begin, add, done } = counter(total);
+  const consumer = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING }).consumer({
+    groupId: group,
+    maxWaitTimeInMs: 500,
+    maxBytesPerPartition: 1024 * 1024,
+  });
+  const patterns = Array.from({ length: ruleCount }, (_, index) => new RegExp(pattern(index, ruleCount)));
+  let matches = 0;
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  await consumer.run({
+    autoCommitInterval: 1000,
+    partitionsConsumedConcurrently: 16,
+    eachBatch: async ({ batch }) => {
+      begin();
+      if (mode === 'regexp')
+        for (const { value } of batch.messages) {
+          const { log, kubernetes } = JSON.parse(value!.toString()) as {
+            log: string;
+            kubernetes: { namespace_name: string };
+          };
+          if (kubernetes.namespace_name === 'demo-project')
+            for (const pattern of patterns) if (pattern.test(log)) matches++;
+        }
+      add(batch.messages.length, matches);
+    },
+  });
+  return done;
+}
+
+async function earshot(
+  { brokers, topic, group, total }: Run,
+  module: string,
+  sinkUrl: string,
+): Promise<Result> {
+  const { begin, add, done } = counter(total);
+  const settings = readSettings([], {
+    EARSHOT_MODULE: module,
+    EARSHOT_BROKERS: brokers,
+    EARSHOT_TOPICS: topic,
+    EARSHOT_GROUP: group,
+    EARSHOT_DEAD_LETTER_TOPIC: `${topic}-dlq`,
+    EARSHOT_SINK_URL: sinkUrl,
+    EARSHOT_PORT: '0',
+  });
+  const silent = () => {};
+  const log: Log = {
+    debug: silent,
+    info: silent,
+    warn: silent,
+    error: (fields, message) => console.error(message, fields),
+  };
+  void runFunction(settings, {
+    stop: new AbortController().signal,
+    log,
+    openSource(settings, log) {
+      const source = openKafka(settings, log);
+      return {
+        ...source,
+        run: handler =>
+          source.run({
+            ...handler,
+            async batch(batch) {
+              begin();
+              await handler.batch(batch);
+              add(batch.messages.length, 0);
+            },
+          }),
+      };
+    },
+  });
+  return done;
+}
+
+// ------------------------------------------------------------------------------------------- all the runs
+
+async function main(): Promise<void> {
+  const kafka = await startKafka();
+  const manager = await startNotificationManager();
+  const folder = mkdtempSync(join(tmpdir(), 'earshot-bench-'));
+  try {
+    const modules = new Map(RULE_COUNTS.map(count => [count, buildModule(folder, count)]));
+    const topic = await loadTopic(kafka.brokers, 1);
+    const measure = (mode: string, argument: number | string, rounds = 1, from = topic) =>
+      runChild([
+        mode,
+        kafka.brokers,
+        from,
+        uniqueName('bench'),
+        String(rounds),
+        String(argument),
+        manager.url,
+      ]);
+
+    console.log(
+      `${RECORDS.toLocaleString('en')} records of ${record(12345).length} bytes, ${PARTITIONS} partitions, best of ${ROUNDS}\n`,
+    );
+    console.log('run                          records/s   of bare   µs CPU/record   RSS MB');
+    // The rounds alternate, so that a busy moment of the machine does not hit one of them only.
+    const runs: [string, string, number | string][] = [
+      ['bare kafkajs, counting', 'bare', 0],
+      ...RULE_COUNTS.map(
+        count => [`earshot, ${count} rules`, 'earshot', modules.get(count)!] as [string, string, string],
+      ),
+      ['JSON.parse + 1 RegExp', 'regexp', 1],
+    ];
+    const best = new Map<string, Result>();
+    for (let round = 0; round < ROUNDS; round++)
+      for (const [name, mode, argument] of runs) {
+        const result = await measure(mode, argument);
+        if (!best.has(name) || result.seconds < best.get(name)!.seconds) best.set(name, result);
+      }
+    const bareRate = rate(best.get(runs[0]![0])!);
+    for (const [name, result] of best) {
+      const cpu = (result.cpuSeconds / result.records) * 1e6;
+      console.log(
+        `${name.padEnd(26)} ${Math.round(rate(result)).toLocaleString('en').padStart(11)} ${(rate(result) / bareRate).toFixed(2).padStart(8)}× ${cpu.toFixed(2).padStart(14)} ${String(Math.max(...result.rss)).padStart(8)}`,
+      );
+    }
+
+    const long = await loadTopic(kafka.brokers, RSS_ROUNDS);
+    const { rss, records } = await measure('earshot', modules.get(1)!, RSS_ROUNDS, long);
+    console.log(`\nresident memory over ${records.toLocaleString('en')} records, MB: ${rss.join(' ')}`);
+    await coldStart(kafka.brokers, topic, modules.get(1)!);
+  } finally {
+    rmSync(folder, { recursive: true });
+    await manager.stop();
+    await kafka.stop();
+  }
+}
+
+function rate({ records, seconds }: Result): number {
+  return records / seconds;
+}
+
+function buildModule(folder: string, count: number): string {
+  const [source, module] = [join(folder, `${count}.yaml`), join(folder, `${count}.wasm`)];
+  writeFileSync(source, rules(count));
+  execFileSync(process.execPath, [bundle, 'build', source, '-o', module], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  return module;
+}
+
+async function loadTopic(brokers: string, rounds: number): Promise<string> {
+  const topic = uniqueName('bench');
+  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
+  const [admin, producer] = [
+    client.admin(),
+    client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner }),
+  ];
+  await Promise.all([admin.connect(), producer.connect()]);
+  await admin.createTopics({
+    topics: [
+      { topic, numPartitions: PARTITIONS },
+      { topic: `${topic}-dlq`, numPartitions: 1 },
+    ],
+  });
+  const size = 2000;
+  for (let at = 0; at < RECORDS * rounds; at += size) {
+    const messages = Array.from({ length: Math.min(size, RECORDS * rounds - at) }, (_, index) => ({
+      value: record(at + index),
+      partition: (at / size) % PARTITIONS,
+    }));
+    await producer.send({ topic, messages, acks: 1 });
+  }
+  await Promise.all([admin.disconnect(), producer.disconnect()]);
+  return topic;
+}
+
+function runChild(args: string[]): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['--import', 'tsx', import.meta.filename, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let output = '';
+    child.stdout.on('data', chunk => (output += chunk));
+    child.once('exit', code =>
+      code === 0 ? resolve(JSON.parse(output) as Result) : reject(new Error(`the run ended with ${code}`)),
+    );
+  });
+}
+
+/** From the start of the process to the first JoinGroup sent and to the first alert at the sink. */
+async function coldStart(brokers: string, topic: string, module: string): Promise<void> {
+  const [empty, join, first]: number[][] = [[], [], []];
+  for (let round = 0; round < 10; round++) {
+    empty!.push(
+      await timed(
+        started =>
+          new Promise(done =>
+            spawn(process.execPath, ['-e', '0']).once('exit', () => done(Date.now() - started)),
+          ),
+      ),
+    );
+    const environment = {
+      PATH: process.env.PATH,
+      EARSHOT_BROKERS: brokers,
+      EARSHOT_TOPICS: topic,
+      EARSHOT_GROUP: uniqueName('cold'),
+      EARSHOT_DEAD_LETTER_TOPIC: `${topic}-dlq`,
+      EARSHOT_SINK: 'stdout',
+      EARSHOT_LOG_LEVEL: 'debug',
+      EARSHOT_PORT: '0',
+    };
+    await timed(
+      started =>
+        new Promise(done => {
+          const child = spawn(process.execPath, [bundle, 'function', module], {
+            env: environment,
+            stdio: ['ignore', 'pipe', 'pipe'],
+          });
+          let log = '';
+          child.stderr.on('data', chunk => (log += chunk));
+          child.stdout.once('data', () => {
+            first!.push(Date.now() - started);
+            const sentAt = Number(/"sentAt":(\d+)/.exec(log)![1]);
+            join!.push(sentAt - started);
+            child.kill('SIGKILL');
+            child.once('exit', () => done(0));
+          });
+        }),
+    );
+  }
+  const median = (times: number[]) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)]!;
+  const ratio = median(join!) / median(empty!);
+  console.log(
+    `\ncold start, median of 10: empty Node ${median(empty!)} ms; first JoinGroup sent ${median(join!)} ms (${ratio.toFixed(1)}×); first alert out ${median(first!)} ms`,
+  );
+}
+
+function timed(work: (started: number) => Promise<number>): Promise<number> {
+  return work(Date.now());
+}
+
+const [, , mode, ...rest] = process.argv;
+if (mode === undefined) await main();
+else await child(mode, rest);
