@@ -116,10 +116,9 @@ function start(): bool {
   const status = checkRuleset(RULESET, ((<usize>memory.size()) << 16) - RULESET);
   if (status == RULESET_ABSENT) return false;
   if (status != RULESET_OK) unreachable();
-  scratch = (RULESET + load<u32>(RULESET, HEADER_SIZE_TOTAL) + 15) & ~15;
+  matches = (RULESET + load<u32>(RULESET, HEADER_SIZE_TOTAL) + 15) & ~15;
+  scratch = matches + (((<usize>load<u32>(RULESET, HEADER_RULE_COUNT) + 1) & ~1) << 2);
   let at = scratch;
-  matches = at;
-  at += ((<usize>load<u32>(RULESET, HEADER_RULE_COUNT) + 1) & ~1) << 2;
   at = placeRecord(RULESET, at);
   at = placeCandidates(RULESET, at);
   at = placeScan(RULESET, at);

@@ -135,6 +135,7 @@ export function unreadableCount(): u32 {
 /** Reads a record for `testAtom`; 0 when it is a JSON object, else MALFORMED or TOO_LARGE. */
 export function examine(record: usize, size: usize): i32 {
   if (!loaded || record == 0 || size > RECORD_SIZE_MAX) return TOO_LARGE;
+  finish(); // what the record before left goes; what this one finds stays
   return examineRecord(record, record + size) ? 0 : MALFORMED;
 }
 

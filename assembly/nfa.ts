@@ -119,10 +119,14 @@ function isInSetAt(index: u32, at: usize): bool {
   return at < textEnd && isInSet(index, codePoint(at, sequenceSizeOf(load<u8>(at))));
 }
 
-/** The first address from `at` on whose code point is not in the set. */
-function skipSet(index: u32, at: usize): usize {
+/**
+ * The first address from `at` on whose code point is not in the set, or 0 when the run was entered before:
+ * it would end at the same place, and what comes there was tried. Marking each position keeps this linear.
+ */
+function skipSet(index: u32, pc: usize, at: usize): usize {
   const bitmap = sets + <usize>index * SET_SIZE;
-  while (at < textEnd) {
+  while (isNew(pc, at)) {
+    if (at == textEnd) return at;
     const code = <u32>load<u8>(at);
     if (code < 0x80) {
       if ((load<u32>(bitmap + <usize>((code >>> 5) << 2)) & (1 << (code & 31))) == 0) return at;
@@ -133,7 +137,7 @@ function skipSet(index: u32, at: usize): usize {
       at += size;
     }
   }
-  return at;
+  return 0;
 }
 
 function isWord(at: usize): bool {
@@ -249,7 +253,8 @@ function backtrackFrom(start: usize): bool {
           break;
         }
         case RUN_SKIP:
-          at = skipSet(operand, at);
+          at = skipSet(operand, pc, at);
+          alive = at != 0;
           pc++;
           break;
         case RUN_SPLIT:

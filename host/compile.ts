@@ -282,10 +282,11 @@ class Compiler {
     field: number,
     test: TestCondition,
   ): number {
-    let index = this.patterns.get(source);
+    const key = `${test.op} ${source}`; // a plain text is not the pattern that is written like it
+    let index = this.patterns.get(key);
     if (index === undefined) {
       index = this.patternList.length;
-      this.patterns.set(source, index);
+      this.patterns.set(key, index);
       this.patternSources.push(source);
       this.patternFields.push(new Set());
       this.patternList.push(this.compilePattern(tree, captures, test));
@@ -459,9 +460,7 @@ class Compiler {
     field: number,
     test: TestCondition & { op: 'contains' | 'startsWith' | 'endsWith' },
   ): Atom {
-    // A plain text in quotes can't be mistaken for a pattern's source.
-    const source = `"${test.text}" (contains)`;
-    return { op: 'pattern', field, pattern: this.pattern(source, literal(test.text), [], field, test) };
+    return { op: 'pattern', field, pattern: this.pattern(test.text, literal(test.text), [], field, test) };
   }
 
   private cheapestFirst(conditions: Condition[]): Condition[] {

@@ -209,15 +209,29 @@ function determinize(places: Places, samples: number[], stateCountMax: number): 
 
   const stateOf = (kernel: number[], behind: number): number => {
     if (kernel.length === 0) return DFA_DEAD;
-    if (closure(places, kernel, behind, AHEAD_UNKNOWN) === null) return DFA_MATCHED;
     const key = `${behind} ${kernel.join()}`;
     let id = ids.get(key);
+    if (id === undefined && closure(places, kernel, behind, AHEAD_UNKNOWN) === null) {
+      id = DFA_MATCHED;
+      ids.set(key, id);
+    }
     if (id === undefined) {
       id = kernels.push(kernel) - 1 + DFA_FIRST_ROW;
       behinds.push(behind);
       ids.set(key, id);
     }
     return id;
+  };
+
+  const targets = new Map<number, number[][]>(); // of each place, by byte class
+  const targetsOf = (place: number): number[][] => {
+    let known = targets.get(place);
+    if (known === undefined) {
+      const edges = places.edges[place]!;
+      known = samples.map(byte => edges.filter(([low, high]) => byte >= low && byte <= high).map(edge => edge[2]));
+      targets.set(place, known);
+    }
+    return known;
   };
 
   const start = stateOf([0], BEHIND_START & places.behindMask);
@@ -230,7 +244,7 @@ function determinize(places: Places, samples: number[], stateCountMax: number): 
       if (!closures.has(ahead)) closures.set(ahead, closure(places, kernel, behind, ahead));
       return closures.get(ahead)!;
     };
-    const row = samples.map(byte => {
+    const row = samples.map((byte, byteClass) => {
       const ahead = !places.usesAhead
         ? AHEAD_UNKNOWN
         : byte === 0x0a
@@ -243,14 +257,13 @@ function determinize(places: Places, samples: number[], stateCountMax: number): 
         ? kernel.filter(place => place >= program.instructions.length)
         : closureFor(ahead);
       if (reached === null) return DFA_MATCHED;
-      const next = new Set<number>(program.anchored ? [] : [0]);
+      const next = program.anchored ? [] : [0];
       for (const place of reached) {
-        for (const [low, high, target] of places.edges[place]!)
-          if (byte >= low && byte <= high) next.add(target);
+        for (const target of targetsOf(place)[byteClass]!) if (!next.includes(target)) next.push(target);
       }
       const newBehind = (byte === 0x0a ? BEHIND_NEWLINE : 0) | (isWordByte(byte) ? BEHIND_WORD : 0);
       return stateOf(
-        Array.from(next).sort((a, b) => a - b),
+        next.sort((a, b) => a - b),
         newBehind & places.behindMask,
       );
     });
@@ -318,21 +331,29 @@ function shrink(raw: RawDfa, classes: Uint8Array): Dfa {
     state < DFA_FIRST_ROW ? state : numbers.get(blocks[state - DFA_FIRST_ROW]!)!;
   const rows = members.map(state => raw.rows[state]!.map(renumber));
 
-  const columns = new Map<string, number>();
-  const kept: number[] = [];
   const classCount = raw.rows[0]!.length - 1;
-  const newClass: number[] = [];
-  for (let column = 0; column < classCount; column++) {
-    const key = rows.map(row => row[column]).join();
-    if (!columns.has(key)) columns.set(key, kept.push(column) - 1);
-    newClass.push(columns.get(key)!);
-  }
+  const newClass = mergeColumns(rows, classCount);
+  const kept = Array.from({ length: Math.max(...newClass) + 1 }, (_, byteClass) => newClass.indexOf(byteClass));
   return {
     classes: classes.map(byteClass => newClass[byteClass]!),
     stride: kept.length + 1,
     rows: rows.map(row => [...kept.map(column => row[column]!), row[classCount]!]),
     start: renumber(raw.start),
   };
+}
+
+/** The new class of each column: columns that are equal in every row are one, counted by their first. */
+function mergeColumns(rows: number[][], columnCount: number): number[] {
+  let classes = Array.from({ length: columnCount }, () => 0);
+  for (const row of rows) {
+    const ids = new Map<number, number>(); // pairs (class so far, target) → class
+    classes = classes.map((byteClass, column) => {
+      const pair = row[column]! * columnCount + byteClass;
+      if (!ids.has(pair)) ids.set(pair, ids.size);
+      return ids.get(pair)!;
+    });
+  }
+  return classes;
 }
 
 /** The block of each row: rows are in one block when no text tells them apart. */

@@ -1,0 +1,96 @@
+// The arrows between the files: no cycles, and no way from the compile side to the run side or back. What is
+// written in prose only, drifts.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { test } from 'node:test';
+
+const ROOT = resolve(import.meta.dirname, '..');
+
+/** Every import and export of a file under assembly/ and host/, types too; a dynamic one begins with `import(`. */
+const graph = new Map<string, { eager: string[]; lazy: string[] }>();
+for (const folder of ['assembly', 'host']) {
+  for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
+    const path = join(folder, name);
+    if (!path.endsWith('.ts') || path.endsWith('.d.ts')) continue;
+    const source = readFileSync(join(ROOT, path), 'utf8');
+    const targets = (pattern: RegExp) =>
+      [...source.matchAll(pattern)].map(([, specifier]) => target(path, specifier!)).filter(found => found !== '');
+    graph.set(path, {
+      eager: targets(/^(?:import|export)\b[^;]*? from '(\.[^']*)'/gm),
+      lazy: targets(/\bimport\('(\.[^']*)'\)/g),
+    });
+  }
+}
+
+function target(from: string, specifier: string): string {
+  const path = relative(ROOT, resolve(ROOT, from, '..', specifier));
+  return path.endsWith('.json') ? '' : path.endsWith('.ts') ? path : `${path}.ts`;
+}
+
+/** The files that these files bring with them, themselves included. */
+function reached(roots: string[], withLazy = true): Set<string> {
+  const found = new Set(roots);
+  for (const path of found) {
+    const { eager, lazy } = graph.get(path) ?? assert.fail(`${path} is imported and is not there`);
+    for (const next of withLazy ? [...eager, ...lazy] : eager) found.add(next);
+  }
+  return found;
+}
+
+const COMPILE_SIDE = ['host/compile.ts', 'host/bake.ts', 'host/advice.ts'];
+const RUN_SIDE = ['host/matcher.ts', 'host/function.ts', 'host/notify.ts', 'host/source/file.ts'];
+/** What both sides may use: problems, and the bytes that pass from one to the other. */
+const SHARED = ['assembly/layout.ts', 'host/error.ts'];
+
+test('the compile side and the run side share the layout and the errors only', () => {
+  const compileSide = reached(COMPILE_SIDE);
+  const both = [...reached(RUN_SIDE)].filter(path => compileSide.has(path));
+  assert.deepEqual(both.sort(), SHARED);
+});
+
+test('every file of the host is on one side, or belongs to the command line', () => {
+  const sides = new Set([...reached(COMPILE_SIDE), ...reached(RUN_SIDE)]);
+  const others = [...graph.keys()].filter(path => path.startsWith('host/') && !sides.has(path));
+  const tools = /^host\/(?:main|cli|core|build|fluent-bit(?:\/.*)?|command\/.*)\.ts$/;
+  assert.deepEqual(
+    others.filter(path => !tools.test(path)),
+    [],
+  );
+});
+
+test('nothing but the command line imports the command line', () => {
+  const sides = [...reached([...COMPILE_SIDE, ...RUN_SIDE])];
+  assert.deepEqual(
+    sides.filter(path => /^host\/(?:main|cli|build|command\/)/.test(path)),
+    [],
+  );
+});
+
+test('a command is loaded when it is called, and the function without the compiler', () => {
+  const start = [...reached(['host/main.ts'], false)].filter(path => path !== 'host/command/command.ts');
+  assert.deepEqual(start.sort(), ['host/cli.ts', 'host/error.ts', 'host/main.ts']);
+  assert.ok(!reached(['host/command/function.ts']).has('host/rules.ts'));
+  assert.ok(!reached(['host/command/run.ts'], false).has('host/rules.ts'));
+});
+
+test('the core imports nothing of the host, and the host only the layout of the core', () => {
+  for (const [path, { eager }] of graph) {
+    for (const imported of eager) {
+      const crosses = path.split('/')[0] !== imported.split('/')[0];
+      assert.ok(!crosses || (path.startsWith('host/') && imported === 'assembly/layout.ts'), `${path} → ${imported}`);
+    }
+  }
+});
+
+test('no cycles', () => {
+  const done = new Set<string>();
+  const visit = (path: string, way: string[]) => {
+    assert.ok(!way.includes(path), [...way.slice(way.indexOf(path)), path].join(' → '));
+    if (done.has(path)) return;
+    const { eager, lazy } = graph.get(path) ?? assert.fail(`${path} is imported and is not there`);
+    for (const next of [...eager, ...lazy]) visit(next, [...way, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+});

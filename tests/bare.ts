@@ -1,0 +1,94 @@
+// Rulesets from a bare list of patterns, for tests that know the engine better than a rules file allows:
+// which of its ways runs, with or without needles, with a slot for every named group.
+import * as layout from '../assembly/layout.ts';
+import { toDfa } from '../host/dfa.ts';
+import type { Dfa } from '../host/dfa.ts';
+import { bestWindow, requiredLiterals } from '../host/literals.ts';
+import type { Program } from '../host/nfa.ts';
+import { firstCharacter, matchesEverything, toProgram } from '../host/nfa.ts';
+import type { Pattern } from '../host/pattern.ts';
+import { parsePattern } from '../host/pattern.ts';
+import type { Compiled } from '../host/ruleset.ts';
+import { encodeRuleset } from '../host/ruleset.ts';
+
+const STATE_COUNT_MAX = 200; // random patterns seldom need more, and those that do are for the programs
+
+export interface BarePattern {
+  program: Program;
+  firstByte: number | null;
+  tree: Pattern;
+  literals: string[] | null;
+}
+
+export function barePattern(source: string): BarePattern {
+  const { pattern, captures } = parsePattern(source);
+  const program = toProgram(pattern, captures);
+  return {
+    program,
+    firstByte: program.anchored ? null : firstCharacter(pattern),
+    tree: pattern,
+    literals: requiredLiterals(pattern),
+  };
+}
+
+/** The pattern's automaton; null when it would be large. The compiler refuses patterns that match every text, which have none. */
+export function automatonOf({ program, tree }: BarePattern): Dfa | null {
+  if (matchesEverything(tree)) return null;
+  const dfa = toDfa(program, STATE_COUNT_MAX);
+  return dfa !== null && dfa.start >= layout.DFA_FIRST_ROW ? dfa : null;
+}
+
+export interface BareOptions {
+  automata?: boolean;
+  needles?: boolean;
+}
+
+/** One rule a pattern, named by its index, on the field `text`; a named group is an annotation of its name. */
+export function bareCompiled(patterns: BarePattern[], { automata = true, needles = true }: BareOptions = {}): Compiled {
+  const fields = [['@timestamp'], ['text']];
+  const field = 1;
+  return {
+    fields,
+    timestampField: 0,
+    patterns: patterns.map(pattern => ({
+      program: pattern.program,
+      dfa: automata ? automatonOf(pattern) : null,
+      firstByte: pattern.firstByte,
+    })),
+    atoms: patterns.map((_, pattern) => ({ op: 'pattern', field, pattern })),
+    steps: patterns.map(({ program, literals }, rule) => ({
+      rule,
+      ordinal: 0,
+      code: [{ atom: rule, onTrue: layout.CODE_MATCH, onFalse: layout.CODE_FAIL }],
+      extracts: program.captures.length > 0 ? [{ pattern: rule, field, slot: 0 }] : [],
+      gates: [],
+      needles:
+        needles && literals !== null
+          ? { field, windows: [...new Set(literals.map(text => bestWindow(text, () => 0)))] }
+          : null,
+    })),
+    rules: patterns.map(({ program }, i) => ({
+      alert: String(i),
+      labels: [{ name: 'alertname', parts: [{ kind: layout.PART_TEXT, text: String(i) }], requires: null }],
+      annotations: program.captures.map((name, capture) => ({
+        name,
+        parts: [{ kind: layout.PART_CAPTURE, index: capture * 2 }],
+        requires: null,
+      })),
+      kind: layout.KIND_EACH,
+      count: 1,
+      realertMs: 0,
+      windowMs: 0,
+      byMask: 0n,
+      distinctField: null,
+    })),
+    lookBackMs: 0,
+    keyCount: 0,
+    rateCount: 0,
+    notice: null,
+  };
+}
+
+export function bareRuleset(patterns: BarePattern[], options?: BareOptions): Uint8Array {
+  return encodeRuleset(bareCompiled(patterns, options), 1n).bytes;
+}

@@ -1,0 +1,288 @@
+// The engine against RE2: random patterns and texts, through the automaton, the backtracker and the lockstep
+// machine, by itself and behind the needles; and the promise that time grows linearly with the text.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { RE2JS } from 're2js';
+import * as layout from '../assembly/layout.ts';
+import type { BarePattern } from './bare.ts';
+import { bareRuleset, barePattern } from './bare.ts';
+import type { LoadedMatcher } from '../host/matcher.ts';
+import type { Edit } from './core.ts';
+import { ALWAYS_LOCKSTEP, Probe, RUNS, alertsOf, load, loadRules, openCore } from './core.ts';
+import { matchesEverything } from '../host/nfa.ts';
+import { parsePattern } from '../host/pattern.ts';
+import { patternArbitrary, textArbitrary, utf8Offset } from './random-pattern.ts';
+
+/** Offsets in bytes of the match and of each capture. */
+interface Spans {
+  match: [number, number];
+  captures: Record<string, [number, number] | null>;
+}
+
+class Engine {
+  private readonly probe: Probe;
+  private constructor(probe: Probe) {
+    this.probe = probe;
+  }
+
+  static async open(...edits: Edit[]): Promise<Engine> {
+    return new Engine(await Probe.open(...edits));
+  }
+
+  /** What the automaton says; undefined when there is none. */
+  matches(source: string, texts: string[]): Array<boolean | undefined> {
+    return this.run(barePattern(source), texts, true, (ruleset, pattern, at, end) => {
+      const dfa = this.probe.view().getUint32(pattern + layout.PATTERN_DFA_OFFSET, true);
+      return dfa === 0 ? undefined : Boolean(this.probe.doors.runDfa(ruleset, ruleset + dfa, at, end));
+    });
+  }
+
+  /** What the program says when it is only asked for yes or no. */
+  accepts(source: string, texts: string[]): boolean[] {
+    return this.run(barePattern(source), texts, false, (ruleset, pattern, at, end) =>
+      Boolean(this.probe.doors.search(ruleset, pattern, at, end, 0)),
+    );
+  }
+
+  find(source: string, texts: string[]): Array<Spans | null> {
+    const bare = barePattern(source);
+    const names = bare.program.captures;
+    return this.run(bare, texts, false, (ruleset, pattern, at, end, slots) => {
+      if (!this.probe.doors.search(ruleset, pattern, at, end, slots)) return null;
+      const view = this.probe.view();
+      const slot = (i: number) => view.getUint32(slots + i * 4, true);
+      return {
+        match: [this.probe.doors.matchedFrom() - at, this.probe.doors.matchedTo() - at],
+        captures: Object.fromEntries(
+          names.map((name, i) => [name, slot(i * 2) === 0 ? null : [slot(i * 2) - at, slot(i * 2 + 1) - at]]),
+        ),
+      };
+    });
+  }
+
+  private run<T>(
+    pattern: BarePattern,
+    texts: string[],
+    automata: boolean,
+    ask: (ruleset: number, pattern: number, at: number, end: number, slots: number) => T,
+  ): T[] {
+    const bytes = texts.map(text => Buffer.from(text));
+    const [ruleset, slots, ...addresses] = this.probe.put(bareRuleset([pattern], { automata }), new Uint8Array(512), ...bytes);
+    const address = ruleset! + this.probe.view().getUint32(ruleset! + layout.HEADER_PATTERNS_OFFSET, true);
+    return addresses.map((at, i) => {
+      const answer = ask(ruleset!, address, at, at + bytes[i]!.length, slots!);
+      assert.equal(this.probe.doors.searchExhausted(), 0);
+      return answer;
+    });
+  }
+}
+
+function oracle(compiled: RE2JS, text: string): Spans | null {
+  const matcher = compiled.matcher(text);
+  if (!matcher.find()) return null;
+  const span = (group: number): [number, number] | null =>
+    matcher.start(group) < 0 ? null : [utf8Offset(text, matcher.start(group)), utf8Offset(text, matcher.end(group))];
+  const groups = Object.entries(compiled.namedGroups()).map(([name, group]) => [name, span(group)]);
+  return { match: span(0)!, captures: Object.fromEntries(groups) };
+}
+
+const textsArbitrary = fc.array(textArbitrary, { minLength: 1, maxLength: 6 });
+/** Patterns that do not match every text. */
+const selectivePatternArbitrary = patternArbitrary.filter(source => !matchesEverything(parsePattern(source).pattern));
+const engine = await Engine.open();
+const lockstep = await Engine.open(ALWAYS_LOCKSTEP);
+
+test('the automaton matches where RE2 matches', () => {
+  const property = fc.property(selectivePatternArbitrary, textsArbitrary, (source, texts) => {
+    const compiled = RE2JS.compile(source);
+    engine.matches(source, texts).forEach((answer, i) => {
+      if (answer !== undefined) assert.equal(answer, compiled.matcher(texts[i]!).find());
+    });
+  });
+  fc.assert(property, { numRuns: 300 * RUNS });
+});
+
+for (const [name, machine] of [['backtracker', engine], ['lockstep machine', lockstep]] as const) {
+  test(`the ${name} finds what RE2 finds, with the same captures`, () => {
+    const property = fc.property(patternArbitrary, textsArbitrary, (source, texts) => {
+      const compiled = RE2JS.compile(source);
+      const expected = texts.map(text => oracle(compiled, text));
+      assert.deepEqual(machine.find(source, texts), expected);
+      assert.deepEqual(machine.accepts(source, texts), expected.map(spans => spans !== null));
+    });
+    fc.assert(property, { numRuns: 3000 * RUNS });
+  });
+}
+
+test('captures reach the alert', async () => {
+  const property = fc.asyncProperty(capturingPatternArbitrary, textsArbitrary, async (source, texts) => {
+    const compiled = RE2JS.compile(source);
+    const matcher = await load(bareRuleset([barePattern(source)], { automata: false }));
+    for (const text of texts) {
+      const [alert] = alertsOf(matcher, JSON.stringify({ text }));
+      assert.deepEqual(alert?.annotations, annotationsOf(compiled, text));
+    }
+  });
+  await fc.assert(property, { numRuns: 100 * RUNS });
+});
+
+const capturingPatternArbitrary = patternArbitrary.filter(source => /\(\?P?</.test(source));
+
+/** An empty annotation is left out, so a capture that is empty and one that took no part look the same. */
+function annotationsOf(compiled: RE2JS, text: string): Record<string, string> | undefined {
+  const matcher = compiled.matcher(text);
+  if (!matcher.find()) return undefined;
+  const captures = Object.keys(compiled.namedGroups()).map(name => [name, matcher.group(name)]);
+  return Object.fromEntries(captures.filter(([, value]) => value));
+}
+
+// ── Many rules at once ──
+
+/** Words give patterns the literals that needles are made of; short and shared ones among them. */
+const wordArbitrary = fc.constantFrom('error', 'Error', 'warn', 'warning', 'timeout', 'ab', 'abab', 'née', '404', 'x', '😀😀', 'time', 'out of memory');
+const wordyPatternArbitrary = fc
+  .tuple(fc.oneof(wordArbitrary, patternArbitrary), fc.oneof(wordArbitrary, fc.constant('')), fc.boolean(), fc.boolean())
+  .map(([first, word, folded, swapped]) => {
+    const parts = [`(?:${first.replace(/\(\?P?<\w+>/g, '(')})`, word];
+    return (folded ? '(?i)' : '') + (swapped ? parts.reverse() : parts).join('');
+  });
+const wordyTextArbitrary = fc
+  .array(fc.oneof(wordArbitrary, textArbitrary, fc.constantFrom('ERROR', 'TimeOut', 'ı', 'ſ')), { maxLength: 5 })
+  .map(words => words.join(''));
+
+test('of many rules those match that RE2 matches one by one, with needles and without', async () => {
+  const patternsArbitrary = fc.array(wordyPatternArbitrary, { minLength: 50, maxLength: 200, size: 'max' });
+  const property = fc.asyncProperty(
+    patternsArbitrary,
+    fc.array(wordyTextArbitrary, { minLength: 30, maxLength: 30 }),
+    async (sources, texts) => {
+      const patterns = sources.map(barePattern);
+      const compiled = sources.map(source => RE2JS.compile(source));
+      const filtered = await load(bareRuleset(patterns, { automata: false }));
+      const asked = await load(bareRuleset(patterns, { automata: false, needles: false }));
+      for (const text of texts) {
+        const expected = compiled.flatMap((one, i) => (one.matcher(text).find() ? [String(i)] : []));
+        const record = JSON.stringify({ text });
+        assert.deepEqual(alertsOf(filtered, record).map(alert => alert.labels.alertname), expected);
+        assert.deepEqual(alertsOf(asked, record).map(alert => alert.labels.alertname), expected);
+      }
+    },
+  );
+  await fc.assert(property, { numRuns: 5 * RUNS, endOnFailure: true });
+});
+
+/** Rules as people write them: a namespace, a pod, texts. What a record matches is worked out by hand below. */
+interface SmallRule {
+  namespaces: string[];
+  field: 'log' | 'pod';
+  text: string;
+  folded: boolean;
+  negated: string | null;
+}
+
+const smallRuleArbitrary: fc.Arbitrary<SmallRule> = fc.record({
+  namespaces: fc.uniqueArray(fc.constantFrom('a', 'b', 'c'), { maxLength: 2 }),
+  field: fc.constantFrom('log', 'pod'),
+  text: fc.oneof(wordArbitrary, fc.constantFrom('e', 'err', 'rror', 'tim', 'of m')),
+  folded: fc.boolean(),
+  negated: fc.option(wordArbitrary),
+});
+
+test('gates, needles and conditions together find what a rule says', async () => {
+  const recordArbitrary = fc.record({
+    namespace: fc.constantFrom('a', 'b', 'c', 'd'),
+    log: wordyTextArbitrary,
+    pod: fc.oneof(wordArbitrary, wordyTextArbitrary),
+  });
+  const property = fc.asyncProperty(
+    fc.array(smallRuleArbitrary, { minLength: 1, maxLength: 60, size: 'max' }),
+    fc.array(recordArbitrary, { minLength: 20, maxLength: 20 }),
+    fc.boolean(),
+    async (rules, records, allGated) => {
+      const used = allGated ? rules.filter(rule => rule.namespaces.length > 0) : rules;
+      if (used.length === 0) return;
+      const matcher = await loadRules(yamlOf(used));
+      for (const record of records) {
+        const expected = used.flatMap((rule, i) => (ruleMatches(rule, record) ? [`r${i}`] : []));
+        assert.deepEqual(alertsOf(matcher, JSON.stringify(record)).map(alert => alert.labels.alertname), expected);
+      }
+    },
+  );
+  await fc.assert(property, { numRuns: 30 * RUNS, endOnFailure: true });
+});
+
+function yamlOf(rules: SmallRule[]): string {
+  const items = rules.map(({ namespaces, field, text, folded, negated }, i) => {
+    const conditions: object[] = [];
+    if (namespaces.length === 1) conditions.push({ field: 'namespace', eq: namespaces[0] });
+    if (namespaces.length === 2) conditions.push({ any: namespaces.map(eq => ({ field: 'namespace', eq })) });
+    conditions.push(folded ? { field, regex: `(?i)${text}` } : { field, contains: text });
+    if (negated !== null) conditions.push({ not: { field, contains: negated } });
+    return { alert: `r${i}`, realert: '0s', match: { all: conditions } };
+  });
+  return JSON.stringify({ groups: [{ name: 'g', rules: items }] });
+}
+
+function ruleMatches({ namespaces, field, text, folded, negated }: SmallRule, record: Record<string, string>): boolean {
+  const value = record[field]!;
+  const found = folded ? RE2JS.compile(`(?i)${text}`).matcher(value).find() : value.includes(text);
+  const held = namespaces.length === 0 || namespaces.includes(record.namespace!);
+  return held && found && (negated === null || !value.includes(negated));
+}
+
+// ── Linear time ──
+
+const HARD: Array<[pattern: string, piece: string]> = [
+  ['(a+)+$', 'a'],
+  ['(a|a)*b', 'a'],
+  ['(x*)*y', 'x'],
+  ['.*.*=.*', 'ab'],
+  ['(?:a?){20}a{20}b', 'a'],
+  ['(\\w+\\s?)*:$', 'ab '],
+  ['[a-q][^u-z]{13}x', 'abcdefgh'], // its automaton is too large
+  ['é*é*é*ñ', 'é'],
+];
+
+// The machine that runs depends on the size, so that each way is measured within its own sizes.
+const WAYS = [
+  { name: 'automata', automata: true, edits: [], sizes: [128 * 1024, 1024 * 1024] },
+  { name: 'the backtracker', automata: false, edits: [], sizes: [2 * 1024, 16 * 1024] },
+  { name: 'the lockstep machine', automata: false, edits: [ALWAYS_LOCKSTEP], sizes: [16 * 1024, 128 * 1024] },
+] as const;
+
+for (const { name, automata, edits, sizes } of WAYS) {
+  test(`time grows linearly with the text, in ${name}`, async () => {
+    for (const [source, piece] of HARD) {
+      const matcher = await load(bareRuleset([barePattern(source)], { automata }), openCore(...edits));
+      const [short, long] = sizes.map(size => Buffer.from(JSON.stringify({ text: `${piece.repeat(size / piece.length)}é!` })));
+      const ratio = bestTime(matcher, long!) / bestTime(matcher, short!);
+      const growth = long!.length / short!.length;
+      // Quadratic growth would be growth².
+      assert.ok(ratio < growth * 3, `${source}: ${growth.toFixed()} times the text took ${ratio.toFixed(1)} times as long`);
+    }
+  });
+}
+
+/** The best of several, each of several milliseconds. */
+function bestTime(matcher: LoadedMatcher, record: Uint8Array): number {
+  let best = Infinity;
+  for (let i = 0; i < 4; i++) {
+    const start = performance.now();
+    let count = 0;
+    while (count === 0 || performance.now() - start < 3) {
+      matcher.match(record, 0, 0);
+      count++;
+    }
+    best = Math.min(best, (performance.now() - start) / count);
+  }
+  return best;
+}
+
+test('a text too long to backtrack over gives the same match', async () => {
+  const matcher = await load(bareRuleset([barePattern('(?P<a>x+?)(?P<b>y*)(?P<c>z|$)')], { automata: false }));
+  for (const size of [10, 500_000]) {
+    const [alert] = alertsOf(matcher, JSON.stringify({ text: `${'-'.repeat(size)}xxyyzz` }));
+    assert.deepEqual(alert?.annotations, { a: 'xx', b: 'yy', c: 'z' });
+  }
+});

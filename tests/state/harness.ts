@@ -1,0 +1,104 @@
+// What the proofs of the state share: rules → module, and a matcher that speaks of seconds since START and of alerts
+// as plain objects.
+import { readFileSync } from 'node:fs';
+import { bake } from '../../host/bake.ts';
+import { compileRules } from '../../host/compile.ts';
+import { ALERT, loadModule, NO_ALERT, openDoors } from '../../host/matcher.ts';
+import type { Matcher, MatcherModule } from '../../host/matcher.ts';
+import { parseRules } from '../../host/rules.ts';
+
+/** 2023-11-14T22:13:20Z, a multiple of nothing much. */
+export const START_MS = 1_700_000_000_000;
+
+const core = readFileSync(process.env.EARSHOT_CORE ?? new URL('../../build/core.wasm', import.meta.url));
+const address = (await openDoors(await WebAssembly.compile(core))).rulesetAddress();
+
+/** `rules` is the list under `rules:`, or a whole file. */
+export async function moduleOf(rules: string): Promise<MatcherModule> {
+  const isFile = /^(?:groups|limits):/m.test(rules);
+  const yaml = isFile ? rules : `groups:\n- name: test\n  rules:\n${rules.replace(/^/gm, '  ')}`;
+  const refuse = (problem: { severity: string; message: string }) => {
+    if (problem.severity === 'error') throw new Error(problem.message);
+  };
+  return loadModule(bake(core, address, compileRules(parseRules(yaml, refuse), refuse)!.bytes));
+}
+
+export interface Alert {
+  status: string;
+  name: string;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  startsMs: number;
+  /** null: it has not ended. */
+  endsMs: number | null;
+}
+
+/** Times are milliseconds of event time, negative ones too: the record itself carries them. */
+export class Teller {
+  readonly matcher: Matcher;
+
+  constructor(matcher: Matcher) {
+    this.matcher = matcher;
+  }
+
+  static async of(rules: string): Promise<Teller> {
+    return new Teller(await (await moduleOf(rules)).instantiate());
+  }
+
+  match(record: object, ms: number): Alert[] {
+    return this.answer(this.matcher.match(encode(record, ms), 0, 0));
+  }
+
+  warm(record: object, ms: number): void {
+    const answer = this.matcher.warm(encode(record, ms), 0, 0);
+    if (answer !== NO_ALERT) throw new Error(`warm answered ${answer}`);
+  }
+
+  /** Everything that fell due. */
+  tick(ms: number): Alert[] {
+    const alerts: Alert[] = [];
+    for (;;) {
+      const more = this.answer(this.matcher.tick(Math.floor(ms / 1000), (ms % 1000) * 1_000_000));
+      if (more.length === 0) return alerts;
+      alerts.push(...more);
+    }
+  }
+
+  /** Matches held back, by rule and elsewhere, of which no alert has told. */
+  untold(): number {
+    const { byRule, others } = this.matcher.heldBack();
+    return byRule.reduce((sum, count) => sum + count, others);
+  }
+
+  private answer(answer: number): Alert[] {
+    if (answer === NO_ALERT) return [];
+    if (answer !== ALERT) throw new Error(`the matcher answered ${answer}`);
+    return JSON.parse(Buffer.from(this.matcher.alert()).toString()).alerts.map(readAlert);
+  }
+}
+
+function encode(record: object, ms: number): Buffer {
+  return Buffer.from(JSON.stringify({ '@timestamp': new Date(ms).toISOString(), ...record }));
+}
+
+type Body = Record<'status' | 'startsAt' | 'endsAt', string> & Pick<Alert, 'labels' | 'annotations'>;
+
+function readAlert({ status, labels, annotations, startsAt, endsAt }: Body): Alert {
+  const { alertname, ...own } = labels;
+  const endsMs = endsAt.startsWith('0001-') ? null : Date.parse(endsAt);
+  return { status, name: alertname!, labels: own, annotations, startsMs: Date.parse(startsAt), endsMs };
+}
+
+/** What alerts told of matches held back. */
+export function toldBy(alerts: Alert[]): number {
+  const count = (text: string | undefined) => Number(text ?? 0);
+  return alerts.reduce(
+    (sum, { annotations }) => sum + count(annotations.suppressed) + count(annotations.suppressed_others),
+    0,
+  );
+}
+
+/** How many runs a property gets: EARSHOT_TEST_RUNS multiplies. */
+export function runs(count: number): number {
+  return Math.ceil(count * Number(process.env.EARSHOT_TEST_RUNS ?? 1));
+}

@@ -1,0 +1,131 @@
+// Each construct against an oracle of a line or two that looks at all events so far. The oracles know nothing of slots
+// or eras; two events are of one clock or they are not.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { moduleOf, runs, Teller } from './harness.ts';
+import type { Alert } from './harness.ts';
+import { recordOf, streams } from './stream.ts';
+import type { Event } from './stream.ts';
+
+const WITHIN_MS = 70_000;
+const SLICE_MS = 10_000;
+const LABELS = `labels: {key: '{{ $record.key }}'}`;
+
+/** What is told at each event must be what `expect` says, given the events so far (this one included, and last). */
+async function holds(
+  rule: string,
+  events: fc.Arbitrary<Event[]>,
+  expect: (past: Event[], event: Event) => string[],
+  tell: (alert: Alert) => string,
+): Promise<void> {
+  const module = await moduleOf(`limits: {alertsPerSecond: 0}\ngroups:\n- name: g\n  rules:\n${rule}`);
+  const teller = new Teller(await module.instantiate());
+  const property = fc.property(events, events => {
+    teller.matcher.reset();
+    events.forEach((event, i) => {
+      const told = teller.match(recordOf(event), event.ms).map(tell);
+      assert.deepEqual(told.sort(), expect(events.slice(0, i + 1), event).sort(), `at event ${i}`);
+    });
+  });
+  fc.assert(property, { numRuns: runs(1_000) });
+}
+
+const sliceOf = ({ ms }: Event) => Math.floor(ms / SLICE_MS);
+const alike = (past: Event[], event: Event) =>
+  past.filter(({ key, clock }) => key === event.key && clock === event.clock);
+/** The events of the key and clock within eight slices of the newest. */
+function inWindow(past: Event[], event: Event): Event[] {
+  const events = alike(past, event);
+  const newest = Math.max(...events.map(sliceOf));
+  return events.filter(other => sliceOf(other) > newest - 8);
+}
+
+test('a threshold counts what the window holds', async () => {
+  await holds(
+    `  - {alert: many, match: {field: log, eq: x}, threshold: {count: 3, within: 70s}, realert: 0s, ${LABELS}, annotations: {value: '{{ $value }}'}}`,
+    streams(['x']),
+    (past, event) => [inWindow(past, event).length].filter(count => count >= 3).map(String),
+    ({ annotations }) => annotations.value!,
+  );
+});
+
+test('distinct counts the different values that the window holds', async () => {
+  await holds(
+    `  - {alert: spread, match: {field: log, eq: x}, threshold: {count: 3, within: 70s, distinct: value}, realert: 0s, ${LABELS}, annotations: {value: '{{ $value }}'}}`,
+    streams(['x'], { values: 12 }),
+    (past, event) =>
+      [new Set(inWindow(past, event).map(({ value }) => value)).size].filter(count => count >= 3).map(String),
+    ({ annotations }) => annotations.value!,
+  );
+});
+
+test('a cool-down holds back what comes too soon after an alert, and the next one tells how many', async () => {
+  // By key and clock: when the last alert was; by key: how many were held back since any.
+  let last = new Map<string, number>();
+  let held = new Map<string, number>();
+  await holds(
+    `  - {alert: cool, match: {field: log, eq: x}, realert: 60s, ${LABELS}}`,
+    streams(['x']),
+    (past, { key, clock, ms }) => {
+      if (past.length === 1) [last, held] = [new Map(), new Map()];
+      const count = held.get(key) ?? 0;
+      const cools = ms < (last.get(key + clock) ?? -Infinity) + 60_000;
+      held.set(key, cools ? count + 1 : 0);
+      if (!cools) last.set(key + clock, ms);
+      return cools ? [] : [`${key} ${count}`];
+    },
+    ({ labels, annotations }) => `${labels.key} ${annotations.suppressed ?? 0}`,
+  );
+});
+
+test('a sequence fires when B comes within the time after the latest A that no B has used', async () => {
+  let used = new Map<string, number>();
+  await holds(
+    `  - {alert: order, sequence: {steps: [{field: log, eq: a}, {field: log, eq: b}], within: 70s}, realert: 0s, ${LABELS}}`,
+    streams(['a', 'b']),
+    (past, event) => {
+      if (past.length === 1) used = new Map();
+      if (event.kind !== 'b') return [];
+      const id = event.key + event.clock;
+      const begun = alike(past.slice(used.get(id) ?? 0), event).filter(({ kind }) => kind === 'a');
+      const began = Math.max(...begun.map(({ ms }) => ms));
+      const fires = began <= event.ms && event.ms - began <= WITHIN_MS;
+      if (fires) used.set(id, past.length);
+      return fires ? [event.key] : [];
+    },
+    ({ labels }) => labels.key!,
+  );
+});
+
+test('an absence is told of a known key that was not seen for so long, and when it is over', async () => {
+  let missing = new Map<string, number>(); // since when
+  await holds(
+    `  - {alert: silent, match: {field: log, eq: x}, absence: {for: 70s}, ${LABELS}}`,
+    streams(['x', 'other'], { keys: 5, lateMs: 200_000 }),
+    (past, event) => {
+      if (past.length === 1) missing = new Map();
+      const clockAt = (end: number) =>
+        Math.max(...past.slice(0, end).map(({ clock, ms }) => (clock === 0 ? ms : -Infinity)));
+      const clock = clockAt(past.length);
+      const told: string[] = [];
+      const now = new Map<string, number>();
+      for (const key of new Set(past.filter(({ kind }) => kind === 'x').map(({ key }) => key))) {
+        // Who is seen by a wrong clock is seen at the time that it is.
+        const seen = Math.max(
+          ...past.map((other, i) =>
+            other.key === key && other.kind === 'x' ? Math.min(other.ms, clockAt(i + 1)) : -Infinity,
+          ),
+        );
+        const since = missing.get(key);
+        if (seen + WITHIN_MS <= clock) now.set(key, since ?? seen + WITHIN_MS);
+        else if (since !== undefined)
+          told.push(`${key} ${since} to ${Math.max(since, Math.min(event.ms, clock))}`);
+      }
+      for (const [key, since] of now) if (!missing.has(key)) told.push(`${key} ${since}`);
+      missing = now;
+      return told;
+    },
+    ({ labels, startsMs, endsMs }) => `${labels.key} ${startsMs}${endsMs === null ? '' : ` to ${endsMs}`}`,
+  );
+});
