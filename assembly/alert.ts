@@ -141,7 +141,7 @@ export function extractCaptures(step: usize): void {
     const at = fieldText(field);
     // Under `any` the pattern may not match: its slots then stay empty.
     const captures = capturesOf(pattern, at, at + fieldTextSize(field));
-    if (captures != 0) memory.copy(target, captures, <usize>load<u32>(pattern, PATTERN_SLOT_COUNT) << 2);
+    if (captures != 0) copyBytes(target, captures, <usize>load<u32>(pattern, PATTERN_SLOT_COUNT) << 2);
     extract += EXTRACT_SIZE;
   }
 }

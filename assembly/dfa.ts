@@ -32,8 +32,8 @@ function runNarrow(rows: usize, classes: usize, stride: usize, state: usize, at:
 function runWide(rows: usize, classes: usize, stride: usize, state: usize, at: usize, end: usize): bool {
   rows -= (<usize>DFA_FIRST_ROW * stride) << 1;
   for (; at < end; at++) {
-    state = load<u16>(rows + ((state * stride + load<u8>(classes + load<u8>(at))) << 1));
+    state = load<u16>(rows + ((state + load<u8>(classes + load<u8>(at))) << 1));
     if (state <= DFA_MATCHED) return state == DFA_MATCHED;
   }
-  return load<u16>(rows + ((state * stride + stride - 1) << 1)) == DFA_MATCHED;
+  return load<u16>(rows + ((state + stride - 1) << 1)) == DFA_MATCHED;
 }

@@ -250,7 +250,9 @@ export const SET_RANGE_COUNT = 20;
 export const SET_SIZE = 24;
 
 // The automaton reads bytes, answers at the first byte that decides, and takes one more step at the end of
-// the text. States are sorted: 0 is dead, 1 has matched, the rest go on. `width` is 1 or 2 bytes a state.
+// the text. States are sorted: 0 is dead, 1 has matched, the rest go on. In a wide automaton (2 bytes a
+// state) a state is named by the index of its row's first entry, so that a step is one add and one load; a
+// narrow one (1 byte) is half as large.
 export const DFA_CLASSES_OFFSET = 0; // u8[256]: byte class of each byte (shared between automata)
 export const DFA_STRIDE = 4; // entries a row: byte classes and the end of the text, which is the last
 export const DFA_WIDTH = 8;

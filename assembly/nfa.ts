@@ -125,7 +125,13 @@ function isInSetAt(index: u32, at: usize): bool {
  */
 function skipSet(index: u32, pc: usize, at: usize): usize {
   const bitmap = sets + <usize>index * SET_SIZE;
-  while (isNew(pc, at)) {
+  const firstBit = pc * (textEnd - textStart + 1) - textStart;
+  for (;;) {
+    const byte = visited + ((firstBit + at) >>> 3);
+    const mask: u32 = 1 << (<u32>(firstBit + at) & 7);
+    const seen = <u32>load<u8>(byte);
+    if (seen & mask) return 0;
+    store<u8>(byte, seen | mask);
     if (at == textEnd) return at;
     const code = <u32>load<u8>(at);
     if (code < 0x80) {

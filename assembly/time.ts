@@ -10,7 +10,8 @@ const SECONDS_MAX: i64 = 253402300799; // 9999-12-31T23:59:59Z, the last that RF
 const SECONDS_PLAUSIBLE: i64 = 100000000000; // a larger number counts milliseconds, microseconds or nanoseconds
 
 export function toMs(sec: i64, nsec: i64): i64 {
-  return sec * 1000 + (nsec + 500) / 1000000;
+  // 32 bits: 64-bit division by a constant is a division, and nsec is below 2^32 in every clock.
+  return sec * 1000 + <i64>((<u32>nsec + 500) / 1000000);
 }
 
 /** The time that a field's text says (`type` is the field's), or NO_TIME. */
@@ -136,14 +137,14 @@ function daysBefore(year: i64, month: i64, day: i64): i64 {
   return era * 146097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719468;
 }
 
-/** Writes a time as `2021-08-25T01:54:37.226Z`, 24 bytes; Howard Hinnant's civil_from_days. */
+/** Writes a time as `2021-08-25T01:54:37.226Z`, 24 bytes; Howard Hinnant's civil_from_days, in 32 bits. */
 export function writeTime(target: usize, ms: i64): usize {
   const seconds = floorDivide(ms, 1000);
   const clamped = max(SECONDS_MIN, min(SECONDS_MAX, seconds));
   const days = floorDivide(clamped, 86400);
-  const time = clamped - days * 86400;
-  const shifted = days + 719468;
-  const era = floorDivide(shifted, 146097);
+  const time = <u32>(clamped - days * 86400);
+  const shifted = <u32>(days + 719468); // days since 0000-03-01, not negative for any year that is written
+  const era = shifted / 146097;
   const dayOfEra = shifted - era * 146097;
   const yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146096) / 365;
   const dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100);
@@ -155,7 +156,7 @@ export function writeTime(target: usize, ms: i64): usize {
   writeDigits(target + 11, time / 3600, 2, 0x3a);
   writeDigits(target + 14, (time / 60) % 60, 2, 0x3a);
   writeDigits(target + 17, time % 60, 2, 0x2e);
-  writeDigits(target + 20, clamped == seconds ? ms - seconds * 1000 : 0, 3, 0x5a);
+  writeDigits(target + 20, clamped == seconds ? <u32>(ms - seconds * 1000) : 0, 3, 0x5a);
   return target + 24;
 }
 
@@ -164,7 +165,7 @@ function floorDivide(value: i64, divisor: i64): i64 {
 }
 
 /** Writes `size` digits and the byte behind them. */
-function writeDigits(target: usize, value: i64, size: usize, behind: u8): void {
+function writeDigits(target: usize, value: u32, size: usize, behind: u8): void {
   store<u8>(target + size, behind);
   for (let i = size; i > 0; i--) {
     store<u8>(target + i - 1, 0x30 + <u8>(value % 10));

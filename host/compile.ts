@@ -1,6 +1,7 @@
 // Rules → ruleset bytes: the way of a rules file through the compiler, in order.
 import { createHash } from 'node:crypto';
 import * as layout from '../assembly/layout.ts';
+import type { Dfa } from './dfa.ts';
 import { isUniversal, toDfa } from './dfa.ts';
 import type { Report } from './error.ts';
 import { UserError } from './error.ts';
@@ -39,6 +40,8 @@ const DFA_STATE_COUNT_MAX = 2_000;
 const DFA_SIZE_MAX = 64 * 1024;
 /** Automata fill a ruleset up to this many bytes: with the core a module then stays under 900 KB, for a ConfigMap holds 1 MiB. */
 const RULESET_SIZE_GOAL = 840_000;
+/** Rows that an automaton of 1 byte a state can have: dead and matched are the other two. */
+const NARROW_ROWS_MAX = 254;
 /** What automata get in any case: patterns that run on every record need theirs. */
 const DFA_SIZE_TOTAL_MIN = 64 * 1024;
 /** Values that one step may have as its gate, and pairs of a value and a needle: beyond it the gate is left out. */
@@ -308,7 +311,12 @@ class Compiler {
         });
       }
       const small = dfa !== null && dfaSize(dfa) <= DFA_SIZE_MAX;
-      return { program, dfa: small ? dfa : null, firstByte: program.anchored ? null : firstCharacter(tree), capturesFirst: false };
+      return {
+        program,
+        dfa: small ? dfa : null,
+        firstByte: program.anchored ? null : firstCharacter(tree),
+        capturesFirst: false,
+      };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       this.report({
@@ -329,7 +337,9 @@ class Compiler {
   /** Automata that are small for what they save stay; patterns without a needle, which run often, come first. */
   private preferCaptures(): void {
     const patternsOf = (step: CompiledStep) =>
-      step.code.map(({ atom }) => this.atomList[atom]!).flatMap(test => (test.op === 'pattern' ? [test.pattern] : []));
+      step.code
+        .map(({ atom }) => this.atomList[atom]!)
+        .flatMap(test => (test.op === 'pattern' ? [test.pattern] : []));
     const withoutNeedle = new Set(this.steps.filter(step => step.needles === null).flatMap(patternsOf));
     for (const { extracts } of this.steps) {
       for (const { pattern } of extracts) {
@@ -347,16 +357,24 @@ class Compiler {
         if (test.op === 'pattern') oftenRun.add(test.pattern);
       }
     });
-    const order = this.patternList
-      .map((pattern, index) => ({ pattern, index, size: pattern.dfa === null ? 0 : dfaSize(pattern.dfa) }))
-      .filter(({ pattern }) => pattern.dfa !== null)
-      .sort((a, b) => Number(oftenRun.has(b.index)) - Number(oftenRun.has(a.index)) || a.size - b.size);
-    let total = 0;
+    const withDfa = this.patternList.flatMap((pattern, index) => {
+      const { dfa } = pattern;
+      return dfa === null ? [] : [{ pattern, dfa, isOften: oftenRun.has(index) }];
+    });
     const classMaps = new Set<string>();
-    for (const { pattern, size } of order) {
-      const classes = pattern.dfa!.classes.join();
-      total += size + (classMaps.has(classes) ? 0 : pattern.dfa!.classes.length);
+    const sizeOf = (dfa: Dfa, width: number) => {
+      const classes = dfa.classes.join();
+      const isShared = classMaps.has(classes);
       classMaps.add(classes);
+      return dfaSize(dfa, width) + (isShared ? 0 : dfa.classes.length);
+    };
+    if (withDfa.reduce((sum, { dfa }) => sum + sizeOf(dfa, 2), 0) <= sizeMax) return;
+    for (const { dfa } of withDfa) if (dfa.rows.length <= NARROW_ROWS_MAX) dfa.width = 1;
+    withDfa.sort((a, b) => Number(b.isOften) - Number(a.isOften) || dfaSize(a.dfa) - dfaSize(b.dfa));
+    classMaps.clear();
+    let total = 0;
+    for (const { pattern, dfa } of withDfa) {
+      total += sizeOf(dfa, dfa.width);
       if (total > sizeMax) pattern.dfa = null;
     }
   }

@@ -36,6 +36,8 @@ export interface Dfa {
   /** DFA_DEAD, DFA_MATCHED, then the rows: states 2 and up. */
   rows: number[][];
   start: number;
+  /** Bytes a state in the ruleset: 2 is faster, 1 is half as large and holds 254 rows. */
+  width: 1 | 2;
 }
 
 /** Transitions on bytes: [low, high, target], the target a place. */
@@ -57,7 +59,7 @@ export function toDfa(program: Program, stateCountMax: number): Dfa | null {
   const { classes, samples } = byteClasses(places);
   const raw = determinize(places, samples, stateCountMax);
   if (raw === null) return null;
-  if (raw.start < DFA_FIRST_ROW) return { classes, stride: 0, rows: [], start: raw.start };
+  if (raw.start < DFA_FIRST_ROW) return { classes, stride: 0, rows: [], start: raw.start, width: 2 };
   return shrink(raw, classes);
 }
 
@@ -228,7 +230,9 @@ function determinize(places: Places, samples: number[], stateCountMax: number): 
     let known = targets.get(place);
     if (known === undefined) {
       const edges = places.edges[place]!;
-      known = samples.map(byte => edges.filter(([low, high]) => byte >= low && byte <= high).map(edge => edge[2]));
+      known = samples.map(byte =>
+        edges.filter(([low, high]) => byte >= low && byte <= high).map(edge => edge[2]),
+      );
       targets.set(place, known);
     }
     return known;
@@ -333,12 +337,15 @@ function shrink(raw: RawDfa, classes: Uint8Array): Dfa {
 
   const classCount = raw.rows[0]!.length - 1;
   const newClass = mergeColumns(rows, classCount);
-  const kept = Array.from({ length: Math.max(...newClass) + 1 }, (_, byteClass) => newClass.indexOf(byteClass));
+  const kept = Array.from({ length: Math.max(...newClass) + 1 }, (_, byteClass) =>
+    newClass.indexOf(byteClass),
+  );
   return {
     classes: classes.map(byteClass => newClass[byteClass]!),
     stride: kept.length + 1,
     rows: rows.map(row => [...kept.map(column => row[column]!), row[classCount]!]),
     start: renumber(raw.start),
+    width: 2,
   };
 }
 

@@ -314,7 +314,9 @@ const HEAD_COUNT_MAX = 0xffff;
 
 function refuseMore(count: number, things: string): void {
   if (count <= HEAD_COUNT_MAX) return;
-  throw new UserError(`the rules file has ${count} ${things}, ${HEAD_COUNT_MAX} are allowed; split it into several`);
+  throw new UserError(
+    `the rules file has ${count} ${things}, ${HEAD_COUNT_MAX} are allowed; split it into several`,
+  );
 }
 
 function trieOf(paths: FieldPath[], isWanted: (field: number) => boolean): TrieNode {
@@ -592,13 +594,9 @@ function encodeIndex(writer: Writer, at: number, index: NeedleIndex, firstNeedle
 
 // ── Patterns ────────────────────────────────────────────────────────────────────────────────────────
 
-/** Bytes that an automaton takes. */
-export function dfaSize(dfa: Dfa): number {
-  return layout.DFA_ROWS + dfa.rows.length * dfa.stride * dfaWidth(dfa);
-}
-
-function dfaWidth(dfa: Dfa): number {
-  return dfa.rows.length + layout.DFA_FIRST_ROW <= 256 ? 1 : 2;
+/** Bytes that an automaton takes with entries of this width. */
+export function dfaSize(dfa: Dfa, width: number = dfa.width): number {
+  return layout.DFA_ROWS + dfa.rows.length * dfa.stride * width;
 }
 
 /** Writes the patterns and gives the offset of each. */
@@ -637,15 +635,16 @@ function encodePatterns(writer: Writer, put: Put, compiled: Compiled): number[] 
 }
 
 function encodeDfa(writer: Writer, dfa: Dfa): number {
-  const width = dfaWidth(dfa);
   const at = writer.allocate(dfaSize(dfa), 4);
+  const isWide = dfa.width === 2;
+  const name = (state: number) => (isWide && state >= layout.DFA_FIRST_ROW ? state * dfa.stride : state);
   writer.u32(at + layout.DFA_CLASSES_OFFSET, writer.shared(dfa.classes));
   writer.u32(at + layout.DFA_STRIDE, dfa.stride);
-  writer.u32(at + layout.DFA_WIDTH, width);
-  writer.u32(at + layout.DFA_START, dfa.start);
+  writer.u32(at + layout.DFA_WIDTH, dfa.width);
+  writer.u32(at + layout.DFA_START, name(dfa.start));
   dfa.rows.flat().forEach((state, i) => {
-    if (width === 1) writer.u8(at + layout.DFA_ROWS + i, state);
-    else writer.u16(at + layout.DFA_ROWS + i * 2, state);
+    if (isWide) writer.u16(at + layout.DFA_ROWS + i * 2, name(state));
+    else writer.u8(at + layout.DFA_ROWS + i, state);
   });
   return at;
 }

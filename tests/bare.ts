@@ -54,6 +54,7 @@ export function bareCompiled(patterns: BarePattern[], { automata = true, needles
       program: pattern.program,
       dfa: automata ? automatonOf(pattern) : null,
       firstByte: pattern.firstByte,
+      capturesFirst: false,
     })),
     atoms: patterns.map((_, pattern) => ({ op: 'pattern', field, pattern })),
     steps: patterns.map(({ program, literals }, rule) => ({

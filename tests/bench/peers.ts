@@ -66,7 +66,14 @@ export function blogHandler(rules: BenchRule[]): (record: Buffer) => string | nu
         alerts: [
           {
             status: 'firing',
-            labels: { alertname: alert, namespace, severity: 'warning', pod: matchPod[1], path: match[2], method: match[1] },
+            labels: {
+              alertname: alert,
+              namespace,
+              severity: 'warning',
+              pod: matchPod[1],
+              path: match[2],
+              method: match[1],
+            },
             annotations: {},
             startsAt: new Date().toISOString(),
             endsAt: '0001-01-01T00:00:00Z',

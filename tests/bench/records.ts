@@ -62,7 +62,18 @@ export function rulesYaml(rules: BenchRule[], options = 'realert: 0s'): string {
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
-/** Records as Kafka delivers them, one buffer each, of which `hitRate` meet one of `rules`. */
+/** Records one behind the other, as a Kafka client hands out a fetched batch: a buffer each, in one run of bytes. */
+export function inBatches(records: Buffer[], count: number): Buffer[][] {
+  const batches: Buffer[][] = [];
+  for (let at = 0; at < records.length; at += count) {
+    const run = Buffer.concat(records.slice(at, at + count));
+    let offset = 0;
+    batches.push(records.slice(at, at + count).map(({ length }) => run.subarray(offset, (offset += length))));
+  }
+  return batches;
+}
+
+/** Records of which `hitRate` meet one of `rules`. */
 export function benchRecords(rules: BenchRule[], count: number, hitRate: number, seed = 1): Buffer[] {
   const random = randomSource(seed);
   const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
@@ -71,12 +82,16 @@ export function benchRecords(rules: BenchRule[], count: number, hitRate: number,
   return Array.from({ length: count }, (_, i) => {
     const hit = random() < hitRate ? pick(rules) : null;
     const app = pick(['nginx', 'api', 'cart', 'search', 'mail', 'auth']);
-    const namespace = hit?.namespace ?? pick(['kube-system', 'default', 'shop', 'demo', 'monitoring', 'project-x']);
+    const namespace =
+      hit?.namespace ?? pick(['kube-system', 'default', 'shop', 'demo', 'monitoring', 'project-x']);
     const name = hit?.pod ? `${hit.pod.slice(1, hit.pod.indexOf('-v1'))}-v1` : `${app}-v1`;
     const path = `/${pick(['index', 'cart', 'item', 'login', 'static/app'])}/${letters(6)}`;
     const status = hit?.namespace ? 404 : pick([200, 200, 200, 301, 304, 500]);
     const request = `${pick(['GET', 'POST', 'PUT'])} ${path} HTTP/1.1`;
-    const ofHit = hit && !hit.namespace ? `write to ${/to (\S+) failed/.exec(hit.log)![1]} failed: ${letters(8)}\n` : null;
+    const ofHit =
+      hit && !hit.namespace
+        ? `write to ${/to (\S+) failed/.exec(hit.log)![1]} failed: ${letters(8)}\n`
+        : null;
     const log =
       ofHit ??
       `${address()} - - [25/Aug/2021:01:54:36 +0000] "${request}" ${status} ${Math.floor(random() * 90000)} "-" "curl/7.58.0"\n`;
