@@ -33,12 +33,18 @@ export function alertArray(alerts: Uint8Array[]): Buffer {
 export function withEnd(alert: Uint8Array, endsAt: Date): Uint8Array {
   const at = Buffer.from(alert.buffer, alert.byteOffset, alert.byteLength).indexOf(ZERO_TIME);
   if (at < 0) return alert;
-  return Buffer.concat([alert.subarray(0, at), Buffer.from(`"endsAt":"${endsAt.toISOString()}"`), alert.subarray(at + ZERO_TIME.length)]);
+  return Buffer.concat([
+    alert.subarray(0, at),
+    Buffer.from(`"endsAt":"${endsAt.toISOString()}"`),
+    alert.subarray(at + ZERO_TIME.length),
+  ]);
 }
 
 /** The names of the rules that a body speaks for. */
 export function ruleNames(body: Uint8Array): string[] {
-  const { alerts } = JSON.parse(Buffer.from(body).toString()) as { alerts: { labels: { alertname: string } }[] };
+  const { alerts } = JSON.parse(Buffer.from(body).toString()) as {
+    alerts: { labels: { alertname: string } }[];
+  };
   return [...new Set(alerts.map(alert => alert.labels.alertname))];
 }
 

@@ -47,7 +47,14 @@ interface Parts {
   random?: () => number;
 }
 
-export function openDelivery({ settings, sink, source, metrics, log, random = Math.random }: Parts): Delivery {
+export function openDelivery({
+  settings,
+  sink,
+  source,
+  metrics,
+  log,
+  random = Math.random,
+}: Parts): Delivery {
   return {
     async deliver(parcel, lease, streak) {
       const { poison } = parcel;
@@ -72,7 +79,11 @@ export function openDelivery({ settings, sink, source, metrics, log, random = Ma
   };
 
   /** Tries until it is settled, but no longer than the partition may be held up. */
-  async function persist(send: () => Promise<Fate>, lease: Lease, streak: Streak): Promise<Delivered | { kind: 'refused'; error: string }> {
+  async function persist(
+    send: () => Promise<Fate>,
+    lease: Lease,
+    streak: Streak,
+  ): Promise<Delivered | { kind: 'refused'; error: string }> {
     const startedAt = performance.now();
     for (;;) {
       const fate = await whileBeating(send(), lease);
@@ -85,15 +96,31 @@ export function openDelivery({ settings, sink, source, metrics, log, random = Ma
       const { error, retryAfterMs, misconfigured = false } = fate;
       const waitMs = backoffMs(streak.failures++, retryAfterMs);
       metrics.retries.inc({ misconfigured: String(misconfigured) });
-      const where = { topic: lease.topic, partition: lease.partition, failures: streak.failures, waitMs: Math.round(waitMs), error };
-      if (misconfigured) log.error(where, 'the sink refuses us: check its address and credentials; nothing is skipped, nothing goes on');
+      const where = {
+        topic: lease.topic,
+        partition: lease.partition,
+        failures: streak.failures,
+        waitMs: Math.round(waitMs),
+        error,
+      };
+      if (misconfigured)
+        log.error(
+          where,
+          'the sink refuses us: check its address and credentials; nothing is skipped, nothing goes on',
+        );
       else log.warn(where, 'not delivered yet; trying again');
       const holdEnds = performance.now() - startedAt + waitMs > settings.retryHoldMs;
       if (holdEnds || !(await rest(waitMs, lease))) return { kind: 'held', pauseMs: waitMs };
     }
   }
 
-  async function persistBurial(parcel: Parcel, value: Uint8Array, error: string, lease: Lease, streak: Streak): Promise<Delivered> {
+  async function persistBurial(
+    parcel: Parcel,
+    value: Uint8Array,
+    error: string,
+    lease: Lease,
+    streak: Streak,
+  ): Promise<Delivered> {
     // The dead-letter topic refuses nothing for good.
     return (await persist(() => bury(parcel, value, error, lease), lease, streak)) as Delivered;
   }
@@ -111,7 +138,10 @@ export function openDelivery({ settings, sink, source, metrics, log, random = Ma
     metrics.sinkResults.inc({ result: fate.kind });
     if (fate.kind === 'accepted' && fate.slow) {
       metrics.sinkSlow.inc();
-      log.warn({}, 'the sink took the alert very slowly: its queue may be full, and it may have dropped the alert');
+      log.warn(
+        {},
+        'the sink took the alert very slowly: its queue may be full, and it may have dropped the alert',
+      );
     }
     return fate;
   }
@@ -133,13 +163,25 @@ export function openDelivery({ settings, sink, source, metrics, log, random = Ma
       await source.produce(settings.deadLetterTopic, { key: parcel.key, value, headers });
     } catch (failure) {
       const { type, message } = failure as Error & { type?: string };
-      if (type !== 'MESSAGE_TOO_LARGE' || value.length <= LETTER_VALUE_MAX) return { kind: 'retry', error: `dead-letter topic: ${message}` };
+      if (type !== 'MESSAGE_TOO_LARGE' || value.length <= LETTER_VALUE_MAX)
+        return { kind: 'retry', error: `dead-letter topic: ${message}` };
       // Better the beginning of it than a partition that stands still for ever.
-      log.error({ topic, partition, offset: parcel.offset, size: value.length }, 'a dead letter is too large for its topic and is cut');
-      return bury({ ...parcel, key: null }, value.subarray(0, LETTER_VALUE_MAX), `${error} (cut from ${value.length} bytes)`, lease);
+      log.error(
+        { topic, partition, offset: parcel.offset, size: value.length },
+        'a dead letter is too large for its topic and is cut',
+      );
+      return bury(
+        { ...parcel, key: null },
+        value.subarray(0, LETTER_VALUE_MAX),
+        `${error} (cut from ${value.length} bytes)`,
+        lease,
+      );
     }
     metrics.deadLetters.inc({ reason });
-    log.error({ topic, partition, offset: parcel.offset, reason, rule, error }, 'put in the dead-letter topic');
+    log.error(
+      { topic, partition, offset: parcel.offset, reason, rule, error },
+      'put in the dead-letter topic',
+    );
     return { kind: 'accepted' };
   }
 }
@@ -157,7 +199,7 @@ export async function whileBeating<T>(work: Promise<T>, lease: Lease): Promise<T
 
 /** Waits unless the batch ends before; answers whether it waited to the end. */
 async function rest(durationMs: number, lease: Lease): Promise<boolean> {
-  for (const endsAt = performance.now() + durationMs; performance.now() < endsAt; ) {
+  for (const endsAt = performance.now() + durationMs; performance.now() < endsAt;) {
     await sleep(Math.min(BEAT_MS, endsAt - performance.now()));
     await lease.heartbeat();
     if (!lease.live()) return false;

@@ -15,7 +15,10 @@ export function isArray(text: Uint8Array): boolean {
 }
 
 /** The elements of the array that starts at or after `start`, as views, and where it ends; undefined if it has no end. */
-export function arrayElements(text: Uint8Array, start = 0): { elements: Uint8Array[]; end: number } | undefined {
+export function arrayElements(
+  text: Uint8Array,
+  start = 0,
+): { elements: Uint8Array[]; end: number } | undefined {
   const elements: Uint8Array[] = [];
   let elementStart = skipSpace(text, start) + 1;
   for (let at = elementStart, depth = 1; at < text.length; at++) {

@@ -10,7 +10,12 @@ export interface Log {
 }
 
 export function openLog(level: string): Log {
-  const options = { level, base: undefined, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label: string) => ({ level: label }) } };
+  const options = {
+    level,
+    base: undefined,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
   // Synchronous: the last lines before an exit are the ones that matter.
   return pino(options, pino.destination({ fd: 2, sync: true }));
 }

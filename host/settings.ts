@@ -22,7 +22,8 @@ interface Setting<T> {
 const text: Read<string> = value => value;
 const list: Read<string[]> = value => {
   const items = value.split(',').map(item => item.trim());
-  if (items.some(item => item === '')) throw new Error('has an empty item; separate the items with single commas');
+  if (items.some(item => item === ''))
+    throw new Error('has an empty item; separate the items with single commas');
   return items;
 };
 const flag: Read<boolean> = value => {
@@ -45,9 +46,12 @@ const json: Read<object> = path => {
 };
 const url: Read<URL> = value => {
   const parsed = URL.canParse(value) ? new URL(value) : undefined;
-  if (!parsed || !/^https?:$/.test(parsed.protocol)) throw new Error('must be an http:// or https:// address');
+  if (!parsed || !/^https?:$/.test(parsed.protocol))
+    throw new Error('must be an http:// or https:// address');
   if (parsed.username || parsed.password)
-    throw new Error('must not hold a user or password; use EARSHOT_SINK_USERNAME and EARSHOT_SINK_PASSWORD_FILE');
+    throw new Error(
+      'must not hold a user or password; use EARSHOT_SINK_USERNAME and EARSHOT_SINK_PASSWORD_FILE',
+    );
   return parsed;
 };
 const brokers: Read<string[]> = value =>
@@ -78,20 +82,35 @@ const SETTINGS = {
   clientId: { help: 'client id shown to the brokers', read: text, fallback: 'earshot' },
   deadLetterTopic: { help: 'topic for poison records and refused alerts', read: text, required: true },
   concurrency: { help: 'partitions worked on at once', read: whole(1, 1000), fallback: '16' },
-  sessionTimeoutMs: { help: 'silence after which Kafka gives our partitions away', read: whole(1000, 1800000), fallback: '30000' },
-  rebalanceTimeoutMs: { help: 'time a member has to let go of its partitions', read: whole(1000, 1800000), fallback: '60000' },
+  sessionTimeoutMs: {
+    help: 'silence after which Kafka gives our partitions away',
+    read: whole(1000, 1800000),
+    fallback: '30000',
+  },
+  rebalanceTimeoutMs: {
+    help: 'time a member has to let go of its partitions',
+    read: whole(1000, 1800000),
+    fallback: '60000',
+  },
   commitIntervalMs: { help: 'time between commits', read: whole(50, 60000), fallback: '1000' },
 
   tls: { help: 'whether to speak TLS to Kafka', read: flag, fallback: 'false' },
   tlsCaFile: { help: 'certificate authority of the brokers, PEM', read: file },
   tlsCertFile: { help: 'our certificate, PEM', read: file },
   tlsKeyFile: { help: 'our private key, PEM', read: file },
-  saslMechanism: { help: 'how to log in to Kafka', read: oneOf('plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer') },
+  saslMechanism: {
+    help: 'how to log in to Kafka',
+    read: oneOf('plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'),
+  },
   saslUsername: { help: 'user for plain and scram', read: text },
   saslPassword: { help: 'password for plain and scram', read: text, secret: true },
   saslTokenFile: { help: 'file with the oauthbearer token; read again at each login', read: text },
 
-  sink: { help: 'where alerts go', read: oneOf('notification-manager', 'alertmanager', 'stdout'), fallback: 'notification-manager' },
+  sink: {
+    help: 'where alerts go',
+    read: oneOf('notification-manager', 'alertmanager', 'stdout'),
+    fallback: 'notification-manager',
+  },
   sinkUrl: { help: 'address of the sink, without its path', read: url },
   sinkTimeoutMs: { help: 'time a sink has to answer', read: whole(100, 300000), fallback: '8000' },
   sinkConnections: { help: 'connections to the sink', read: whole(1, 64), fallback: '4' },
@@ -99,16 +118,36 @@ const SETTINGS = {
   sinkUsername: { help: 'user for basic authentication', read: text },
   sinkPassword: { help: 'password for basic authentication', read: text, secret: true },
   sinkToken: { help: 'bearer token', read: text, secret: true },
-  strict: { help: 'notification-manager only: wait until the channel has the alert', read: flag, fallback: 'false' },
+  strict: {
+    help: 'notification-manager only: wait until the channel has the alert',
+    read: flag,
+    fallback: 'false',
+  },
   strictReceiverFile: { help: 'strict: the Receiver resource, JSON', read: json },
   strictConfigFile: { help: 'strict: the Config resource, JSON', read: json },
-  alertHoldMs: { help: 'alertmanager only: endsAt is now plus this; 0 leaves it to resolve_timeout', read: whole(0, 86400000), fallback: '0' },
+  alertHoldMs: {
+    help: 'alertmanager only: endsAt is now plus this; 0 leaves it to resolve_timeout',
+    read: whole(0, 86400000),
+    fallback: '0',
+  },
 
-  retryHoldMs: { help: 'time to retry an alert before its partition is paused', read: whole(0, 60000), fallback: '5000' },
+  retryHoldMs: {
+    help: 'time to retry an alert before its partition is paused',
+    read: whole(0, 60000),
+    fallback: '5000',
+  },
   retryMaxMs: { help: 'longest pause between retries', read: whole(100, 600000), fallback: '30000' },
   shutdownMs: { help: 'time to finish after SIGTERM', read: whole(1000, 600000), fallback: '25000' },
-  port: { help: 'port of /healthz, /readyz and /metrics; 0 turns them off', read: whole(0, 65535), fallback: '8080' },
-  stalledMs: { help: 'time without a word from Kafka after which /healthz fails', read: whole(1000, 3600000), fallback: '300000' },
+  port: {
+    help: 'port of /healthz, /readyz and /metrics; 0 turns them off',
+    read: whole(0, 65535),
+    fallback: '8080',
+  },
+  stalledMs: {
+    help: 'time without a word from Kafka after which /healthz fails',
+    read: whole(1000, 3600000),
+    fallback: '300000',
+  },
   logLevel: { help: 'what to log', read: oneOf('debug', 'info', 'warn', 'error'), fallback: 'info' },
 } satisfies Record<string, Setting<unknown>>;
 
@@ -129,17 +168,27 @@ export function readSettings(args: string[], environment: NodeJS.ProcessEnv): Se
     const setting: Setting<unknown> = SETTINGS[name];
     const variable = variableOf(name);
     try {
-      const value = given[variable] || (setting.secret && secretFile(given[`${variable}_FILE`])) || setting.fallback;
+      const value =
+        given[variable] || (setting.secret && secretFile(given[`${variable}_FILE`])) || setting.fallback;
       if (value) settings[name] = setting.read(value);
-      else if (setting.required) throw new Error(`is not set: ${setting.help}; set it or pass --${flagOf(name)}`);
+      else if (setting.required)
+        throw new Error(`is not set: ${setting.help}; set it or pass --${flagOf(name)}`);
     } catch (error) {
       mistakes.push(`${variable} ${(error as Error).message}`);
     }
   }
   for (const variable of Object.keys(environment))
-    if (variable.startsWith('EARSHOT_') && !known(variable)) mistakes.push(`${variable} is not a setting; see --help`);
+    if (variable.startsWith('EARSHOT_') && !known(variable))
+      mistakes.push(`${variable} is not a setting; see --help`);
   if (mistakes.length === 0) mistakes.push(...contradictions(settings as Settings));
-  if (mistakes.length > 0) throw new UserError(mistakes.map(mistake => `${mistake}\n`).join('').trimEnd(), 2);
+  if (mistakes.length > 0)
+    throw new UserError(
+      mistakes
+        .map(mistake => `${mistake}\n`)
+        .join('')
+        .trimEnd(),
+      2,
+    );
   return settings as Settings;
 }
 
@@ -148,24 +197,42 @@ function contradictions(settings: Settings): string[] {
   const wrong: string[] = [];
   const require = (condition: unknown, message: string) => condition || wrong.push(message);
   const { sink, saslMechanism } = settings;
-  require(sink === 'stdout' || settings.sinkUrl, `EARSHOT_SINK_URL is not set: EARSHOT_SINK=${sink} needs the address of the sink`);
-  require(!settings.topics.includes(settings.deadLetterTopic), 'EARSHOT_DEAD_LETTER_TOPIC is one of EARSHOT_TOPICS: dead letters would be read again; name another topic');
-  require(!settings.strict || sink === 'notification-manager', 'EARSHOT_STRICT is for EARSHOT_SINK=notification-manager only; remove it');
-  require(!settings.strict || settings.strictReceiverFile, 'EARSHOT_STRICT_RECEIVER_FILE is not set: strict delivery names its receiver; write the Receiver resource to a file, as JSON');
-  require(!settings.alertHoldMs || sink === 'alertmanager', 'EARSHOT_ALERT_HOLD_MS is for EARSHOT_SINK=alertmanager only; remove it');
-  require(!(settings.sinkToken && settings.sinkUsername), 'EARSHOT_SINK_TOKEN and EARSHOT_SINK_USERNAME are both set; keep one');
-  require(!settings.sinkUsername === !settings.sinkPassword, 'EARSHOT_SINK_USERNAME and EARSHOT_SINK_PASSWORD go together; set both or none');
-  require(!settings.tlsCertFile === !settings.tlsKeyFile, 'EARSHOT_TLS_CERT_FILE and EARSHOT_TLS_KEY_FILE go together; set both or none');
-  require(settings.tls || !(settings.tlsCaFile || settings.tlsCertFile), 'EARSHOT_TLS is not true, but EARSHOT_TLS_CA_FILE or EARSHOT_TLS_CERT_FILE is set; set EARSHOT_TLS=true');
-  require(saslMechanism !== 'oauthbearer' || settings.saslTokenFile, 'EARSHOT_SASL_TOKEN_FILE is not set: oauthbearer needs a token');
-  require(
-    !saslMechanism || saslMechanism === 'oauthbearer' || (settings.saslUsername && settings.saslPassword),
-    `EARSHOT_SASL_USERNAME or EARSHOT_SASL_PASSWORD is not set: ${saslMechanism} needs both`,
-  );
-  require(saslMechanism || !settings.saslUsername, 'EARSHOT_SASL_MECHANISM is not set, but EARSHOT_SASL_USERNAME is; set plain, scram-sha-256 or scram-sha-512');
+  require(sink === 'stdout' ||
+    settings.sinkUrl, `EARSHOT_SINK_URL is not set: EARSHOT_SINK=${sink} needs the address of the sink`);
+  require(!settings.topics.includes(
+    settings.deadLetterTopic,
+  ), 'EARSHOT_DEAD_LETTER_TOPIC is one of EARSHOT_TOPICS: dead letters would be read again; name another topic');
+  require(!settings.strict ||
+    sink ===
+      'notification-manager', 'EARSHOT_STRICT is for EARSHOT_SINK=notification-manager only; remove it');
+  require(!settings.strict ||
+    settings.strictReceiverFile, 'EARSHOT_STRICT_RECEIVER_FILE is not set: strict delivery names its receiver; write the Receiver resource to a file, as JSON');
+  require(!settings.alertHoldMs ||
+    sink === 'alertmanager', 'EARSHOT_ALERT_HOLD_MS is for EARSHOT_SINK=alertmanager only; remove it');
+  require(!(
+    settings.sinkToken && settings.sinkUsername
+  ), 'EARSHOT_SINK_TOKEN and EARSHOT_SINK_USERNAME are both set; keep one');
+  require(!settings.sinkUsername ===
+    !settings.sinkPassword, 'EARSHOT_SINK_USERNAME and EARSHOT_SINK_PASSWORD go together; set both or none');
+  require(!settings.tlsCertFile ===
+    !settings.tlsKeyFile, 'EARSHOT_TLS_CERT_FILE and EARSHOT_TLS_KEY_FILE go together; set both or none');
+  require(settings.tls ||
+    !(
+      settings.tlsCaFile || settings.tlsCertFile
+    ), 'EARSHOT_TLS is not true, but EARSHOT_TLS_CA_FILE or EARSHOT_TLS_CERT_FILE is set; set EARSHOT_TLS=true');
+  require(saslMechanism !== 'oauthbearer' ||
+    settings.saslTokenFile, 'EARSHOT_SASL_TOKEN_FILE is not set: oauthbearer needs a token');
+  require(!saslMechanism ||
+    saslMechanism === 'oauthbearer' ||
+    (settings.saslUsername &&
+      settings.saslPassword), `EARSHOT_SASL_USERNAME or EARSHOT_SASL_PASSWORD is not set: ${saslMechanism} needs both`);
+  require(saslMechanism ||
+    !settings.saslUsername, 'EARSHOT_SASL_MECHANISM is not set, but EARSHOT_SASL_USERNAME is; set plain, scram-sha-256 or scram-sha-512');
   // A post that outlives the rebalance would be thrown away, and its alert sent twice.
-  require(settings.sinkTimeoutMs < settings.rebalanceTimeoutMs, `EARSHOT_SINK_TIMEOUT_MS (${settings.sinkTimeoutMs}) must be less than EARSHOT_REBALANCE_TIMEOUT_MS (${settings.rebalanceTimeoutMs})`);
-  require(settings.sinkTimeoutMs < settings.shutdownMs, `EARSHOT_SINK_TIMEOUT_MS (${settings.sinkTimeoutMs}) must be less than EARSHOT_SHUTDOWN_MS (${settings.shutdownMs})`);
+  require(settings.sinkTimeoutMs <
+    settings.rebalanceTimeoutMs, `EARSHOT_SINK_TIMEOUT_MS (${settings.sinkTimeoutMs}) must be less than EARSHOT_REBALANCE_TIMEOUT_MS (${settings.rebalanceTimeoutMs})`);
+  require(settings.sinkTimeoutMs <
+    settings.shutdownMs, `EARSHOT_SINK_TIMEOUT_MS (${settings.sinkTimeoutMs}) must be less than EARSHOT_SHUTDOWN_MS (${settings.shutdownMs})`);
   return wrong;
 }
 
@@ -173,7 +240,8 @@ function fromFlags(args: string[], mistakes: string[]): Record<string, string> {
   const options = Object.fromEntries(NAMES.map(name => [flagOf(name), { type: 'string' as const }]));
   try {
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-    if (positionals.length > 1) mistakes.push(`"${positionals[1]}" is one argument too many; there is one module`);
+    if (positionals.length > 1)
+      mistakes.push(`"${positionals[1]}" is one argument too many; there is one module`);
     const given = NAMES.filter(name => values[flagOf(name)] !== undefined);
     const flags = given.map(name => [variableOf(name), values[flagOf(name)] as string]);
     return Object.fromEntries(positionals[0] ? [...flags, ['EARSHOT_MODULE', positionals[0]]] : flags);
@@ -188,7 +256,11 @@ function secretFile(path: string | undefined): string | undefined {
 }
 
 function known(variable: string): boolean {
-  return NAMES.some(name => variable === variableOf(name) || ('secret' in SETTINGS[name] && variable === `${variableOf(name)}_FILE`));
+  return NAMES.some(
+    name =>
+      variable === variableOf(name) ||
+      ('secret' in SETTINGS[name] && variable === `${variableOf(name)}_FILE`),
+  );
 }
 
 function variableOf(name: string): string {
@@ -205,7 +277,9 @@ export function printableSettings(settings: Settings): Record<string, unknown> {
     const hidden = 'secret' in SETTINGS[name] || [file, json].includes(SETTINGS[name].read as Read<never>);
     return hidden ? '(set)' : settings[name] instanceof URL ? settings[name].href : settings[name];
   };
-  return Object.fromEntries(NAMES.filter(name => settings[name] !== undefined).map(name => [name, show(name)]));
+  return Object.fromEntries(
+    NAMES.filter(name => settings[name] !== undefined).map(name => [name, show(name)]),
+  );
 }
 
 /** The lines of `--help` about the settings. */

@@ -1,7 +1,7 @@
 // One partition: a matcher, and how far its records are acknowledged. The state of the matcher is a function of the
 // records up to an offset, so it goes wherever the read position goes: forward with it, and back with it.
 
-import { ALERT, MALFORMED, TOO_LARGE } from './matcher.ts';
+import { ALERT, MALFORMED, NO_ALERT, TOO_LARGE } from './matcher.ts';
 import type { Matcher, MatcherModule } from './matcher.ts';
 import { arrayElements, isArray } from './json.ts';
 import type { Parcel } from './deliver.ts';
@@ -15,22 +15,13 @@ export interface Point {
   state: Uint8Array;
 }
 
-/** What the matcher is given. One message may hold several. */
-export interface StreamRecord {
-  offset: number;
-  key: Buffer | null;
-  value: Uint8Array;
-  sec: number;
-  nsec: number;
-  /** It broke the matcher once; it is not shown to it again. */
-  trapped?: boolean;
-}
-
 export class Stream implements TopicPartition {
   readonly topic: string;
   readonly partition: number;
-  /** All below is acknowledged: no match, delivered, or a dead letter. */
+  /** Where the read position may rest: all below is done, and this is the state there. */
   acknowledged: Point;
+  /** All below is done: no match, delivered, or a dead letter. At or, while a slice is delivered, beyond `acknowledged`. */
+  deliveredOffset: number;
   committedOffset: number;
   /** Records below this offset were acknowledged before our time; they are read to rebuild the state. */
   warmUntil: number;
@@ -43,22 +34,39 @@ export class Stream implements TopicPartition {
   readonly #module: MatcherModule;
   #matcher: Matcher;
   #retiredMatches: number[];
+  /** Records since the acknowledged point that broke the matcher; they are not shown to it again. */
+  #trapped = new Set<Message>();
+  // The time of the record at hand.
+  #timestamp = '';
+  #sec = 0;
+  #nsec = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   /** A stream that begins at `offset`, with the state `kept` there or an empty one. */
-  static async open(module: MatcherModule, at: TopicPartition, offset: number, kept: Uint8Array | undefined): Promise<Stream> {
+  static async open(
+    module: MatcherModule,
+    at: TopicPartition,
+    offset: number,
+    kept: Uint8Array | undefined,
+  ): Promise<Stream> {
     const matcher = await module.instantiate();
     if (kept) matcher.restore(kept);
     return new Stream(module, matcher, at, offset);
   }
 
-  private constructor(module: MatcherModule, matcher: Matcher, { topic, partition }: TopicPartition, offset: number) {
+  private constructor(
+    module: MatcherModule,
+    matcher: Matcher,
+    { topic, partition }: TopicPartition,
+    offset: number,
+  ) {
     this.topic = topic;
     this.partition = partition;
     this.#module = module;
     this.#matcher = matcher;
     this.#retiredMatches = module.info.alerts.map(() => 0);
     this.acknowledged = { offset, state: matcher.snapshot() };
+    this.deliveredOffset = offset;
     this.committedOffset = offset;
     this.warmUntil = offset;
   }
@@ -73,56 +81,70 @@ export class Stream implements TopicPartition {
   /**
    * Matches the records up to `end`, and gives what has to leave the house before they are acknowledged, in their order.
    */
-  async match(records: StreamRecord[], end: number): Promise<Parcel[]> {
+  async match(records: Message[], end: number): Promise<Parcel[]> {
     const parcels: Parcel[] = [];
-    for (const record of records) {
+    for (let at = 0; at < records.length; at++) {
       try {
-        this.#matchOne(record, parcels);
+        for (; at < records.length; at++) this.#matchOne(records[at]!, parcels);
       } catch (error) {
-        // The instance may be broken in any way: a fresh one takes over, with the
-        // state before this record.
-        record.trapped = true;
-        await this.#renew(records.slice(0, records.indexOf(record)));
-        if (record.offset >= this.warmUntil) parcels.push(poison(record, `the matcher broke: ${(error as Error).message}`));
+        // The instance may be broken in any way: a fresh one takes over, with the state before this record.
+        const record = records[at]!;
+        this.#trapped.add(record);
+        await this.#renew(records.slice(0, at));
+        if (!this.#isWarming(record))
+          parcels.push(poison(record, `the matcher broke: ${(error as Error).message}`));
       }
     }
     const last = records.at(-1);
-    if (last && end > this.warmUntil) parcels.push(...this.#tick(last.sec, last.nsec, end));
+    if (last && !this.#isWarming(last)) parcels.push(...this.#tick(Number(last.timestamp), end));
     return parcels;
   }
 
-  /** What falls due by that time although no record came: the silence that a rule about absence waits for. */
-  tick(timeMs: number): Parcel[] {
-    const sec = Math.floor(timeMs / 1000);
-    return this.#tick(sec, (timeMs - sec * 1000) * 1_000_000, this.acknowledged.offset);
-  }
-
-  #tick(sec: number, nsec: number, offset: number): Parcel[] {
-    const parcels: Parcel[] = [];
-    while (this.#matcher.tick(sec, nsec) === ALERT) parcels.push({ offset, key: null, bytes: this.#matcher.alert().slice() });
-    return parcels;
-  }
-
-  #matchOne(record: StreamRecord, parcels: Parcel[]): void {
-    const { value, sec, nsec, offset } = record;
-    if (offset < this.warmUntil) {
-      this.#matcher.warm(value, sec, nsec);
+  #matchOne(record: Message, parcels: Parcel[]): void {
+    const value = record.value ?? EMPTY;
+    this.#setTime(record.timestamp);
+    if (this.#isWarming(record)) {
+      this.#matcher.warm(value, this.#sec, this.#nsec);
       return;
     }
-    const outcome = this.#matcher.match(value, sec, nsec);
-    if (outcome === ALERT) parcels.push({ offset, key: record.key, bytes: this.#matcher.alert().slice() });
+    const outcome = this.#matcher.match(value, this.#sec, this.#nsec);
+    if (outcome === NO_ALERT) return;
+    if (outcome === ALERT) parcels.push(this.#alert(Number(record.offset), record.key));
     else if (outcome === MALFORMED) parcels.push(poison(record, 'not a JSON object'));
     else if (outcome === TOO_LARGE) parcels.push(poison(record, `too large: ${value.length} bytes`));
   }
 
+  #isWarming(record: Message): boolean {
+    return this.acknowledged.offset < this.warmUntil && Number(record.offset) < this.warmUntil;
+  }
+
+  /** What falls due by that time although no record came: the silence that a rule about absence waits for. */
+  tick(timeMs: number): Parcel[] {
+    return this.#tick(timeMs, this.acknowledged.offset);
+  }
+
+  #tick(timeMs: number, offset: number): Parcel[] {
+    const parcels: Parcel[] = [];
+    const sec = Math.floor(timeMs / 1000);
+    while (this.#matcher.tick(sec, (timeMs - sec * 1000) * 1_000_000) === ALERT)
+      parcels.push(this.#alert(offset, null));
+    return parcels;
+  }
+
+  #alert(offset: number, key: Buffer | null): Parcel {
+    return { offset, key, bytes: this.#matcher.alert().slice() };
+  }
+
   acknowledge(offset: number): void {
     this.acknowledged = { offset, state: this.#matcher.snapshot() };
+    this.deliveredOffset = offset;
+    this.#trapped.clear();
   }
 
   /** Back to `offset`, between the acknowledged point and now; `records` are those matched since that point. */
-  rewind(records: StreamRecord[], offset: number): void {
+  rewind(records: Message[], offset: number): void {
     this.#matcher.restore(this.acknowledged.state);
-    this.#replay(records.filter(record => record.offset < offset));
+    this.#replay(records.filter(record => Number(record.offset) < offset));
     this.acknowledge(offset);
   }
 
@@ -131,31 +153,48 @@ export class Stream implements TopicPartition {
     return this.#matcher.matches().map((count, rule) => count + this.#retiredMatches[rule]!);
   }
 
-  async #renew(records: StreamRecord[]): Promise<void> {
+  async #renew(records: Message[]): Promise<void> {
     this.#retiredMatches = this.matches();
     this.#matcher = await this.#module.instantiate();
     this.#matcher.restore(this.acknowledged.state);
     this.#replay(records);
   }
 
-  #replay(records: StreamRecord[]): void {
-    for (const { trapped, value, sec, nsec } of records) if (!trapped) this.#matcher.warm(value, sec, nsec);
+  #replay(records: Message[]): void {
+    for (const record of records) {
+      if (this.#trapped.has(record)) continue;
+      this.#setTime(record.timestamp);
+      this.#matcher.warm(record.value ?? EMPTY, this.#sec, this.#nsec);
+    }
+  }
+
+  /** Messages of one batch often have the same timestamp. */
+  #setTime(timestamp: string): void {
+    if (timestamp === this.#timestamp) return;
+    this.#timestamp = timestamp;
+    const timeMs = Number(timestamp);
+    this.#sec = Math.floor(timeMs / 1000);
+    this.#nsec = (timeMs - this.#sec * 1000) * 1_000_000;
   }
 }
 
-/** The records of a message: the elements of a JSON array, otherwise the value itself. */
-export function recordsOf(message: Message): StreamRecord[] {
-  const { key } = message;
-  const offset = Number(message.offset);
-  const timestampMs = Number(message.timestamp);
-  const sec = Math.floor(timestampMs / 1000);
-  const nsec = (timestampMs - sec * 1000) * 1_000_000;
-  const value = message.value ?? EMPTY;
-  // An array without an end is left whole, and is poison to the matcher.
-  const elements = isArray(value) ? arrayElements(value)?.elements : undefined;
-  return (elements ?? [value]).map(element => ({ offset, key, value: element, sec, nsec }));
+/** The records of the messages: a message that is a JSON array is taken apart, any other is its record. */
+export function recordsOf(messages: Message[]): Message[] {
+  return messages.some(isArrayMessage) ? messages.flatMap(elementsOf) : messages;
 }
 
-function poison({ offset, key, value }: StreamRecord, reason: string): Parcel {
-  return { offset, key, bytes: value, poison: reason };
+function isArrayMessage({ value }: Message): boolean {
+  return value !== null && isArray(value);
+}
+
+/** An array without an end is left whole, and is poison to the matcher. */
+function elementsOf(message: Message): Message[] {
+  const elements = isArrayMessage(message) ? arrayElements(message.value!)?.elements : undefined;
+  if (!elements) return [message];
+  const { offset, timestamp, key } = message;
+  return elements.map(value => ({ offset, timestamp, key, value }));
+}
+
+function poison({ offset, key, value }: Message, reason: string): Parcel {
+  return { offset: Number(offset), key, bytes: value ?? EMPTY, poison: reason };
 }

@@ -8,9 +8,9 @@ import type { Log } from './log.ts';
 import type { MatcherModule } from './matcher.ts';
 import type { Metrics } from './metrics.ts';
 import type { Settings } from './settings.ts';
-import type { Batch, Handler, Lease, Source, TopicPartition } from './source/source.ts';
+import type { Batch, Handler, Lease, Message, Source, TopicPartition } from './source/source.ts';
 import { recordsOf, Stream } from './stream.ts';
-import type { Point, StreamRecord } from './stream.ts';
+import type { Point } from './stream.ts';
 
 /** Messages between two looks at the clock, the heartbeat and the end of the batch: some 10 ms of work. */
 const SLICE_MESSAGES = 1000;
@@ -51,7 +51,8 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
   const handler: Handler = {
     assigned(next, partitions) {
       generation = next;
-      for (const stream of streams.values()) stream.matches().forEach((count, rule) => (pastMatches[rule]! += count));
+      for (const stream of streams.values())
+        stream.matches().forEach((count, rule) => (pastMatches[rule]! += count));
       streams = new Map();
       metrics.generations.inc();
       metrics.lag.reset(); // A partition that is not ours any more has no lag here.
@@ -65,7 +66,10 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     },
     skipped({ topic, partition }) {
       metrics.offsetResets.inc({ topic, partition });
-      log.error({ topic, partition }, 'the committed offset is gone: records were deleted unread; going on from the first that is left');
+      log.error(
+        { topic, partition },
+        'the committed offset is gone: records were deleted unread; going on from the first that is left',
+      );
     },
     async batch(batch) {
       const stream = await streamFor(batch);
@@ -97,13 +101,20 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     try {
       const windowStart = await whileBeating(source.offsetAt(batch, Math.max(0, time)), batch);
       const warmFrom = Math.max(windowStart, batch.start - WARM_MESSAGES_MAX);
-      if (warmFrom > windowStart) log.warn({ partition: keyOf(batch), windowStart, warmFrom }, 'too many records in the window; its state will be incomplete');
+      if (warmFrom > windowStart)
+        log.warn(
+          { partition: keyOf(batch), windowStart, warmFrom },
+          'too many records in the window; its state will be incomplete',
+        );
       if (warmFrom >= batch.start) return true;
       stream.acknowledge(warmFrom);
       batch.seek(warmFrom);
       return true;
     } catch (error) {
-      log.warn({ partition: keyOf(batch), error: (error as Error).message }, 'the start of the window is not known yet');
+      log.warn(
+        { partition: keyOf(batch), error: (error as Error).message },
+        'the start of the window is not known yet',
+      );
       batch.pause(WARM_RETRY_MS);
       return false;
     }
@@ -114,7 +125,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     for (let at = 0; at < messages.length && batch.live(); at += SLICE_MESSAGES) {
       const next = messages[at + SLICE_MESSAGES];
       const end = next ? Number(next.offset) : batch.end;
-      const records = messages.slice(at, at + SLICE_MESSAGES).flatMap(recordsOf);
+      const records = recordsOf(messages.slice(at, at + SLICE_MESSAGES));
       const outcome = await workSlice(stream, batch, records, end);
       batch.advance(stream.acknowledged.offset);
       metrics.lag.set({ topic, partition }, batch.highWatermark - stream.acknowledged.offset);
@@ -129,10 +140,20 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
   }
 
   /** Matches and delivers a run of records, and acknowledges them or those before the first that is not delivered. */
-  async function workSlice(stream: Stream, batch: Batch, records: StreamRecord[], end: number): Promise<Delivered> {
+  async function workSlice(
+    stream: Stream,
+    batch: Batch,
+    records: Message[],
+    end: number,
+  ): Promise<Delivered> {
     const { topic } = batch;
     const parcels = await stream.match(records, end);
-    (end <= stream.warmUntil ? metrics.warmed : metrics.records).inc({ topic }, records.length);
+    const warmed =
+      batch.start < stream.warmUntil
+        ? records.filter(({ offset }) => Number(offset) < stream.warmUntil).length
+        : 0;
+    metrics.warmed.inc({ topic }, warmed);
+    metrics.records.inc({ topic }, records.length - warmed);
     const { outcome, undelivered } = await deliverAll(parcels, batch, stream);
     if (undelivered) stream.rewind(records, undelivered.offset);
     else stream.acknowledge(end);
@@ -140,8 +161,14 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     return outcome;
   }
 
-  async function deliverAll(parcels: Parcel[], lease: Lease, stream: Stream): Promise<{ outcome: Delivered; undelivered?: Parcel }> {
+  /** One after the other, so that what is delivered is always a prefix of the partition. */
+  async function deliverAll(
+    parcels: Parcel[],
+    lease: Lease,
+    stream: Stream,
+  ): Promise<{ outcome: Delivered; undelivered?: Parcel }> {
     for (const parcel of parcels) {
+      stream.deliveredOffset = parcel.offset;
       if (!lease.live()) return { outcome: DELIVERED, undelivered: parcel };
       const outcome = await delivery.deliver(parcel, lease, stream);
       if (outcome.kind === 'held') return { outcome, undelivered: parcel };
@@ -151,25 +178,32 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
 
   async function commit(): Promise<void> {
     const mine = generation;
-    const moved = [...streams.values()].filter(stream => stream.acknowledged.offset > stream.committedOffset);
+    // As they are now: the streams go on while the broker answers.
+    const moved = [...streams.values()]
+      .filter(stream => stream.deliveredOffset > stream.committedOffset)
+      .map(stream => ({ stream, offset: stream.deliveredOffset, point: stream.acknowledged }));
     if (moved.length === 0) return;
-    const points = moved.map(stream => stream.acknowledged);
-    const positions = moved.map(({ topic, partition }, index) => ({ topic, partition, offset: points[index]!.offset }));
+    const positions = moved.map(({ stream: { topic, partition }, offset }) => ({ topic, partition, offset }));
     if (!(await source.commit(mine, positions))) return;
-    moved.forEach((stream, index) => {
+    for (const { stream, offset, point } of moved) {
       const { topic, partition } = stream;
-      const point = points[index]!;
-      stream.committedOffset = point.offset;
-      kept.set(keyOf(stream), point);
-      metrics.committedOffset.set({ topic, partition }, point.offset);
+      stream.committedOffset = offset;
+      // In the middle of a slice the state at the offset is not at hand; the window would be read again for it.
+      if (point.offset === offset) kept.set(keyOf(stream), point);
+      metrics.committedOffset.set({ topic, partition }, offset);
       metrics.stateSize.set({ topic, partition }, point.state.length);
-    });
+    }
   }
 
   async function tick(): Promise<void> {
     for (const [key, stream] of streams) {
-      const lease: Lease = { ...keyless(stream), live: () => streams.get(key) === stream, heartbeat: async () => {} };
-      if (stream.caughtUp && Date.now() >= stream.quietUntil) await stream.inTurn(() => tickOne(stream, lease));
+      const lease: Lease = {
+        ...keyless(stream),
+        live: () => streams.get(key) === stream,
+        heartbeat: async () => {},
+      };
+      if (stream.caughtUp && Date.now() >= stream.quietUntil)
+        await stream.inTurn(() => tickOne(stream, lease));
     }
   }
 
@@ -184,7 +218,8 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
 
   function countMatches() {
     const counts = [...pastMatches];
-    for (const stream of streams.values()) stream.matches().forEach((count, rule) => (counts[rule]! += count));
+    for (const stream of streams.values())
+      stream.matches().forEach((count, rule) => (counts[rule]! += count));
     return counts.map((count, rule) => ({ rule: module.info.alerts[rule]!, count }));
   }
 

@@ -1,0 +1,71 @@
+// Posting to an HTTP sink, and reading its answer.
+
+import { Pool } from 'undici';
+import type { Settings } from '../settings.ts';
+import type { Fate } from './sink.ts';
+
+const REFUSED = [400, 413, 422];
+const MISCONFIGURED = [401, 403, 404];
+const ANSWER_SHOWN_MAX = 300; // Characters of an answer in a log line or a dead letter.
+
+export interface Poster {
+  post(path: string, body: Uint8Array): Promise<Fate>;
+  close(): Promise<void>;
+}
+
+export function openPoster(settings: Settings): Poster {
+  const url = settings.sinkUrl!; // Set: readSettings requires it for every HTTP sink.
+  const timeoutMs = settings.sinkTimeoutMs;
+  const pool = new Pool(url.origin, {
+    connections: settings.sinkConnections,
+    connect: { timeout: timeoutMs, ca: settings.sinkCaFile },
+    // A sink behind a proxy closes idle connections; a POST on one that is just closing would be sent twice.
+    keepAliveTimeout: 4000,
+  });
+  const headers = { 'content-type': 'application/json', 'user-agent': 'earshot', ...authorization(settings) };
+  const prefix = url.pathname.replace(/\/$/, '');
+  return {
+    async post(path, body) {
+      try {
+        const signal = AbortSignal.timeout(timeoutMs); // Over the whole exchange: connecting, headers and body.
+        const response = await pool.request({ method: 'POST', path: prefix + path, headers, body, signal });
+        const text = await response.body.text();
+        return fateOf(response.statusCode, text, response.headers['retry-after']?.toString());
+      } catch (error) {
+        return { kind: 'retry', error: describe(error as Error, timeoutMs) };
+      }
+    },
+    close: () => pool.destroy(),
+  };
+}
+
+/** What a status means for an alert. Whatever is not known to be final is tried again. */
+export function fateOf(status: number, text: string, retryAfter: string | undefined): Fate {
+  if (status >= 200 && status < 300) return { kind: 'accepted' };
+  const error = `${status} ${text.slice(0, ANSWER_SHOWN_MAX)}`.trim();
+  if (REFUSED.includes(status)) return { kind: 'refused', error };
+  return {
+    kind: 'retry',
+    error,
+    retryAfterMs: retryAfterMs(retryAfter),
+    misconfigured: MISCONFIGURED.includes(status),
+  };
+}
+
+/** Retry-After is a number of seconds or a date. */
+function retryAfterMs(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return waitMs > 0 ? waitMs : undefined;
+}
+
+function authorization({ sinkUsername, sinkPassword, sinkToken }: Settings): Record<string, string> {
+  if (sinkToken) return { authorization: `Bearer ${sinkToken}` };
+  if (!sinkUsername) return {};
+  return { authorization: `Basic ${Buffer.from(`${sinkUsername}:${sinkPassword}`).toString('base64')}` };
+}
+
+function describe(error: Error, timeoutMs: number): string {
+  if (error.name === 'TimeoutError') return `no answer within ${timeoutMs} ms`;
+  return error.message || (error as NodeJS.ErrnoException).code || error.name;
+}

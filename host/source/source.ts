@@ -1,0 +1,81 @@
+// What the host function needs of a Kafka client. host/source/kafka.ts is the one that is there; another client can
+// replace it by offering the same. Offsets are numbers: exact up to 2^53, which is 285 years at a million records a second.
+
+export interface TopicPartition {
+  topic: string;
+  partition: number;
+}
+
+export interface Position extends TopicPartition {
+  /** The next record to read: everything below is done. */
+  offset: number;
+}
+
+export interface Message {
+  offset: string;
+  /** Milliseconds since 1970, of the producer or of the broker. */
+  timestamp: string;
+  key: Buffer | null;
+  value: Uint8Array | null;
+}
+
+/**
+ * The right to work on a partition. It never throws: when the group rebalances, a heartbeat fails or the source stops,
+ * it is no longer `live`, and what is not acknowledged is left to the next owner.
+ */
+export interface Lease extends TopicPartition {
+  live(): boolean;
+  heartbeat(): Promise<void>;
+}
+
+/** Records of one partition, in order. */
+export interface Batch extends Lease {
+  /** Counts up with every assignment of partitions. */
+  generation: number;
+  /** The offset that was asked for: the first message is there or, where offsets are missing, after it. */
+  start: number;
+  /** One past the last message. */
+  end: number;
+  /** One past the last record of the partition. */
+  highWatermark: number;
+  messages: Message[];
+  /** Moves the read position of the partition: the next batch starts at `offset`. Commits nothing. */
+  advance(offset: number): void;
+  /** Moves the read position back. The rest of this batch is void. */
+  seek(offset: number): void;
+  /** Reads nothing more from this partition for a while. */
+  pause(durationMs: number): void;
+}
+
+export interface Handler {
+  /** A new generation begins: what was known of the partitions of the last one is void. */
+  assigned(generation: number, partitions: TopicPartition[]): void;
+  batch(batch: Batch): Promise<void>;
+  /** Kafka answered: the connection to the group is alive. */
+  heartbeat(): void;
+  /** The committed offset is gone: retention took records before we read them, or the topic was made anew. */
+  skipped(partition: TopicPartition): void;
+}
+
+export interface DeadLetter {
+  key: Buffer | null;
+  value: Uint8Array | null;
+  headers: Record<string, string>;
+}
+
+export interface Source {
+  /** Joins the group and hands over batches. Settles when stopped; rejects when the client will not recover. */
+  run(handler: Handler): Promise<void>;
+  /** Commits for `generation`, and answers whether the broker took it. Refused once that generation is over. */
+  commit(generation: number, positions: Position[]): Promise<boolean>;
+  /** The first offset whose record is at `timestampMs` or later. */
+  offsetAt(partition: TopicPartition, timestampMs: number): Promise<number>;
+  /** Whether the topic exists. */
+  exists(topic: string): Promise<boolean>;
+  /** Produces to a topic; settles when all in-sync replicas have it, rejects otherwise. */
+  produce(topic: string, letter: DeadLetter): Promise<void>;
+  /** Hands over nothing new: running batches are no longer live. */
+  drain(): void;
+  /** Waits for the running batches, leaves the group, disconnects. */
+  stop(): Promise<void>;
+}

@@ -1,0 +1,316 @@
+// What goes wrong around the function: the sink, the broker, the records, the offsets.
+
+import { after, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { kafkaMissing, startKafka } from '../kafka.ts';
+import type { TestKafka } from '../kafka.ts';
+import { startNotificationManager } from '../sink/notification-manager.ts';
+import { messages, metric, openStage, range, until } from './harness.ts';
+import type { Stage } from './harness.ts';
+import { bodyOf } from '../sink/body.ts';
+import { breakable, withMatcher } from './module.ts';
+
+type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
+
+const DOWN_MS = Number(process.env.EARSHOT_TEST_DOWN_MS ?? 60_000);
+
+describe('faults', { skip: kafkaMissing(), concurrency: 4 }, () => {
+  let kafka: TestKafka;
+  before(async () => {
+    kafka = await startKafka();
+  });
+  after(() => kafka?.stop());
+
+  function stageTest(
+    name: string,
+    partitions: number,
+    run: (stage: Stage, manager: Manager) => Promise<void>,
+  ): void {
+    test(name, async () => {
+      const manager = await startNotificationManager();
+      const stage = await openStage(kafka.brokers, manager.url, partitions);
+      try {
+        await run(stage, manager);
+      } finally {
+        await stage.close();
+        await manager.stop();
+      }
+    });
+  }
+
+  stageTest(
+    `a sink that is down for ${DOWN_MS / 1000} s loses nothing, and its partitions stay ours`,
+    2,
+    async (stage, manager) => {
+      const { port } = new URL(manager.url);
+      const running = stage.start();
+      await stage.produce(messages(10), 0);
+      await until(() => manager.queue.length === 10, 'the first alerts');
+      await manager.stop();
+      await stage.produce(
+        messages(100, id => id % 10 === 0, 100),
+        0,
+      );
+      await stage.produce(
+        messages(100, id => id % 10 === 0, 200),
+        1,
+      );
+      await sleep(DOWN_MS);
+      assert.deepEqual(
+        await stage.committed(),
+        [10, 0],
+        'committed up to the first alert that is not delivered',
+      );
+      const back = await startNotificationManager(Number(port));
+      await until(async () => (await stage.committed()).join() === '110,100', 'everything committed');
+      assert.deepEqual(
+        back.ids().sort((a, b) => a - b),
+        range(20).map(n => 100 + n * 10),
+      );
+      assert.equal(await metric(running, 'earshot_generations_total'), 1, 'no rebalance');
+      assert.ok((await metric(running, 'earshot_pauses_total')) > 0);
+      await back.stop();
+    },
+  );
+
+  stageTest('a sink slower than the session keeps its partition', 1, async (stage, manager) => {
+    manager.intercept = async (_request, _response, body) => {
+      if (body.includes('record 1"')) await sleep(9000); // The session is 6 s.
+      return false;
+    };
+    await stage.produce(messages(3));
+    const running = stage.start({ EARSHOT_SINK_TIMEOUT_MS: '9900', EARSHOT_SHUTDOWN_MS: '12000' });
+    await until(async () => (await stage.committed())[0] === 3, 'everything committed');
+    assert.deepEqual(manager.ids(), range(3));
+    assert.equal(await metric(running, 'earshot_generations_total'), 1, 'no rebalance');
+    assert.equal(await metric(running, 'earshot_sink_slow_total'), 1);
+  });
+
+  stageTest('a paused partition resumes with the state it had at the alert', 1, async (stage, manager) => {
+    let refusals = 0;
+    manager.intercept = (_request, response, body) => {
+      if (!body.includes('record 5"') || refusals > 6) return false;
+      refusals++;
+      response.writeHead(503).end();
+      return true;
+    };
+    await stage.produce(messages(30));
+    const running = stage.start({ EARSHOT_RETRY_HOLD_MS: '100' });
+    await until(async () => (await stage.committed())[0] === 30, 'everything committed');
+    assert.ok((await metric(running, 'earshot_pauses_total')) > 0);
+    assert.deepEqual(manager.ids(), range(30));
+    const counts = manager.queue.map(alert => Number(alert.annotations.count));
+    assert.deepEqual(counts, range(30, 1), 'each record counted once');
+  });
+
+  stageTest('401, 403 and 404 are retried loudly, and nothing is skipped', 1, async (stage, manager) => {
+    const statuses = [401, 403, 404];
+    manager.intercept = (_request, response) => {
+      const status = statuses.shift();
+      if (!status) return false;
+      response.writeHead(status).end();
+      return true;
+    };
+    await stage.produce(messages(3));
+    const running = stage.start();
+    await until(async () => (await stage.committed())[0] === 3, 'everything committed');
+    assert.deepEqual(manager.ids(), range(3));
+    assert.equal(
+      running.logs.filter(line => line.level === 'error' && line.message.includes('check its address'))
+        .length,
+      3,
+    );
+  });
+
+  stageTest('Retry-After is honoured', 1, async (stage, manager) => {
+    const times: number[] = [];
+    manager.intercept = (_request, response) => {
+      times.push(Date.now());
+      if (times.length > 1) return false;
+      response.writeHead(429, { 'retry-after': '3' }).end();
+      return true;
+    };
+    await stage.produce(messages(1));
+    stage.start();
+    await until(async () => (await stage.committed())[0] === 1, 'everything committed');
+    assert.ok(times[1]! - times[0]! >= 3000, `${times[1]! - times[0]!} ms`);
+  });
+
+  stageTest(
+    'of a body with many alerts only the refused one becomes a dead letter',
+    1,
+    async (stage, manager) => {
+      manager.intercept = (_request, response, body) => {
+        if (!body.includes('"part":"77"')) return false;
+        response.writeHead(400).end('part 77');
+        return true;
+      };
+      const loadModule = withMatcher(() => ({ alert: () => bodyOf(1, 120) }));
+      await stage.produce(messages(1));
+      stage.start({}, { loadModule });
+      await until(async () => (await stage.committed())[0] === 1, 'everything committed');
+      const parts = manager.queue.map(alert => Number(alert.labels.part)).sort((a, b) => a - b);
+      assert.deepEqual(
+        parts,
+        range(120).filter(part => part !== 77),
+      );
+      const [letter] = await stage.deadLetters(1);
+      assert.deepEqual(
+        JSON.parse(letter!.value!).alerts.map((alert: { labels: object }) => alert.labels),
+        [{ alertname: 'Test', id: '1', part: '77' }],
+      );
+      for (const { body } of manager.requests) assert.ok(JSON.parse(body).alerts.length <= 50);
+    },
+  );
+
+  stageTest(
+    'poison goes to the dead-letter topic, the instance is renewed, the stream goes on',
+    1,
+    async (stage, manager) => {
+      await stage.produce([
+        ...messages(3),
+        { key: 'k', value: 'no JSON' },
+        { value: null },
+        { value: '{"log":"BREAK"}' },
+        { value: '[{"log":"ALERT","id":3}, 17 , {"log":"ALERT [\\"]","id":4}]' },
+        { value: '[{"log":"ALERT"' },
+        ...messages(1, undefined, 5),
+      ]);
+      const running = stage.start({}, { loadModule: breakable });
+      await until(async () => (await stage.committed())[0] === 9, 'everything committed');
+      assert.deepEqual(manager.ids(), range(6));
+      assert.deepEqual(
+        manager.queue.map(alert => alert.annotations.count),
+        ['1', '2', '3', '4', '5', '6'],
+        'the state outlived the instance',
+      );
+      const letters = await stage.deadLetters(5);
+      assert.deepEqual(
+        letters.map(({ value, headers }) => [value, headers['earshot.offset'], headers['earshot.error']]),
+        [
+          ['no JSON', '3', 'not a JSON object'],
+          ['', '4', 'not a JSON object'],
+          ['{"log":"BREAK"}', '5', 'the matcher broke: unreachable'],
+          ['17 ', '6', 'not a JSON object'],
+          ['[{"log":"ALERT"', '7', 'not a JSON object'],
+        ],
+      );
+      assert.equal(await metric(running, 'earshot_dead_letters_total'), 5);
+    },
+  );
+
+  stageTest('a dead letter that cannot be written holds its partition', 1, async (stage, manager) => {
+    await stage.produce([...messages(2), { value: 'no JSON' }, ...messages(1, undefined, 2)]);
+    const running = stage.start({ EARSHOT_DEAD_LETTER_TOPIC: `${stage.topic}-missing` });
+    await until(
+      () => running.logs.some(line => line.message.startsWith('not delivered yet')),
+      'a retry',
+      60_000,
+    );
+    assert.ok(running.logs.some(line => line.message.startsWith('the dead-letter topic does not exist')));
+    await sleep(1000);
+    assert.deepEqual(await stage.committed(), [2]);
+    await stage.admin.createTopics({
+      topics: [{ topic: `${stage.topic}-missing`, numPartitions: 1 }],
+      waitForLeaders: false,
+    });
+    await until(async () => (await stage.committed())[0] === 4, 'everything committed', 60_000);
+    assert.deepEqual(manager.ids(), range(3));
+  });
+
+  stageTest(
+    'an offset out of range goes on from the first record that is left',
+    1,
+    async (stage, manager) => {
+      await stage.produce(messages(100));
+      await stage.admin.setOffsets({
+        groupId: stage.group,
+        topic: stage.topic,
+        partitions: [{ partition: 0, offset: '10' }],
+      });
+      await stage.admin.deleteTopicRecords({
+        topic: stage.topic,
+        partitions: [{ partition: 0, offset: '50' }],
+      });
+      const running = stage.start();
+      await until(async () => (await stage.committed())[0] === 100, 'everything committed');
+      assert.deepEqual(manager.ids(), range(50, 50));
+      assert.equal(await metric(running, 'earshot_offset_resets_total'), 1);
+    },
+  );
+
+  stageTest('every assigned partition gets a committed offset, records or not', 4, async (stage, manager) => {
+    await stage.produce(messages(10), 1);
+    await stage.produce(messages(10, undefined, 10), 2);
+    await stage.admin.deleteTopicRecords({
+      topic: stage.topic,
+      partitions: [{ partition: 2, offset: '10' }],
+    });
+    stage.start();
+    await until(async () => (await stage.committed()).join() === '0,10,10,0', 'all four');
+    assert.deepEqual(manager.ids(), range(10));
+  });
+
+  stageTest('the window before the committed offset is read in silence', 1, async (stage, manager) => {
+    await stage.produce(messages(500));
+    const first = stage.start();
+    await until(async () => (await stage.committed())[0] === 500, 'the first records committed');
+    assert.equal(await first.stop(), 0);
+    await stage.produce(messages(5, undefined, 500));
+    const second = stage.start();
+    await until(async () => (await stage.committed())[0] === 505, 'everything committed');
+    assert.deepEqual(manager.ids(), range(505));
+    assert.deepEqual(
+      manager.queue.slice(-5).map(alert => Number(alert.annotations.count)),
+      range(5, 501),
+    );
+    assert.equal(await metric(second, 'earshot_warmed_records_total'), 500);
+  });
+
+  stageTest(
+    'strict delivery waits for the channel, and takes its trouble for its own',
+    1,
+    async (stage, manager) => {
+      let troubles = 2;
+      manager.channel = () => (troubles-- > 0 ? 'slack: 429' : undefined);
+      await stage.produce(messages(3));
+      stage.start({
+        EARSHOT_STRICT: 'true',
+        EARSHOT_STRICT_RECEIVER_FILE: new URL('receiver.json', import.meta.url).pathname,
+      });
+      await until(async () => (await stage.committed())[0] === 3, 'everything committed');
+      assert.deepEqual(manager.ids(), range(3));
+      assert.ok(manager.requests.every(({ path }) => path === '/api/v2/notifications'));
+    },
+  );
+});
+
+describe(
+  'the broker',
+  { skip: kafkaMissing() ?? (process.env.KAFKA_BROKERS && 'needs a broker of its own') },
+  () => {
+    test('restarted: the function goes on in the same process', async () => {
+      const kafka = await startKafka();
+      const manager = await startNotificationManager();
+      const stage = await openStage(kafka.brokers, manager.url, 2);
+      try {
+        const running = stage.start();
+        await stage.produce(messages(100));
+        await until(() => manager.queue.length === 100, 'the first alerts');
+        await kafka.restart(3000);
+        await stage.produce(messages(100, undefined, 100));
+        await until(() => new Set(manager.ids()).size === 200, 'the alerts after the restart', 60_000);
+        await until(
+          async () => (await stage.committed()).reduce((sum, offset) => sum + offset, 0) === 200,
+          'everything committed',
+        );
+        assert.equal(await running.stop(), 0);
+      } finally {
+        await stage.close();
+        await manager.stop();
+        await kafka.stop();
+      }
+    });
+  },
+);

@@ -1,0 +1,163 @@
+// Runs the host function in this process against a real broker, and looks at it from outside.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import kafkajs from 'kafkajs';
+import type { Admin, Message, Producer } from 'kafkajs';
+import { runFunction } from '../../host/function.ts';
+import type { Dependencies } from '../../host/function.ts';
+import type { Log } from '../../host/log.ts';
+import { openMetrics } from '../../host/metrics.ts';
+import { readSettings } from '../../host/settings.ts';
+import { uniqueName } from '../kafka.ts';
+import { modulePath } from './module.ts';
+
+/** The last lines of every function of this process, for the message of a test that waited in vain. */
+const lastLines: string[] = [];
+
+export interface LogLine {
+  level: keyof Log;
+  message: string;
+  [field: string]: unknown;
+}
+
+/** A topic, its dead-letter topic and a group of their own. */
+export interface Stage {
+  topic: string;
+  deadLetterTopic: string;
+  group: string;
+  admin: Admin;
+  environment: NodeJS.ProcessEnv;
+  produce(messages: Message[], partition?: number): Promise<void>;
+  /** Committed offsets by partition; -1 where there is none. */
+  committed(): Promise<number[]>;
+  deadLetters(count: number): Promise<{ value: string | undefined; headers: Record<string, string> }[]>;
+  start(overrides?: Record<string, string>, dependencies?: Partial<Dependencies>): Running;
+  close(): Promise<void>;
+}
+
+export interface Running {
+  logs: LogLine[];
+  metrics: ReturnType<typeof openMetrics>;
+  /** As SIGTERM would. Gives the exit code. */
+  stop(): Promise<number>;
+  exitCode: Promise<number>;
+}
+
+export async function openStage(brokers: string, sinkUrl: string, partitions = 1): Promise<Stage> {
+  const topic = uniqueName('logs');
+  const group = uniqueName('group');
+  const deadLetterTopic = `${topic}-dlq`;
+  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
+  const admin = client.admin();
+  await admin.connect();
+  // Without `waitForLeaders`: kafkajs gives up when the broker does not know the new topic yet.
+  const topics = [
+    { topic, numPartitions: partitions },
+    { topic: deadLetterTopic, numPartitions: 1 },
+  ];
+  await admin.createTopics({ topics, waitForLeaders: false });
+  const ready = async (name: string) => (await admin.fetchTopicOffsets(name)).length > 0;
+  for (const name of [topic, deadLetterTopic])
+    await until(() => ready(name).catch(() => false), `the topic ${name}`);
+  const producer: Producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
+  await producer.connect();
+  const running: Running[] = [];
+  const environment = {
+    EARSHOT_MODULE: modulePath,
+    EARSHOT_BROKERS: brokers,
+    EARSHOT_TOPICS: topic,
+    EARSHOT_GROUP: group,
+    EARSHOT_DEAD_LETTER_TOPIC: deadLetterTopic,
+    EARSHOT_SINK_URL: sinkUrl,
+    EARSHOT_SINK_TIMEOUT_MS: '1500',
+    EARSHOT_COMMIT_INTERVAL_MS: '100',
+    EARSHOT_SESSION_TIMEOUT_MS: '6000', // The least that Kafka allows.
+    EARSHOT_REBALANCE_TIMEOUT_MS: '10000',
+    EARSHOT_RETRY_HOLD_MS: '1000',
+    EARSHOT_RETRY_MAX_MS: '1000',
+    EARSHOT_SHUTDOWN_MS: '10000',
+    EARSHOT_PORT: '0',
+  };
+  return {
+    topic,
+    deadLetterTopic,
+    group,
+    admin,
+    environment,
+    async produce(messages, partition) {
+      for (let at = 0; at < messages.length; at += 1000)
+        await producer.send({
+          topic,
+          messages: messages.slice(at, at + 1000).map(message => ({ partition, ...message })),
+        });
+    },
+    async committed() {
+      // A fresh broker is still loading its groups; then there is nothing committed yet.
+      const answer = await admin.fetchOffsets({ groupId: group, topics: [topic] }).catch(() => []);
+      const [{ partitions } = { partitions: [] }] = answer;
+      return partitions.sort((a, b) => a.partition - b.partition).map(({ offset }) => Number(offset));
+    },
+    async deadLetters(count) {
+      const consumer = client.consumer({ groupId: uniqueName('letters'), maxWaitTimeInMs: 200 });
+      const letters: { value: string | undefined; headers: Record<string, string> }[] = [];
+      await consumer.connect();
+      await consumer.subscribe({ topic: deadLetterTopic, fromBeginning: true });
+      await consumer.run({
+        eachMessage: async ({ message }) => {
+          const headers = Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)]);
+          letters.push({ value: message.value?.toString(), headers: Object.fromEntries(headers) });
+        },
+      });
+      await until(() => letters.length >= count, 'dead letters');
+      await consumer.disconnect();
+      return letters;
+    },
+    start(overrides = {}, dependencies = {}) {
+      const controller = new AbortController();
+      const logs: LogLine[] = [];
+      const metrics = openMetrics();
+      const add = (level: keyof Log) => (fields: object, message: string) => {
+        logs.push({ ...fields, level, message });
+        lastLines.push(`${level} ${message} ${JSON.stringify(fields).slice(0, 300)}`);
+        if (lastLines.length > 30) lastLines.shift();
+      };
+      const log: Log = { debug: add('debug'), info: add('info'), warn: add('warn'), error: add('error') };
+      const settings = readSettings([], { ...environment, ...overrides });
+      const exitCode = runFunction(settings, { stop: controller.signal, log, metrics, ...dependencies });
+      const one: Running = { logs, metrics, exitCode, stop: () => (controller.abort(), exitCode) };
+      running.push(one);
+      return one;
+    },
+    async close() {
+      await Promise.all(running.map(one => one.stop().catch(() => {})));
+      await Promise.all([admin.disconnect(), producer.disconnect()]);
+    },
+  };
+}
+
+/** Messages numbered from `start`; those for which `fires` holds become an alert. */
+export function messages(count: number, fires: (id: number) => boolean = () => true, start = 0): Message[] {
+  return Array.from({ length: count }, (_, index) => {
+    const id = start + index;
+    return { value: JSON.stringify({ log: fires(id) ? `ALERT ${id}` : `quiet ${id}`, id }) };
+  });
+}
+
+export function range(count: number, start = 0): number[] {
+  return Array.from({ length: count }, (_, index) => start + index);
+}
+
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  timeoutMs = 30_000,
+): Promise<void> {
+  for (const endsAt = Date.now() + timeoutMs; Date.now() < endsAt; await sleep(25))
+    if (await condition()) return;
+  throw new Error(`waited ${timeoutMs} ms for: ${what}\n${lastLines.join('\n')}`);
+}
+
+export async function metric(running: Running, name: string): Promise<number> {
+  const found = (await running.metrics.registry.getMetricsAsJSON()).find(entry => entry.name === name);
+  return (found?.values as { value: number }[] | undefined)?.reduce((sum, { value }) => sum + value, 0) ?? 0;
+}

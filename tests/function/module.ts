@@ -1,0 +1,41 @@
+// The module of rules.yaml, compiled once a process, and ways to make a matcher misbehave.
+
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bakeModule, readRulesFile } from '../../host/command/rules-file.ts';
+import { loadModule } from '../../host/matcher.ts';
+import type { Matcher, MatcherModule } from '../../host/matcher.ts';
+
+export const modulePath = join(mkdtempSync(join(tmpdir(), 'earshot-function-')), 'earshot.wasm');
+const { ruleset } = await readRulesFile(join(import.meta.dirname, 'rules.yaml'));
+writeFileSync(modulePath, await bakeModule(ruleset!));
+
+/** Loads the module, and changes what its matchers do. */
+export function withMatcher(
+  change: (matcher: Matcher) => Partial<Matcher>,
+): (bytes: Uint8Array) => Promise<MatcherModule> {
+  return async bytes => {
+    const module = await loadModule(bytes);
+    return {
+      info: module.info,
+      async instantiate() {
+        const matcher = await module.instantiate();
+        return Object.assign(Object.create(matcher) as Matcher, change(matcher));
+      },
+    };
+  };
+}
+
+/** A record with BREAK in it breaks the instance, for that record and every one after it. */
+export const breakable = withMatcher(matcher => {
+  let broken = false;
+  const guard = (work: Matcher['match']): Matcher['match'] => {
+    return (record, sec, nsec) => {
+      broken ||= Buffer.from(record).includes('BREAK');
+      if (broken) throw new WebAssembly.RuntimeError('unreachable');
+      return work(record, sec, nsec);
+    };
+  };
+  return { match: guard(matcher.match.bind(matcher)), warm: guard(matcher.warm.bind(matcher)) };
+});
