@@ -130,7 +130,7 @@ async function compileModule(bytes: Uint8Array): Promise<WebAssembly.Module> {
 
 /** Why the core trapped at its start: the header's magic is there, so it is the version or the checksum. */
 function refusal(bytes: Uint8Array): string {
-  const at = Buffer.from(bytes).lastIndexOf('EARS');
+  const at = Buffer.from(bytes).indexOf('EARS'); // the header stands before any text of the rules
   const version = at < 0 ? layout.VERSION : Buffer.from(bytes).readUInt32LE(at + layout.HEADER_VERSION);
   return version === layout.VERSION
     ? 'the rules inside this module are damaged (their checksum does not hold); copy the file again, or build it again with `earshot build`'

@@ -542,7 +542,9 @@ function encodeIndex(writer: Writer, at: number, index: NeedleIndex, firstNeedle
   // A larger step has more grams a needle; there must not be more of them than heads can tell apart.
   const shortest = windows.reduce((size, window) => Math.min(size, window.length), layout.NEEDLE_SIZE_MAX);
   const step = Math.min(shortest - gramSize + 1, Math.floor(HEAD_COUNT_MAX / windows.length));
-  const bits = Math.min(15, Math.max(6, Math.ceil(Math.log2(windows.length * step * 4))));
+  // Four buckets a gram find out most texts at the first look; where grams are many, two save tens of kilobytes.
+  const gramCount = windows.length * step;
+  const bits = Math.min(15, Math.max(6, Math.ceil(Math.log2(gramCount * (gramCount > 4096 ? 2 : 4)))));
   const buckets = new Map<number, Array<{ needle: number; back: number }>>();
   windows.forEach((window, needle) => {
     for (let back = 0; back < step; back++) {

@@ -24,7 +24,7 @@ interface Result {
 }
 
 function start(...args: string[]): ChildProcess {
-  return spawn(process.execPath, [PROGRAM, ...args], { cwd: folder });
+  return spawn(process.execPath, [PROGRAM, ...args], { cwd: folder, timeout: 60_000, killSignal: 'SIGKILL' });
 }
 
 async function finish(child: ChildProcess, input: string | Uint8Array = ''): Promise<Result> {
@@ -157,6 +157,14 @@ describe('build', () => {
     assert.match(first.stdout, /^log +\d+ +\d+/m);
     await earshot('build', 'rules.yaml', '--output=second.wasm');
     assert.deepEqual(readFileSync(join(folder, 'first.wasm')), readFileSync(join(folder, 'second.wasm')));
+  });
+
+  test('--fluent-bit writes a folder with the same module in it', async () => {
+    const { code, stderr } = await earshot('build', 'rules.yaml', '--fluent-bit', 'edge');
+    assert.deepEqual([code, stderr], [0, '']);
+    await earshot('build', 'rules.yaml', '-o', 'first.wasm');
+    assert.deepEqual(readFileSync(join(folder, 'edge/earshot.wasm')), readFileSync(join(folder, 'first.wasm')));
+    assert.match(readFileSync(join(folder, 'edge/earshot.yaml'), 'utf8'), /wasm_path: '?edge\/earshot\.wasm/);
   });
 
   test('wrong rules give no module', async () => {

@@ -8,7 +8,8 @@ import { requiredLiterals } from '../host/literals.ts';
 import { loadModule } from '../host/matcher.ts';
 import { toProgram } from '../host/nfa.ts';
 import { literal } from '../host/pattern.ts';
-import { checksum, hashKey, hashText } from '../host/ruleset.ts';
+import { checksum, hashKey, hashEnds } from '../host/ruleset.ts';
+import { LABELS_MAX } from '../host/schema.ts';
 import { bareRuleset } from './bare.ts';
 import { Probe, RUNS, alertsOf, bakeInto, compile, load, loadRules, namesOf, shippedCore } from './core.ts';
 
@@ -19,13 +20,13 @@ const TINY = 'groups: [{name: g, rules: [{alert: r, match: {field: a, eq: b}}]}]
 // Its header, behind magic, version and checksum, up to the offset of the texts. A new version of the format is a
 // visible difference here.
 const HEADER = `
-size d8050000  fields 02000000  hash @@hash
+size e8050000  fields 02000000  hash @@hash
 nodes 04000000 a8000000  edges 28010000  fields 78010000
-gates 02000000 b8010000  indexes 00000000 d8010000  needles 00000000
+gates 02000000 b0010000  indexes 00000000 d0010000  needles 00000000
 always, mask 00000000 offset 60010000 count 00000000  ungated 00000000  gate fields 01000000
-rules 01000000 08020000  atoms 01000000 d8010000  patterns d8010000  sets d8010000
+rules 01000000 00020000  atoms 01000000 d0010000  patterns d0010000  sets d0010000
 timestamp field 01000000  slots 00000000  labels 01000000  keys 00400000
-steps 01000000 e8010000  look back e093040000000000  rate 14000000  absence 00000000
+steps 01000000 e0010000  look back e093040000000000  rate 14000000  absence 00000000
 `;
 
 test('the worked example', () => {
@@ -54,7 +55,7 @@ test('the worked example', () => {
   // Field 0 has a table with one value, which opens gate 1, behind which the step waits.
   const field = u32(layout.HEADER_FIELDS_OFFSET);
   const table = u32(field + layout.FIELD_VALUES_OFFSET);
-  const bucket = Number(hashText(Buffer.from('b')) >> BigInt(u32(table + layout.VALUES_SHIFT)));
+  const bucket = Number(hashEnds(Buffer.from('b')) >> BigInt(u32(table + layout.VALUES_SHIFT)));
   const value = u32(table + layout.VALUES_HEADS + bucket * 4);
   assert.equal(u32(field + layout.FIELD_IS_GATE), 1);
   assert.equal(text(u32(value + layout.VALUE_TEXT_OFFSET), u32(value + layout.VALUE_TEXT_SIZE)), 'b');
@@ -78,7 +79,7 @@ test('hashes are the same on both sides', async () => {
     const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 31 + size * 7) & 0xff);
     const padded = Buffer.concat([bytes, Buffer.alloc(8)]);
     const [at, words] = probe.put(bytes, padded.subarray(0, size & ~7));
-    assert.equal(BigInt.asUintN(64, probe.doors.hashText(at!, size)), hashText(bytes));
+    assert.equal(BigInt.asUintN(64, probe.doors.hashEnds(at!, size)), hashEnds(bytes));
     assert.equal(BigInt.asUintN(64, probe.doors.checksum(words!, words! + (size & ~7))), checksum(Uint8Array.from(padded.subarray(0, size & ~7))));
     const prefix = Buffer.concat([bytes.subarray(0, 8), Buffer.alloc(8)]).readBigUInt64LE();
     assert.equal(BigInt.asUintN(64, probe.doors.hashKey(prefix, size)), hashKey(bytes));
@@ -237,17 +238,17 @@ test('more literals than can be told apart are an error', () => {
 });
 
 test('as many labels as a rule may have are all in the fingerprint', async () => {
-  const names = Array.from({ length: 64 }, (_, i) => (i === 0 ? 'namespace' : `z${String(i).padStart(2, '0')}`));
+  const names = Array.from({ length: LABELS_MAX }, (_, i) => (i === 0 ? 'namespace' : `z${String(i).padStart(2, '0')}`));
   const rule = (last: string) => ({
     alert: 'a',
     realert: '0s',
     match: { field: 'x', exists: true },
-    labels: Object.fromEntries(names.map((name, i) => [name, i === 63 ? last : 'v'])),
+    labels: Object.fromEntries(names.map((name, i) => [name, i === LABELS_MAX - 1 ? last : 'v'])),
   });
   const [one, two] = await Promise.all(
     ['1', '2'].map(async last => alertsOf(await loadRules(JSON.stringify({ groups: [{ name: 'g', rules: [rule(last)] }] })), '{"x":1}')[0]!),
   );
-  assert.equal(Object.keys(one!.labels).length, 66);
+  assert.equal(Object.keys(one!.labels).length, LABELS_MAX + 2);
   for (const alert of [one!, two!]) assert.equal(alert.fingerprint, fingerprintOf(alert.labels));
 });
 

@@ -1,0 +1,48 @@
+// `npm run build`, behind asc: bundles the host into one file, build/earshot.js, with the core's bytes in it,
+// and writes the JSON Schema of the rules file beside it.
+//
+// One file and no splitting: esbuild turns `import('./command/check.ts')` into a call that evaluates the
+// module on first use, so that what a command does not need costs no more than its bytes.
+import { build } from 'esbuild';
+import type { Plugin } from 'esbuild';
+import { chmod, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { rulesSchema } from './schema.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** In place of host/core.ts, which reads the file. */
+const embedCore: Plugin = {
+  name: 'embed-core',
+  setup({ onLoad }) {
+    const contents = `
+      import bytes from '../build/core.wasm';
+      export const readCore = async () => bytes;`;
+    onLoad({ filter: /\/host\/core\.ts$/ }, () => ({ contents, loader: 'js', resolveDir: `${root}host` }));
+  },
+};
+
+await build({
+  absWorkingDir: root,
+  entryPoints: ['host/main.ts'],
+  outfile: 'build/earshot.js',
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'esm',
+  loader: { '.wasm': 'binary' },
+  plugins: [embedCore],
+  // Names stay, for stack traces.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: 'none',
+  // CommonJS packages ask for Node's own modules with `require`, which an ES module does not have.
+  banner: {
+    js: `#!/usr/bin/env node
+import { createRequire } from 'node:module';
+const require = createRequire(import.meta.url);`,
+  },
+  logLevel: 'warning',
+});
+await chmod(`${root}build/earshot.js`, 0o755);
+await writeFile(`${root}build/earshot.schema.json`, `${JSON.stringify(rulesSchema(), null, 2)}\n`);

@@ -1,0 +1,127 @@
+// `earshot build`: a rules file → the module, and a table of what is in it.
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { CompiledRuleset } from '../compile.ts';
+import { UserError, formatCount } from '../error.ts';
+import { formatFieldPath } from '../field.ts';
+import { fluentBitSetup } from '../fluent-bit.ts';
+import type { Io } from './command.ts';
+import { readArguments, usage } from './command.ts';
+import type { RulesFile } from './rules-file.ts';
+import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
+
+/** Bytes that a ConfigMap holds, and where it gets tight: the rest of the object wants room too. */
+const CONFIG_MAP_SIZE = 1024 * 1024;
+const CONFIG_MAP_SIZE_TIGHT = 900 * 1024;
+
+export function help(): string {
+  return `Usage: earshot build [OPTION…] rules.yaml
+
+Compiles a rules file into one WebAssembly module: the matcher with the rules in it. The same rules give
+the same bytes.
+
+  -o, --output FILE   the module to write (earshot.wasm)
+  --fluent-bit DIR    write a folder that Fluent Bit runs as it lies: the module, and its configuration
+`;
+}
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const options = { output: { type: 'string', short: 'o' }, 'fluent-bit': { type: 'string' } } as const;
+  const { values, positionals } = readArguments(args, options);
+  if (positionals.length !== 1) throw usage('build takes one rules file');
+  const rules = await readRulesFile(positionals[0]!);
+  const ruleset = requireRuleset(rules, io);
+  const module = await bakeModule(ruleset);
+  const directory = values['fluent-bit'];
+  if (directory !== undefined) await writeFluentBit(rules, module, directory, io);
+  const output = values.output ?? join(directory ?? '', 'earshot.wasm');
+  await replaceFile(output, module);
+  io.stdout.write(describe(output, module.length, ruleset));
+  warnOfSize(module.length, io);
+  return 0;
+}
+
+async function writeFluentBit({ path, file }: RulesFile, module: Uint8Array, directory: string, io: Io): Promise<void> {
+  const { files, notes } = fluentBitSetup({ rules: file.rules, module, source: path, directory });
+  for (const { path, content } of files) {
+    const target = join(directory, path);
+    await mkdir(dirname(target), { recursive: true });
+    await replaceFile(target, content);
+  }
+  for (const note of notes) io.stderr.write(`earshot: note: ${note}\n`);
+}
+
+/** Whoever reads the file meanwhile finds the old module or the new one, never a part. */
+async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const draft = `${path}.${process.pid}.draft`;
+  try {
+    await writeFile(draft, content);
+    await rename(draft, path);
+  } catch (error) {
+    throw new UserError(`${path} cannot be written: ${(error as Error).message}`);
+  }
+}
+
+function warnOfSize(size: number, io: Io): void {
+  if (size <= CONFIG_MAP_SIZE_TIGHT) return;
+  const allowed = `a ConfigMap holds ${formatCount(CONFIG_MAP_SIZE)}`;
+  const advice = size > CONFIG_MAP_SIZE ? 'split the file, or mount the module from an image' : 'split the file soon';
+  io.stderr.write(`earshot: warning: the module has ${formatCount(size)} bytes, ${allowed}; ${advice}\n`);
+}
+
+function describe(output: string, size: number, ruleset: CompiledRuleset): string {
+  const { compiled, hash, bytes } = ruleset;
+  const share = ((size / CONFIG_MAP_SIZE) * 100).toFixed(1);
+  const lines = [
+    `${output}  ${formatCount(size)} bytes, ${share} % of a ConfigMap; ${formatCount(bytes.length)} of them are rules`,
+    `hash ${hash}, ${compiled.rules.length} rules, ${compiled.fields.length} fields, ${compiled.patterns.length} patterns`,
+    '',
+    ...table(fieldRows(ruleset)),
+  ];
+  const needless = ruleset.rules.filter((rule, step) => !rule.hasNeedle && hasPattern(ruleset, step));
+  if (needless.length > 0) {
+    const names = [...new Set(needless.map(rule => rule.alert))];
+    lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function hasPattern({ compiled }: CompiledRuleset, step: number): boolean {
+  return compiled.steps[step]!.code.some(({ atom }) => compiled.atoms[atom]!.op === 'pattern');
+}
+
+/** One row for each field that has needles or patterns. A pattern that is asked of two fields is in both rows. */
+function fieldRows({ compiled, indexes, patterns }: CompiledRuleset): string[][] {
+  const rows = compiled.fields.flatMap((path, field) => {
+    const name = formatFieldPath(path);
+    const own = indexes.filter(index => index.field === field);
+    const asked = patterns.filter(pattern => pattern.fields.some(other => formatFieldPath(other) === name));
+    if (own.length + asked.length === 0) return [];
+    const automata = asked.filter(pattern => pattern.stateCount !== null);
+    return [
+      [
+        name,
+        formatCount(sum(own.map(index => index.needleCount))),
+        formatCount(sum(own.map(index => index.size))),
+        formatCount(automata.length),
+        formatCount(sum(automata.map(pattern => pattern.stateCount!))),
+        formatCount(asked.length - automata.length),
+        formatCount(sum(asked.map(pattern => pattern.size))),
+      ],
+    ];
+  });
+  return [['field', 'literals', 'index bytes', 'automata', 'states', 'programs', 'pattern bytes'], ...rows];
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+/** Columns as wide as they must be: the first to the left, numbers to the right. */
+function table(rows: string[][]): string[] {
+  if (rows.length === 1) return ['no field has patterns'];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)));
+  return rows.map(row =>
+    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  '),
+  );
+}

@@ -1,0 +1,65 @@
+// `earshot check`: every mistake of every file.
+import { UserError, formatProblem, problemToJson } from '../error.ts';
+import type { Io } from './command.ts';
+import { choice, readArguments, usage } from './command.ts';
+import type { RulesFile } from './rules-file.ts';
+import { readRulesFile } from './rules-file.ts';
+
+export function help(): string {
+  return `Usage: earshot check [OPTION…] FILE…
+
+Reports every mistake and warning of rules files, each with its place and what to do about it.
+
+  --format text|json   text for people (the default); json, an array, for editors and CI
+
+Exit code: 0 no mistakes (there may be warnings), 1 mistakes, 2 called wrongly or a file cannot be read.
+`;
+}
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals } = readArguments(args, { format: { type: 'string' } });
+  const format = choice('--format', values.format ?? 'text', ['text', 'json']);
+  if (positionals.length === 0) throw usage('check needs the rules files');
+  const { files, unreadable } = await readAll(positionals, io);
+  io.stdout.write(format === 'json' ? toJson(files) : toText(files));
+  if (unreadable) return 2;
+  return files.every(file => countOf([file], 'error') === 0) ? 0 : 1;
+}
+
+/** A file that cannot be read does not keep the mistakes of the others. */
+async function readAll(paths: string[], io: Io): Promise<{ files: RulesFile[]; unreadable: boolean }> {
+  const files: RulesFile[] = [];
+  for (const path of paths) {
+    try {
+      files.push(await readRulesFile(path));
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      io.stderr.write(`earshot: ${error.message}\n`);
+    }
+  }
+  return { files, unreadable: files.length < paths.length };
+}
+
+function toJson(files: RulesFile[]): string {
+  const all = files.flatMap(({ path, source, problems }) => problems.map(problem => problemToJson(problem, path, source)));
+  return `${JSON.stringify(all, null, 2)}\n`;
+}
+
+function toText(files: RulesFile[]): string {
+  const problems = files.flatMap(({ path, source, problems }) =>
+    problems.map(problem => `${formatProblem(problem, path, source)}\n`),
+  );
+  const ruleCount = files.reduce((sum, { file }) => sum + file.rules.length, 0);
+  const errorCount = countOf(files, 'error');
+  const found = [plural(errorCount, 'error'), plural(countOf(files, 'warning'), 'warning')].join(', ');
+  const good = errorCount === 0 ? plural(ruleCount, 'rule') : `${plural(ruleCount, 'rule')} without errors`;
+  return `${problems.join('\n')}${problems.length > 0 ? '\n' : ''}${good}: ${found}\n`;
+}
+
+function countOf(files: RulesFile[], severity: 'error' | 'warning'): number {
+  return files.reduce((sum, { problems }) => sum + problems.filter(problem => problem.severity === severity).length, 0);
+}
+
+function plural(count: number, noun: string): string {
+  return `${count === 0 ? 'no' : count} ${noun}${count === 1 ? '' : 's'}`;
+}

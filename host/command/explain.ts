@@ -1,0 +1,212 @@
+// `earshot explain`: for each record and rule, the tests in the order in which the matcher asks them, up to
+// the one that decided. The answers come from the module itself, atom by atom.
+import * as layout from '../../assembly/layout.ts';
+import type { CompiledRuleset } from '../compile.ts';
+import { UserError, formatProblem, nearest, quote } from '../error.ts';
+import { formatFieldPath } from '../field.ts';
+import type { Doors } from '../matcher.ts';
+import { openDoors } from '../matcher.ts';
+import type { Condition, FieldPath, Rule } from '../model.ts';
+import type { Atom } from '../ruleset.ts';
+import { Lines, isBlank, openFile } from '../source/file.ts';
+import type { Io } from './command.ts';
+import { readArguments, usage } from './command.ts';
+import type { RulesFile } from './rules-file.ts';
+import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
+
+export function help(): string {
+  return `Usage: earshot explain [OPTION…] rules.yaml [FILE]
+
+Tells for each record of FILE ("-", or none: standard input) and each rule which test decided, and shows
+where the texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. What a
+rule counts or holds back over several records (threshold, realert) is not looked at.
+
+  --rule NAME   this rule only
+`;
+}
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals } = readArguments(args, { rule: { type: 'string' } });
+  const [path, log = '-', ...more] = positionals;
+  if (path === undefined || more.length > 0) throw usage('explain takes a rules file and one log file');
+  const rules = await readRulesFile(path);
+  const ruleset = requireRuleset(rules, io);
+  const names = values.rule === undefined ? null : requireRule(values.rule, rules.file.rules);
+  const module = await WebAssembly.compile((await bakeModule(ruleset)) as BufferSource);
+  const doors = await openDoors(module);
+  const explainer = { rules, ruleset, names, doors };
+
+  const file = await openFile(log, io.stdin);
+  const lines = new Lines(layout.RECORD_SIZE_MAX);
+  const explain = (bytes: Uint8Array | null, number: number) => {
+    if (bytes === null || !isBlank(bytes)) io.stdout.write(`${file.name}:${number}\n${explainRecord(explainer, bytes)}\n`);
+  };
+  for await (const chunk of file.chunks) {
+    for (const { bytes, number } of lines.push(chunk)) explain(bytes, number);
+    if (io.stdout.destroyed) return 0;
+  }
+  for (const { bytes, number } of lines.end()) explain(bytes, number);
+  return 0;
+}
+
+function requireRule(name: string, rules: Rule[]): string {
+  const names = rules.map(rule => rule.alert);
+  if (names.includes(name)) return name;
+  const near = nearest(name, names);
+  throw new UserError(`there is no rule ${quote(name)}${near === undefined ? '' : `; did you mean ${quote(near)}?`}`, 2);
+}
+
+interface Explainer {
+  rules: RulesFile;
+  ruleset: CompiledRuleset;
+  /** The rule asked for, or null for all. */
+  names: string | null;
+  doors: Doors;
+}
+
+function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
+  const { ruleset, rules, names, doors } = explainer;
+  const block = bytes === null ? 0 : doors.malloc(bytes.length);
+  if (bytes === null || block === 0) return `  too long: ${layout.RECORD_SIZE_MAX} bytes are allowed\n`;
+  new Uint8Array(doors.memory.buffer).set(bytes, block);
+  if (doors.examine(block, bytes.length) !== 0) return '  not a JSON object\n';
+  const record = parse(bytes);
+  return ruleset.compiled.steps
+    .map((step, index) => ({ step, index, rule: rules.file.rules[step.rule]! }))
+    .filter(({ rule }) => names === null || rule.alert === names)
+    .map(({ step, index, rule }) => {
+      const answers = ask(explainer, index, rule.steps[step.ordinal]!);
+      const name = rule.steps.length === 1 ? rule.alert : `${rule.alert}, step ${step.ordinal + 1}`;
+      return `  ${name}: ${answers.isMet ? 'met' : 'not met'}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
+    })
+    .join('');
+}
+
+/** The core has read it: this is for showing values only. */
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    return {};
+  }
+}
+
+type TestCondition = Extract<Condition, { kind: 'test' }>;
+
+/** A test, and whether it stands under a `not` (or three of them). */
+interface Asked {
+  test: TestCondition;
+  isNegated: boolean;
+}
+
+interface Answer extends Asked {
+  atom: number;
+  isTrue: boolean;
+}
+
+/** Walks the step's decision graph. Some tests are two or more atoms, one after the other: the last one settles them. */
+function ask({ ruleset, doors }: Explainer, step: number, condition: Condition): { isMet: boolean; asked: Answer[] } {
+  const { compiled } = ruleset;
+  const { code } = compiled.steps[step]!;
+  const tests = testsOf(condition);
+  const asked: Answer[] = [];
+  let at = 0;
+  while (at < layout.CODE_FAIL) {
+    const { atom, onTrue, onFalse } = code[at]!;
+    const holds = Boolean(doors.testAtom(atom));
+    const found = tests.find(({ test }) => isAtomOf(ruleset, compiled.atoms[atom]!, test));
+    if (!found) throw new Error(`atom ${atom} belongs to no test`);
+    if (asked.at(-1)?.test === found.test) asked.pop();
+    asked.push({ ...found, atom, isTrue: answerOf(found.test, compiled.atoms[atom]!, holds) });
+    at = holds ? onTrue : onFalse;
+  }
+  return { isMet: at === layout.CODE_MATCH, asked };
+}
+
+function testsOf(condition: Condition, isNegated = false): Asked[] {
+  if (condition.kind === 'test') return [{ test: condition, isNegated }];
+  if (condition.kind === 'not') return testsOf(condition.of, !isNegated);
+  return condition.of.flatMap(inner => testsOf(inner, isNegated));
+}
+
+/** Whether `compile` made the atom from the test. */
+function isAtomOf({ compiled, patterns }: CompiledRuleset, atom: Atom, test: TestCondition): boolean {
+  if (formatFieldPath(compiled.fields[atom.field]!) !== formatFieldPath(test.field)) return false;
+  const values = test.op === 'eq' ? [test.value] : test.op === 'in' ? test.values : [];
+  const isOrder = ['lt', 'lte', 'gt', 'gte'].includes(test.op);
+  switch (atom.op) {
+    case 'exists':
+      return test.op === 'exists';
+    case 'type':
+      return atom.type === layout.TYPE_NUMBER
+        ? isOrder
+        : values.some(({ type }) => type === (atom.type === layout.TYPE_NULL ? 'null' : 'boolean'));
+    case 'values':
+      return atom.values.every(text => values.some(value => value.type === 'string' && value.value === text));
+    case 'equal':
+      return values.some(value => value.type === 'number' && value.value === atom.number);
+    case 'less':
+      return (test.op === 'lt' || test.op === 'gte') && test.value === atom.number;
+    case 'lessOrEqual':
+      return (test.op === 'lte' || test.op === 'gt') && test.value === atom.number;
+    case 'starts':
+      return test.op === 'startsWith' && test.text === atom.text;
+    case 'ends':
+      return test.op === 'endsWith' && test.text === atom.text;
+    case 'pattern': {
+      const { source } = patterns[atom.pattern]!;
+      return (test.op === 'regex' && test.source === source) || (test.op === 'contains' && test.text === source);
+    }
+  }
+}
+
+/** gt and gte are asked as "is a number" and "is not less". */
+function answerOf(test: TestCondition, atom: Atom, holds: boolean): boolean {
+  if (test.op === 'exists') return holds === test.value;
+  return (test.op === 'gt' || test.op === 'gte') && atom.op !== 'type' ? !holds : holds;
+}
+
+function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown): string {
+  const { test, isNegated, atom, isTrue } = answer;
+  const written = rules.source.slice(test.span.start, test.span.end).replace(/\s+/g, ' ');
+  const span = spanOf(doors, atom);
+  const isMet = isTrue !== isNegated;
+  const value = isMet || isTrue ? '' : `  it is ${valueAt(record, test.field, span)}`;
+  const line = `    ${isMet ? 'yes' : 'no '} ${isNegated ? 'not: ' : ''}${written}${value}\n`;
+  return isTrue && span && span.end > span.start ? line + underline(span).join('') : line;
+}
+
+interface MatchedSpan {
+  text: string;
+  start: number;
+  end: number;
+}
+
+/** What an atom found in its field's text; null when the field is no string. */
+function spanOf(doors: Doors, atom: number): MatchedSpan | null {
+  if (!doors.spanOf(atom)) return null;
+  const at = doors.spanText();
+  const bytes = Buffer.from(doors.memory.buffer, at, doors.spanTextSize());
+  // Offsets count bytes in the module and UTF-16 units here.
+  const offset = (address: number) => bytes.subarray(0, address - at).toString().length;
+  return { text: bytes.toString(), start: offset(doors.spanStart()), end: offset(doors.spanEnd()) };
+}
+
+/** The text with carets, as below a pattern's mistake. */
+function underline({ text, start, end }: MatchedSpan): string[] {
+  const pattern = { source: text, span: { start, end }, note: '' };
+  const whole = formatProblem({ severity: 'error', message: '', span: { start: 0, end: 0 }, pattern }, '', '');
+  return whole.split('\n').slice(-2).map(line => `      ${line}\n`);
+}
+
+/** The value as a person reads it; the text of a string as the matcher reads it. */
+function valueAt(record: unknown, path: FieldPath, span: MatchedSpan | null): string {
+  let value: unknown = record;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return 'missing';
+    value = (value as Record<string | number, unknown>)[step];
+  }
+  if (typeof value === 'string') return quote(span?.text ?? value).replaceAll('\n', '␊');
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
+  return value === null ? 'null' : `the ${typeof value} ${value}`;
+}

@@ -1,0 +1,17 @@
+// `earshot function`: the Kafka function, with the settings of host/settings.ts.
+import { settingsHelp } from '../settings.ts';
+import type { Io } from './command.ts';
+
+export function help(): string {
+  return `Usage: earshot function earshot.wasm [OPTION…]
+
+Reads records from Kafka topics, matches them, and sends the alerts, until it is stopped by SIGTERM. Each
+option can be set by an environment variable instead: --sink-url is EARSHOT_SINK_URL.
+
+${settingsHelp()}`;
+}
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { runCommand } = await import('../function.ts');
+  return runCommand(args, io.env);
+}

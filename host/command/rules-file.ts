@@ -1,0 +1,79 @@
+// A rules file, read and compiled: what check, build, run and explain begin with.
+import { bake } from '../bake.ts';
+import type { CompiledRuleset } from '../compile.ts';
+import { compileRules } from '../compile.ts';
+import { readCore } from '../core.ts';
+import type { Problem } from '../error.ts';
+import { UserError, formatProblem } from '../error.ts';
+import { loadModule, openDoors } from '../matcher.ts';
+import type { RuleFile } from '../model.ts';
+import { parseRules } from '../rules.ts';
+import type { Io } from './command.ts';
+import { readInput } from './input.ts';
+
+export interface RulesFile {
+  path: string;
+  source: string;
+  /** In the order of the file. */
+  problems: Problem[];
+  file: RuleFile;
+  /** Null when a problem is an error. */
+  ruleset: CompiledRuleset | null;
+}
+
+/** Finds every mistake; throws only when the file cannot be read. */
+export async function readRulesFile(path: string): Promise<RulesFile> {
+  const source = String(await readInput(path));
+  const problems: Problem[] = [];
+  const report = (problem: Problem) => void problems.push(problem);
+  const file = parseRules(source, report);
+  const compiled = compile(file, report);
+  const isWrong = problems.some(problem => problem.severity === 'error');
+  const ruleset = isWrong ? null : compiled;
+  if (ruleset) problems.push(...adviseNeedles(file, ruleset));
+  problems.sort((a, b) => a.span.start - b.span.start || a.span.end - b.span.end);
+  return { path, source, problems, file, ruleset };
+}
+
+/** The ruleset; warnings are told, and mistakes are too, by throwing. */
+export function requireRuleset({ path, source, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {
+  for (const problem of problems) io.stderr.write(`${formatProblem(problem, path, source)}\n`);
+  if (ruleset) return ruleset;
+  const count = problems.filter(problem => problem.severity === 'error').length;
+  throw new UserError(`${path} has ${count} ${count === 1 ? 'mistake' : 'mistakes'}`);
+}
+
+/** The core with the ruleset in it, and the proof that it loads. */
+export async function bakeModule(ruleset: CompiledRuleset): Promise<Uint8Array> {
+  const core = await readCore();
+  const { rulesetAddress } = await openDoors(await WebAssembly.compile(core as BufferSource));
+  const bytes = bake(core, rulesetAddress(), ruleset.bytes);
+  const { info } = await loadModule(bytes);
+  if (info.hash !== ruleset.hash) throw new Error(`the module says hash ${info.hash}, the compiler ${ruleset.hash}`);
+  return bytes;
+}
+
+function compile(file: RuleFile, report: (problem: Problem) => void): CompiledRuleset | null {
+  if (file.rules.length === 0) return null;
+  try {
+    return compileRules(file, report);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    report({ severity: 'error', message: error.message, span: { start: 0, end: 0 } });
+    return null;
+  }
+}
+
+/** Rules that cost more than the others: no literal tells beforehand that their patterns cannot match. */
+function adviseNeedles(file: RuleFile, { compiled, rules }: CompiledRuleset): Problem[] {
+  const needless = compiled.steps.flatMap((step, index) => {
+    const hasPattern = step.code.some(({ atom }) => compiled.atoms[atom]!.op === 'pattern');
+    return hasPattern && !rules[index]!.hasNeedle ? [{ step, hasGate: rules[index]!.hasGate }] : [];
+  });
+  return needless.map(({ step, hasGate }) => ({
+    severity: 'warning',
+    message: `no literal: the pattern runs on every record${hasGate ? ' that passes the "eq" or "in" beside it' : ''}`,
+    hint: 'two or more letters or digits that every match must hold let it run on those records only',
+    span: file.rules[step.rule]!.steps[step.ordinal]!.span,
+  }));
+}
