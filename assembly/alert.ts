@@ -132,16 +132,16 @@ export function hasAlerts(): bool {
 
 /** Finds the captures that the templates of a met step use. */
 export function extractCaptures(step: usize): void {
-  clearWords(slots, <usize>load<u32>(ruleset, HEADER_SLOT_COUNT) << 2);
+  clearWords(slots, (<usize>load<u32>(ruleset, HEADER_SLOT_COUNT)) << 2);
   let extract = ruleset + load<u32>(step, STEP_EXTRACTS_OFFSET);
   for (let left = load<u32>(step, STEP_EXTRACT_COUNT); left != 0; left--) {
     const pattern = ruleset + load<u32>(extract, EXTRACT_PATTERN);
     const field = load<u32>(extract, EXTRACT_FIELD);
-    const target = slots + (<usize>load<u32>(extract, EXTRACT_SLOT) << 2);
+    const target = slots + ((<usize>load<u32>(extract, EXTRACT_SLOT)) << 2);
     const at = fieldText(field);
     // Under `any` the pattern may not match: its slots then stay empty.
     const captures = capturesOf(pattern, at, at + fieldTextSize(field));
-    if (captures != 0) copyBytes(target, captures, <usize>load<u32>(pattern, PATTERN_SLOT_COUNT) << 2);
+    if (captures != 0) copyBytes(target, captures, (<usize>load<u32>(pattern, PATTERN_SLOT_COUNT)) << 2);
     extract += EXTRACT_SIZE;
   }
 }
@@ -149,7 +149,7 @@ export function extractCaptures(step: usize): void {
 /** Renders the labels of a rule and gives their references, or 0 when there is no memory. */
 export function renderLabels(rule: usize): usize {
   const count = load<u32>(rule, RULE_LABEL_COUNT);
-  labels = allocate((<usize>count << 3) + 8);
+  labels = allocate(((<usize>count) << 3) + 8);
   if (labels == 0) {
     exhausted = true;
     return 0;
@@ -182,7 +182,7 @@ function nameOf(template: usize): usize {
 }
 
 function addBytes(hash: u64, at: usize, size: usize): u64 {
-  for (const end = at + size; at < end; at++) hash = (hash ^ <u64>load<u8>(at)) * FNV_PRIME;
+  for (const end = at + size; at < end; at++) hash = (hash ^ (<u64>load<u8>(at))) * FNV_PRIME;
   return hash;
 }
 
@@ -203,15 +203,15 @@ export function packLabels(rule: usize, references: usize, target: usize, sizeMa
 /** The references to labels that `packLabels` wrote, or 0 when there is no memory. */
 export function unpackLabels(rule: usize, packed: usize): usize {
   const count = load<u32>(rule, RULE_LABEL_COUNT);
-  const references = allocate((<usize>count << 3) + 8);
+  const references = allocate(((<usize>count) << 3) + 8);
   if (references == 0) {
     exhausted = true;
     return 0;
   }
   for (let i: u32 = 0; i < count; i++) {
     const size = <usize>load<u16>(packed);
-    store<usize>(references + (<usize>i << 3), packed + 2);
-    store<usize>(references + (<usize>i << 3), size, 4);
+    store<usize>(references + ((<usize>i) << 3), packed + 2);
+    store<usize>(references + ((<usize>i) << 3), size, 4);
     packed += 2 + size;
   }
   return references;
@@ -230,7 +230,7 @@ export function addAlert(
   othersCount: u64,
 ): void {
   const count = load<u32>(rule, RULE_ANNOTATION_COUNT);
-  const alert = allocate(ALERT_SIZE + (<usize>count << 3));
+  const alert = allocate(ALERT_SIZE + ((<usize>count) << 3));
   if (alert == 0) {
     exhausted = true;
     return;
@@ -260,7 +260,8 @@ function render(template: usize, count: u32, references: usize, sizeMax: usize):
     const requires = load<u32>(template, TEMPLATE_REQUIRES);
     text = ruleset;
     textSize = 0;
-    if (requires == NONE || load<u32>(labels + (<usize>requires << 3), 4) != 0) renderOne(template, sizeMax);
+    if (requires == NONE || load<u32>(labels + ((<usize>requires) << 3), 4) != 0)
+      renderOne(template, sizeMax);
     store<usize>(references, text);
     store<usize>(references, textSize, 4);
     references += 8;
@@ -319,11 +320,11 @@ function readPart(part: usize): void {
     text = fieldText(a);
     textSize = fieldTextSize(a);
   } else if (kind == PART_CAPTURE) {
-    text = load<usize>(slots + (<usize>a << 2));
-    textSize = text == 0 ? 0 : load<usize>(slots + (<usize>a << 2), 4) - text;
+    text = load<usize>(slots + ((<usize>a) << 2));
+    textSize = text == 0 ? 0 : load<usize>(slots + ((<usize>a) << 2), 4) - text;
   } else if (kind == PART_LABEL) {
-    text = load<usize>(labels + (<usize>a << 3));
-    textSize = load<usize>(labels + (<usize>a << 3), 4);
+    text = load<usize>(labels + ((<usize>a) << 3));
+    textSize = load<usize>(labels + ((<usize>a) << 3), 4);
   } else {
     const number = kind == PART_SUPPRESSED ? suppressed : kind == PART_OTHERS ? others : value;
     readNumber(number & ~AT_LEAST, kind == PART_VALUE, (number & AT_LEAST) != 0);
@@ -429,7 +430,7 @@ function writeMoment(ms: i64): void {
 export function writeHash(hash: u64): void {
   const at = reserve(16);
   if (at == 0) return;
-  for (let i: usize = 0; i < 16; i++) store<u8>(at + i, hexDigit(<u32>(hash >>> <u64>(60 - (i << 2)))));
+  for (let i: usize = 0; i < 16; i++) store<u8>(at + i, hexDigit(<u32>(hash >>> (<u64>(60 - (i << 2))))));
   advance(16);
 }
 
@@ -464,7 +465,11 @@ function writeCommon(ofLabels: bool, onlyGroup: bool): void {
   let reference = referencesOf(firstAlert, ofLabels);
   let first = true;
   for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
-    if (load<u32>(reference, 4) != 0 && (!onlyGroup || isGroupLabel(template)) && isCommon(template, reference, ofLabels)) {
+    if (
+      load<u32>(reference, 4) != 0 &&
+      (!onlyGroup || isGroupLabel(template)) &&
+      isCommon(template, reference, ofLabels)
+    ) {
       if (!first) writeByte(0x2c);
       first = false;
       writePair(template, reference);
@@ -475,7 +480,9 @@ function writeCommon(ofLabels: bool, onlyGroup: bool): void {
 }
 
 function templatesOf(rule: usize, ofLabels: bool): usize {
-  return ruleset + (ofLabels ? load<u32>(rule, RULE_LABELS_OFFSET) : load<u32>(rule, RULE_ANNOTATIONS_OFFSET));
+  return (
+    ruleset + (ofLabels ? load<u32>(rule, RULE_LABELS_OFFSET) : load<u32>(rule, RULE_ANNOTATIONS_OFFSET))
+  );
 }
 
 function referencesOf(alert: usize, ofLabels: bool): usize {
@@ -494,7 +501,10 @@ function isGroupLabel(template: usize): bool {
 function isText(template: usize, index: usize): bool {
   const entry = textEntry(index);
   const size = load<u32>(entry, 4);
-  return load<u32>(template, TEMPLATE_NAME_SIZE) == size && sameBytes(nameOf(template), ruleset + load<u32>(entry), size);
+  return (
+    load<u32>(template, TEMPLATE_NAME_SIZE) == size &&
+    sameBytes(nameOf(template), ruleset + load<u32>(entry), size)
+  );
 }
 
 function haveSameName(a: usize, b: usize): bool {
@@ -516,7 +526,10 @@ function hasPair(alert: usize, template: usize, reference: usize, ofLabels: bool
   let otherReference = referencesOf(alert, ofLabels);
   for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
     if (haveSameName(other, template)) {
-      return load<u32>(otherReference, 4) == size && sameBytes(load<usize>(otherReference), load<usize>(reference), size);
+      return (
+        load<u32>(otherReference, 4) == size &&
+        sameBytes(load<usize>(otherReference), load<usize>(reference), size)
+      );
     }
     other += TEMPLATE_SIZE;
     otherReference += 8;

@@ -104,7 +104,7 @@ export function openGate(field: u32): bool {
 
 function enter(gate: u32): void {
   const entry = ruleset + load<u32>(ruleset, HEADER_GATES_OFFSET) + <usize>gate * GATE_SIZE;
-  store<u32>(openGates + (<usize>openCount << 2), gate);
+  store<u32>(openGates + ((<usize>openCount) << 2), gate);
   openCount++;
   indexMask |= load<u32>(entry, GATE_INDEX_MASK);
   const count = load<u32>(entry, GATE_STEP_COUNT);
@@ -113,7 +113,7 @@ function enter(gate: u32): void {
 
 function addCandidates(stepsOffset: u32, count: u32): void {
   const steps = ruleset + stepsOffset;
-  for (let i: u32 = 0; i < count; i++) addCandidate(load<u32>(steps + (<usize>i << 2)));
+  for (let i: u32 = 0; i < count; i++) addCandidate(load<u32>(steps + ((<usize>i) << 2)));
 }
 
 function addCandidate(step: u32): void {
@@ -125,8 +125,8 @@ function addCandidate(step: u32): void {
   }
   lowWord = min(lowWord, word);
   highWord = max(highWord, word);
-  const at = candidates + (<usize>word << 3);
-  store<u64>(at, load<u64>(at) | (<u64>1 << (<u64>step & 63)));
+  const at = candidates + ((<usize>word) << 3);
+  store<u64>(at, load<u64>(at) | ((<u64>1) << ((<u64>step) & 63)));
 }
 
 /** Searches the texts for needles, once the scan is over. */
@@ -135,7 +135,10 @@ export function findNeedles(): void {
   const indexes = ruleset + load<u32>(ruleset, HEADER_INDEXES_OFFSET);
   for (let i: u32 = 0; i < count; i++) {
     const index = indexes + <usize>i * INDEX_SIZE;
-    if ((indexMask & (1 << min(i, INDEX_MASK_BITS - 1))) != 0 && fieldType(load<u32>(index, INDEX_FIELD)) == TYPE_STRING) {
+    if (
+      (indexMask & (1 << min(i, INDEX_MASK_BITS - 1))) != 0 &&
+      fieldType(load<u32>(index, INDEX_FIELD)) == TYPE_STRING
+    ) {
       searchText(index);
     }
   }
@@ -154,13 +157,13 @@ function searchText(index: usize): void {
   if (gramSize == GRAM_SIZE_LONG) {
     for (let at = text; at <= last; at += step) {
       const bucket = ((load<u32>(at) | FOLD_LONG) * GRAM_FACTOR) >>> shift;
-      const head = load<u16>(heads + (<usize>bucket << 1));
+      const head = load<u16>(heads + ((<usize>bucket) << 1));
       if (head != 0) checkGrams(index, head - 1, at);
     }
   } else {
     for (let at = text; at <= last; at += step) {
-      const bucket = ((<u32>load<u16>(at) | FOLD_SHORT) * GRAM_FACTOR) >>> shift;
-      const head = load<u16>(heads + (<usize>bucket << 1));
+      const bucket = (((<u32>load<u16>(at)) | FOLD_SHORT) * GRAM_FACTOR) >>> shift;
+      const head = load<u16>(heads + ((<usize>bucket) << 1));
       if (head != 0) checkGrams(index, head - 1, at);
     }
   }
@@ -169,7 +172,7 @@ function searchText(index: usize): void {
 /** Looks at the needles that have a gram in this bucket. Bytes outside the text may join in: never a miss. */
 function checkGrams(index: usize, first: u32, at: usize): void {
   const needles = ruleset + load<u32>(index, INDEX_NEEDLES_OFFSET);
-  const seen = needlesSeen + (<usize>load<u32>(index, INDEX_FIRST_NEEDLE) << 2);
+  const seen = needlesSeen + ((<usize>load<u32>(index, INDEX_FIRST_NEEDLE)) << 2);
   let gram = ruleset + load<u32>(index, INDEX_GRAMS_OFFSET) + <usize>first * GRAM_SIZE;
   for (;;) {
     const id = <usize>load<u16>(gram, GRAM_NEEDLE);
@@ -192,9 +195,9 @@ function addSteps(needle: usize): void {
   const pairs = ruleset + load<u32>(needle, NEEDLE_STEPS_OFFSET);
   const count = load<u32>(needle, NEEDLE_STEP_COUNT);
   for (let i: u32 = 0; i < openCount; i++) {
-    const gate = load<u32>(openGates + (<usize>i << 2));
+    const gate = load<u32>(openGates + ((<usize>i) << 2));
     for (let pair = lowerBound(pairs, count, gate); pair < count; pair++) {
-      const entry = pairs + (<usize>pair << 3);
+      const entry = pairs + ((<usize>pair) << 3);
       if (load<u32>(entry) != gate) break;
       addCandidate(load<u32>(entry, 4));
     }
@@ -207,7 +210,7 @@ function lowerBound(pairs: usize, count: u32, gate: u32): u32 {
   let high = count;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (load<u32>(pairs + (<usize>middle << 3)) < gate) low = middle + 1;
+    if (load<u32>(pairs + ((<usize>middle) << 3)) < gate) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -217,7 +220,7 @@ function lowerBound(pairs: usize, count: u32, gate: u32): u32 {
 export function nextCandidate(): i32 {
   if (!anyCandidate) return -1;
   while (lowWord <= highWord) {
-    const at = candidates + (<usize>lowWord << 3);
+    const at = candidates + ((<usize>lowWord) << 3);
     const word = load<u64>(at);
     if (word != 0) {
       store<u64>(at, word & (word - 1));
@@ -232,7 +235,7 @@ export function nextCandidate(): i32 {
 /** Forgets the candidates of a record that was given up. */
 export function dropCandidates(): void {
   if (anyCandidate) {
-    memory.fill(candidates + (<usize>lowWord << 3), 0, <usize>(highWord - lowWord + 1) << 3);
+    memory.fill(candidates + ((<usize>lowWord) << 3), 0, (<usize>(highWord - lowWord + 1)) << 3);
     anyCandidate = false;
   }
 }

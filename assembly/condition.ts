@@ -83,11 +83,11 @@ export function meets(step: u32): bool {
 
 /** The answer of an atom, tested now or remembered. */
 export function holdsAtom(atom: u32): bool {
-  const answer = answers + (<usize>atom << 2);
+  const answer = answers + ((<usize>atom) << 2);
   const known = load<u32>(answer);
   if (known >>> 1 == epoch) return (known & 1) != 0;
   const holds = testAtom(ruleset + load<u32>(ruleset, HEADER_ATOMS_OFFSET) + <usize>atom * ATOM_SIZE);
-  store<u32>(answer, (epoch << 1) | <u32>holds);
+  store<u32>(answer, (epoch << 1) | (<u32>holds));
   return holds;
 }
 
@@ -128,7 +128,7 @@ function isAmong(value: u32, values: usize, count: u32): bool {
   let high = count;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const other = load<u32>(values + (<usize>middle << 2));
+    const other = load<u32>(values + ((<usize>middle) << 2));
     if (other == value) return true;
     if (other < value) low = middle + 1;
     else high = middle;

@@ -17,7 +17,7 @@ export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32)
   const bodySize = outputSize();
   // Of the record and its time: no two instances give the same id to different records. The counter tells
   // equal records of one instance apart.
-  const hash = hashText(record, size) ^ (((<u64>sec << 32) | <u64>nsec) * 0x9e3779b97f4a7c15);
+  const hash = hashText(record, size) ^ ((((<u64>sec) << 32) | (<u64>nsec)) * 0x9e3779b97f4a7c15);
   beginOutput();
   writeText(TEXT_EDGE_OPEN);
   writeHash(hash);

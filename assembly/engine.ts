@@ -140,7 +140,7 @@ export function matchCounters(): usize {
 export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
   begin();
   const scanned = scan(record, end, epoch, (flags & FLAG_WHOLE) != 0);
-  if (scanned == SCAN_REJECTED) return NO_ALERT; // never with an absence: its clock needs every record's time
+  if (scanned == SCAN_REJECTED) return outOfMemory() ? TOO_LARGE : NO_ALERT; // never with an absence: its clock needs every record's time
   if (scanned == SCAN_MALFORMED) {
     dropCandidates();
     return MALFORMED;
@@ -148,7 +148,7 @@ export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flag
   findNeedles();
   let step = nextCandidate();
   const hasAbsence = load<u32>(RULESET, HEADER_HAS_ABSENCE) != 0;
-  if (step < 0 && !hasAbsence) return NO_ALERT;
+  if (step < 0 && !hasAbsence) return outOfMemory() ? TOO_LARGE : NO_ALERT;
   let time = NO_TIME;
   if (hasAbsence) {
     time = readLate(record, end, sec, nsec, flags);

@@ -1,14 +1,30 @@
 // The doors of the module. A host puts a record into a block from `malloc` and calls `match`; the answer
 // says whether there is a body to fetch. Fluent Bit calls `alerts_only`. No door traps, whatever the record.
 // The one trap is at the start, on a ruleset that is damaged or of another version: nothing must run on that.
-import { ALERT, CAPTURE_COUNT_MAX, MALFORMED, NO_ALERT, RECORD_SIZE_MAX, TOO_LARGE, TYPE_ABSENT } from './layout';
+import {
+  ALERT,
+  CAPTURE_COUNT_MAX,
+  MALFORMED,
+  NO_ALERT,
+  RECORD_SIZE_MAX,
+  TOO_LARGE,
+  TYPE_ABSENT,
+} from './layout';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import { writeEdgeRecord } from './edge';
 import { examineRecord, loaded, matchCounters, matchRecord, tellTime } from './engine';
 import { RULESET, allocate, finish, free, malloc } from './memory';
 import { outputSize, outputStart } from './output';
 import { fieldText, fieldTextSize, fieldType } from './record';
-import { canRestore, clearState, evictedCount, stateAddress, stateUsedSize, suppressedOf, untoldElsewhere } from './state';
+import {
+  canRestore,
+  clearState,
+  evictedCount,
+  stateAddress,
+  stateUsedSize,
+  suppressedOf,
+  untoldElsewhere,
+} from './state';
 
 export { malloc, free };
 
@@ -122,7 +138,9 @@ const TICK_TICK: u32 = 0x6b636974; // "tick"
 
 /** A record whose tag begins with `earshot.tick` is a clock's: only its time counts. */
 function isTick(tag: usize, tagSize: u32): bool {
-  return loaded && tag != 0 && tagSize >= 12 && load<u64>(tag) == TICK_EARSHOT_ && load<u32>(tag, 8) == TICK_TICK;
+  return (
+    loaded && tag != 0 && tagSize >= 12 && load<u64>(tag) == TICK_EARSHOT_ && load<u32>(tag, 8) == TICK_TICK
+  );
 }
 
 /** Records that `alerts_only` could not read: not JSON, too large, or no memory for them. */

@@ -94,7 +94,12 @@ function skipUnicodeEscape(at: usize, end: usize): usize {
 
 /** The value of four hexadecimal digits, or less than 0. */
 function hex4(at: usize): i32 {
-  return (hex(load<u8>(at)) << 12) | (hex(load<u8>(at, 1)) << 8) | (hex(load<u8>(at, 2)) << 4) | hex(load<u8>(at, 3));
+  return (
+    (hex(load<u8>(at)) << 12) |
+    (hex(load<u8>(at, 1)) << 8) |
+    (hex(load<u8>(at, 2)) << 4) |
+    hex(load<u8>(at, 3))
+  );
 }
 
 function hex(byte: u32): i32 {
@@ -275,11 +280,11 @@ export function sequenceSize(at: usize, end: usize): usize {
 export function codePoint(at: usize, size: usize): u32 {
   const lead = <u32>load<u8>(at);
   if (size == 1) return lead;
-  const second = <u32>load<u8>(at, 1) & 0x3f;
+  const second = (<u32>load<u8>(at, 1)) & 0x3f;
   if (size == 2) return ((lead & 0x1f) << 6) | second;
-  const third = <u32>load<u8>(at, 2) & 0x3f;
+  const third = (<u32>load<u8>(at, 2)) & 0x3f;
   if (size == 3) return ((lead & 0x0f) << 12) | (second << 6) | third;
-  return ((lead & 0x07) << 18) | (second << 12) | (third << 6) | (<u32>load<u8>(at, 3) & 0x3f);
+  return ((lead & 0x07) << 18) | (second << 12) | (third << 6) | ((<u32>load<u8>(at, 3)) & 0x3f);
 }
 
 /** Bytes that `decode` or `copyValid` may need: each byte that is not UTF-8 becomes three. */

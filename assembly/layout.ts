@@ -108,7 +108,7 @@ export const FIELD_SIZE = 8;
 
 // A value table interns the strings that rules compare a field with. A value's id is its entry's
 // address within the ruleset, so that it is unique over all fields.
-export const VALUES_SHIFT = 0; // hashEnds >> shift is the bucket
+export const VALUES_SHIFT = 0; // hashValue >> shift is the bucket
 export const VALUES_HEADS = 8; // u32[1 << (64 - shift)]: ruleset offset of each bucket's first value, 0: empty
 
 export const VALUE_TEXT_SIZE = 0;

@@ -45,7 +45,7 @@ export function free(block: usize): void {}
 export function allocate(size: usize): usize {
   const block = top;
   const end = (block + size + SLACK + 15) & ~15;
-  if (end < block || !ensure(end)) return 0;
+  if (end < block || end - block < size || !ensure(end)) return 0;
   top = end;
   return block;
 }
@@ -53,7 +53,7 @@ export function allocate(size: usize): usize {
 /** Makes the last block longer or shorter: it must end at the top. */
 export function resize(block: usize, size: usize): bool {
   const end = (block + size + SLACK + 15) & ~15;
-  if (end < block || !ensure(end)) return false;
+  if (end < block || end - block < size || !ensure(end)) return false;
   top = end;
   return true;
 }

@@ -17,7 +17,11 @@ export function compareNumber(at: usize, end: usize, number: usize): i32 {
   const exponent = exponentOf(at, first, end);
   const otherExponent = <i64>load<i32>(number, NUMBER_EXPONENT);
   const order =
-    exponent != otherExponent ? (exponent < otherExponent ? -1 : 1) : compareDigits(first, end, number, digitCount);
+    exponent != otherExponent
+      ? exponent < otherExponent
+        ? -1
+        : 1
+      : compareDigits(first, end, number, digitCount);
   return negative ? -order : order;
 }
 
@@ -41,7 +45,7 @@ function exponentOf(at: usize, first: usize, end: usize): i64 {
     if (load<u8>(behind) == 0x2e) point = behind;
   }
   if (point == 0) point = behind;
-  const shift = first < point ? <i64>(point - first) : -<i64>(first - point - 1);
+  const shift = first < point ? <i64>(point - first) : -(<i64>(first - point - 1));
   return clamp(shift + writtenExponent(behind, end));
 }
 

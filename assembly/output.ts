@@ -96,7 +96,7 @@ export function writeString(source: usize, size: usize): void {
       at += taken;
       continue;
     }
-    for (const next = min(source + 8, end); source < next; ) source = writeOne(source, end);
+    for (const next = min(source + 8, end); source < next;) source = writeOne(source, end);
   }
   store<u8>(at++, 0x22);
 }
@@ -110,7 +110,8 @@ function mayNeedEscape(word: u64): bool {
   const angles = (word | (ONES * 2)) ^ (ONES * 0x3e); // 3c and 3e
   const backslashes = word ^ (ONES * 0x5c);
   const low = (word - ONES * 0x20) & ~word;
-  const equal = ((quotes - ONES) & ~quotes) | ((angles - ONES) & ~angles) | ((backslashes - ONES) & ~backslashes);
+  const equal =
+    ((quotes - ONES) & ~quotes) | ((angles - ONES) & ~angles) | ((backslashes - ONES) & ~backslashes);
   return ((low | equal | word) & HIGHS) != 0;
 }
 

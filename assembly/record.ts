@@ -13,7 +13,7 @@ import {
   VALUE_TEXT_OFFSET,
   VALUE_TEXT_SIZE,
 } from './layout';
-import { clearWords, hashEnds, sameBytes } from './bytes';
+import { clearWords, hashValue, sameBytes } from './bytes';
 import { copyValid, decode, decodedSizeMax, isPlain } from './json';
 import { allocate, resize } from './memory';
 
@@ -50,6 +50,11 @@ export function beginRecord(): void {
 /** True when there was no memory to read a text: the record can't be judged. */
 export function outOfMemory(): bool {
   return exhausted;
+}
+
+/** Tells that there was no memory to read a part of the record. */
+export function runOut(): void {
+  exhausted = true;
 }
 
 export function setField(field: u32, type: u32, start: usize, end: usize): void {
@@ -124,7 +129,7 @@ function lookUpValue(field: u32): u32 {
   const text = fieldText(field);
   const size = fieldTextSize(field);
   const heads = ruleset + table;
-  const bucket = <usize>(hashEnds(text, size) >>> <u64>load<u32>(heads, VALUES_SHIFT));
+  const bucket = <usize>(hashValue(text, size) >>> (<u64>load<u32>(heads, VALUES_SHIFT)));
   let value = load<u32>(heads + (bucket << 2), VALUES_HEADS);
   while (value != 0) {
     const entry = ruleset + value;

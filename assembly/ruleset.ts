@@ -21,7 +21,8 @@ export function checkRuleset(base: usize, room: usize): i32 {
   if (load<u32>(base, HEADER_VERSION) != VERSION) return RULESET_VERSION;
   const size = <usize>load<u32>(base, HEADER_SIZE_TOTAL);
   if (size < HEADER_SIZE || size > room || size & 7) return RULESET_DAMAGED;
-  if (checksum(base + HEADER_SIZE_TOTAL, base + size) != load<u64>(base, HEADER_CHECKSUM)) return RULESET_DAMAGED;
+  if (checksum(base + HEADER_SIZE_TOTAL, base + size) != load<u64>(base, HEADER_CHECKSUM))
+    return RULESET_DAMAGED;
   return RULESET_OK;
 }
 

@@ -44,7 +44,7 @@ import {
   typeAt,
 } from './json';
 import { allocate } from './memory';
-import { setField } from './record';
+import { runOut, setField } from './record';
 
 export const SCAN_DONE = 0;
 export const SCAN_REJECTED = 1; // no rule can match
@@ -174,7 +174,7 @@ function scanObject(node: usize, at: usize, end: usize): usize {
 /** As scanObject, for the items of an array that paths name. */
 function scanArray(node: usize, at: usize, end: usize): usize {
   let item = ruleset + load<u32>(node, NODE_ITEMS_OFFSET);
-  const behind = item + (<usize>load<u32>(node, NODE_ITEM_COUNT) << 3);
+  const behind = item + ((<usize>load<u32>(node, NODE_ITEM_COUNT)) << 3);
   at = skipSpace(at + 1, end);
   if (at < end && load<u8>(at) == CLOSE_BRACKET) return at + 1;
   for (let index: u32 = 0; at < end; index++) {
@@ -228,12 +228,15 @@ function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usiz
   let size = quote - key;
   if (isEscaped) {
     const text = allocate(decodedSizeMax(key, quote));
-    if (text == 0) return 0;
+    if (text == 0) {
+      runOut();
+      return 0;
+    }
     size = decode(key, quote, text) - text;
     key = text;
   }
   const prefix = size == 0 ? 0 : load<u64>(key) & wordMask(min(size, 8));
-  const bucket = <usize>(hashKey(prefix, size) >>> <u64>load<u32>(node, NODE_SHIFT));
+  const bucket = <usize>(hashKey(prefix, size) >>> (<u64>load<u32>(node, NODE_SHIFT)));
   let next = <u32>load<u16>(ruleset + load<u32>(node, NODE_HEADS_OFFSET) + (bucket << 1));
   while (next != 0) {
     const edge = edges + <usize>(next - 1) * EDGE_SIZE;

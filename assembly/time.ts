@@ -79,9 +79,11 @@ function parseIso(at: usize, end: usize): i64 {
   const minute = number(at + 14, 2);
   const second = number(at + 17, 2);
   const separator = load<u8>(at, 10) | 0x20;
-  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour < 0 || hour > 23) return NO_TIME;
+  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour < 0 || hour > 23)
+    return NO_TIME;
   if (minute < 0 || minute > 59 || second < 0 || second > 60) return NO_TIME;
-  if (load<u8>(at, 4) != 0x2d || load<u8>(at, 7) != 0x2d || (separator != 0x74 && separator != 0x20)) return NO_TIME;
+  if (load<u8>(at, 4) != 0x2d || load<u8>(at, 7) != 0x2d || (separator != 0x74 && separator != 0x20))
+    return NO_TIME;
   if (load<u8>(at, 13) != 0x3a || load<u8>(at, 16) != 0x3a) return NO_TIME;
   at += 19;
 

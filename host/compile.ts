@@ -7,7 +7,7 @@ import type { Report } from './error.ts';
 import { UserError } from './error.ts';
 import type { ByteString } from './literals.ts';
 import { bestWindow, fold, requiredLiterals, selectivity, utf8 } from './literals.ts';
-import { firstCharacter, matchesEverything, toProgram } from './nfa.ts';
+import { firstCharacter, toProgram } from './nfa.ts';
 import type { Pattern } from './pattern.ts';
 import { literal } from './pattern.ts';
 import type {
@@ -302,7 +302,7 @@ class Compiler {
     try {
       const program = toProgram(tree, captures);
       const dfa = toDfa(program, DFA_STATE_COUNT_MAX);
-      if (matchesEverything(tree) || (dfa !== null && isUniversal(dfa))) {
+      if (dfa !== null && isUniversal(dfa)) {
         this.report({
           severity: 'error',
           message: 'this pattern matches every text',

@@ -165,12 +165,12 @@ ${commented(RETRIES, '    ')}    scheduler.base        2
 }
 
 const PARSERS = `\
-# A record a line, its time in \`@timestamp\`, as out_kafka writes it.
+# A record a line, its time in \`time\` as container runtimes write it. (Fluent Bit reads a time from a string only.)
 [PARSER]
     name        earshot_records
     format      json
-    time_key    @timestamp
-    time_format %s.%L
+    time_key    time
+    time_format %Y-%m-%dT%H:%M:%S.%LZ
     time_keep   on
 `;
 

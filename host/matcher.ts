@@ -30,6 +30,8 @@ export interface Matcher {
    * time to use when the record has no readable `@timestamp`.
    */
   match(record: Uint8Array, sec: number, nsec: number): number;
+  /** As `match`, and reads the record to its end: MALFORMED also for what comes after the last field needed. */
+  matchWhole(record: Uint8Array, sec: number, nsec: number): number;
   /** The body of the alert after ALERT, as UTF-8: a view that is valid until the next call. */
   alert(): Uint8Array;
   /** Updates the state as `match` does and never fires: for the silent replay of the last window. */
@@ -39,6 +41,8 @@ export interface Matcher {
   /** A copy of the state region; `restore` takes it back, also in another instance of the same module. */
   snapshot(): Uint8Array;
   restore(snapshot: Uint8Array): void;
+  /** Keys in the state: one for each use (window, cool-down, silence) of a rule and a label set. Their slots stay. */
+  keyCount(): number;
   /** Forgets everything, as a new instance has. */
   reset(): void;
   /** Matches of each rule since the start, held back or sent, by index into `info.alerts`. */
@@ -182,7 +186,6 @@ export class LoadedMatcher implements Matcher {
     return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME);
   }
 
-  /** As `match`, and reads the record to its end: MALFORMED also for what comes after the last field needed. */
   matchWhole(record: Uint8Array, sec: number, nsec: number): number {
     return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME | layout.FLAG_WHOLE);
   }
@@ -213,6 +216,11 @@ export class LoadedMatcher implements Matcher {
     if (block === 0 || !this.doors.restoreState(block, snapshot.length)) {
       throw new Error('this snapshot is of other rules, or damaged: the state is unchanged');
     }
+  }
+
+  keyCount(): number {
+    const view = new DataView(this.doors.memory.buffer);
+    return view.getUint32(this.doors.stateStart() + layout.STATE_USED_COUNT, true);
   }
 
   reset(): void {

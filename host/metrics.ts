@@ -52,6 +52,13 @@ export function openMetrics() {
     ),
     lag: gauge('lag_records', 'Records of the partition that are not acknowledged', 'topic', 'partition'),
     committedOffset: gauge('committed_offset', 'Offset last committed', 'topic', 'partition'),
+    stateKeys: gauge('state_keys', 'Keys in the state of a partition', 'topic', 'partition'),
+    evictedKeys: gauge(
+      'state_evicted_keys',
+      'Keys that had to give way to others in the state of a partition',
+      'topic',
+      'partition',
+    ),
     stateSize: gauge('state_bytes', 'Size of the state of a partition', 'topic', 'partition'),
     lastProgress: gauge('last_progress_timestamp_seconds', 'When a record was last acknowledged'),
     lastHeartbeat: gauge('last_heartbeat_timestamp_seconds', 'When Kafka last answered a heartbeat'),

@@ -19,6 +19,7 @@ import { TextError, formatCount, nearest, quote } from './error.ts';
 import type { Report, Span, TextProblem } from './error.ts';
 import { parseFieldPath } from './field.ts';
 import type { Condition, FieldPath, Limits, Rule, RuleFile, Scalar, Template, Test } from './model.ts';
+import { matchesEverything } from './nfa.ts';
 import { PatternError, parsePattern } from './pattern.ts';
 import * as schema from './schema.ts';
 import type { Keys } from './schema.ts';
@@ -367,6 +368,14 @@ function readPattern(context: Context, entry: Entry, step: Step, nesting: Nestin
 function tryPattern(context: Context, node: Node, source: string) {
   try {
     const { pattern, captures } = parsePattern(source);
+    if (matchesEverything(pattern)) {
+      fail(
+        context,
+        node,
+        'this pattern matches every text',
+        'to ask only that the field is there, write `exists: true`',
+      );
+    }
     return { pattern, captures };
   } catch (error) {
     if (!(error instanceof PatternError)) throw error;

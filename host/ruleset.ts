@@ -138,8 +138,23 @@ export function hashKey(bytes: Uint8Array): bigint {
 }
 
 /** assembly/bytes.ts has the other one. */
-export function hashEnds(bytes: Uint8Array): bigint {
+export function hashText(bytes: Uint8Array): bigint {
+  const word = (at: number) => bytes.subarray(at, at + 8).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  let hash = BigInt(bytes.length);
+  let at = 0;
+  for (; bytes.length - at > 8; at += 8) {
+    hash = ((hash ^ word(at)) * HASH_FACTOR) & U64;
+    hash ^= hash >> 32n;
+  }
+  hash = ((hash ^ word(at)) * HASH_FACTOR) & U64;
+  hash ^= hash >> 32n;
+  return (hash * HASH_FACTOR) & U64;
+}
+
+/** assembly/bytes.ts has the other one. */
+export function hashValue(bytes: Uint8Array): bigint {
   if (bytes.length < 8) return hashKey(bytes);
+  if (bytes.length > 16) return hashText(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const last = view.getBigUint64(bytes.length - 8, true);
   const word = view.getBigUint64(0, true) ^ ((last << 29n) & U64) ^ (last >> 35n);
@@ -442,7 +457,7 @@ function encodeValueTable(
   values.forEach((value, i) => {
     const at = entries + i * layout.VALUE_SIZE;
     const bytes = encoder.encode(value);
-    const head = table + layout.VALUES_HEADS + Number(hashEnds(bytes) >> BigInt(64 - bits)) * 4;
+    const head = table + layout.VALUES_HEADS + Number(hashValue(bytes) >> BigInt(64 - bits)) * 4;
     writer.u32(at + layout.VALUE_TEXT_SIZE, bytes.length);
     writer.u32(at + layout.VALUE_TEXT_OFFSET, writer.shared(bytes));
     writer.u32(at + layout.VALUE_GATE, gates.get(keyOf(field, value)) ?? 0);

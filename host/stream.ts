@@ -36,8 +36,10 @@ export class Stream implements TopicPartition {
   #retiredMatches: number[];
   /** Records since the acknowledged point that broke the matcher; they are not shown to it again. */
   #trapped = new Set<Message>();
-  // The time of the record at hand.
-  #timestamp = '';
+  // The time of the record at hand; of a message that has none, that of the one before, or else the wall clock.
+  #timestamp: string | undefined;
+  /** The last time that was believed: what rules about absence may wait by. */
+  #timeMs: number | undefined;
   #sec = 0;
   #nsec = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -96,7 +98,8 @@ export class Stream implements TopicPartition {
       }
     }
     const last = records.at(-1);
-    if (last && !this.#isWarming(last)) parcels.push(...this.#tick(Number(last.timestamp), end));
+    if (last && !this.#isWarming(last) && this.#timeMs !== undefined)
+      parcels.push(...this.#tick(this.#timeMs, end));
     return parcels;
   }
 
@@ -153,6 +156,11 @@ export class Stream implements TopicPartition {
     return this.#matcher.matches().map((count, rule) => count + this.#retiredMatches[rule]!);
   }
 
+  /** The keys of the state, and those that had to give way. */
+  keys(): { keyCount: number; evictedCount: number } {
+    return { keyCount: this.#matcher.keyCount(), evictedCount: this.#matcher.heldBack().evictedKeys };
+  }
+
   async #renew(records: Message[]): Promise<void> {
     this.#retiredMatches = this.matches();
     this.#matcher = await this.#module.instantiate();
@@ -172,10 +180,20 @@ export class Stream implements TopicPartition {
   #setTime(timestamp: string): void {
     if (timestamp === this.#timestamp) return;
     this.#timestamp = timestamp;
-    const timeMs = Number(timestamp);
+    this.#timeMs = believedTime(timestamp) ?? this.#timeMs;
+    const timeMs = this.#timeMs ?? Date.now();
     this.#sec = Math.floor(timeMs / 1000);
     this.#nsec = (timeMs - this.#sec * 1000) * 1_000_000;
   }
+}
+
+/**
+ * The time of a message, in milliseconds. Its producer may have set it to anything: what is ahead of the wall clock is
+ * taken for now, so that no window ends and no absence falls due before its time; −1 stands for no time at all.
+ */
+export function believedTime(timestamp: string, nowMs = Date.now()): number | undefined {
+  const timeMs = Number(timestamp);
+  return timeMs >= 0 ? Math.min(timeMs, nowMs) : undefined;
 }
 
 /** The records of the messages: a message that is a JSON array is taken apart, any other is its record. */

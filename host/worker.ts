@@ -9,7 +9,7 @@ import type { MatcherModule } from './matcher.ts';
 import type { Metrics } from './metrics.ts';
 import type { Settings } from './settings.ts';
 import type { Batch, Handler, Lease, Message, Source, TopicPartition } from './source/source.ts';
-import { recordsOf, Stream } from './stream.ts';
+import { believedTime, recordsOf, Stream } from './stream.ts';
 import type { Point } from './stream.ts';
 
 /** Messages between two looks at the clock, the heartbeat and the end of the batch: some 10 ms of work. */
@@ -56,7 +56,13 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
       streams = new Map();
       metrics.generations.inc();
       metrics.lag.reset(); // A partition that is not ours any more has no lag here.
-      metrics.committedOffset.reset();
+      for (const gauge of [
+        metrics.committedOffset,
+        metrics.stateSize,
+        metrics.stateKeys,
+        metrics.evictedKeys,
+      ])
+        gauge.reset();
       handler.heartbeat();
       log.info({ generation, partitions: partitions.map(keyOf) }, 'partitions assigned');
     },
@@ -97,7 +103,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
   async function warmUp(stream: Stream, batch: Batch): Promise<boolean> {
     const { lookBackMs } = module.info;
     if (lookBackMs === 0) return true;
-    const time = Number(batch.messages[0]!.timestamp) - lookBackMs - WARM_MARGIN_MS;
+    const time = (believedTime(batch.messages[0]!.timestamp) ?? Date.now()) - lookBackMs - WARM_MARGIN_MS;
     try {
       const windowStart = await whileBeating(source.offsetAt(batch, Math.max(0, time)), batch);
       const warmFrom = Math.max(windowStart, batch.start - WARM_MESSAGES_MAX);
@@ -192,6 +198,9 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
       if (point.offset === offset) kept.set(keyOf(stream), point);
       metrics.committedOffset.set({ topic, partition }, offset);
       metrics.stateSize.set({ topic, partition }, point.state.length);
+      const { keyCount, evictedCount } = stream.keys();
+      metrics.stateKeys.set({ topic, partition }, keyCount);
+      metrics.evictedKeys.set({ topic, partition }, evictedCount);
     }
   }
 

@@ -79,7 +79,7 @@ const INSIDE: Edit = [
   'index.ts',
   /$/,
   `
-export { hashKey, hashEnds } from './bytes';
+export { hashKey, hashValue } from './bytes';
 export { runDfa } from './dfa';
 export { matchedFrom, matchedTo, search, searchExhausted } from './nfa';
 export { compareNumber } from './number';
@@ -91,7 +91,7 @@ export { parseTime, toMs, writeTime } from './time';
 
 export interface InsideDoors extends Doors {
   hashKey(prefix: bigint, size: number): bigint;
-  hashEnds(at: number, size: number): bigint;
+  hashValue(at: number, size: number): bigint;
   runDfa(ruleset: number, dfa: number, at: number, end: number): number;
   matchedFrom(): number;
   matchedTo(): number;

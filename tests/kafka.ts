@@ -79,12 +79,14 @@ export async function startKafka(properties: Record<string, string> = {}): Promi
 }
 
 function serverProperties(port: number, controllerPort: number, logs: string, more: Record<string, string>) {
+  const advertised = `PLAINTEXT://127.0.0.1:${port}`;
+  const listeners = `${advertised},CONTROLLER://127.0.0.1:${controllerPort}`;
   const properties: Record<string, string> = {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    listeners,
+    'advertised.listeners': advertised,
     'controller.listener.names': 'CONTROLLER',
     'log.dirs': logs,
     'offsets.topic.replication.factor': '1',
@@ -101,6 +103,9 @@ function serverProperties(port: number, controllerPort: number, logs: string, mo
     'auto.create.topics.enable': 'false',
     ...more,
   };
+  // More listeners are told beside ours.
+  for (const key of ['listeners', 'advertised.listeners'])
+    if (more[key]) properties[key] = `${key === 'listeners' ? listeners : advertised},${more[key]}`;
   return Object.entries(properties)
     .map(([key, value]) => `${key}=${value}\n`)
     .join('');
@@ -203,10 +208,14 @@ function onPath(program: string): boolean {
 /** Runs a class of Kafka's own tools (`ConsoleProducer`, …) with `input` on its standard input. */
 export function kafkaTool(name: string, args: string[], input = ''): string {
   prepare();
-  return execFileSync('java', [...JAVA, `org.apache.kafka.tools.${name}`, ...args], {
-    input,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: 60_000,
-    encoding: 'utf8',
-  });
+  return execFileSync(
+    'java',
+    [...JAVA, name.includes('.') ? name : `org.apache.kafka.tools.${name}`, ...args],
+    {
+      input,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      timeout: 60_000,
+      encoding: 'utf8',
+    },
+  );
 }

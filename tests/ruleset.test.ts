@@ -8,7 +8,7 @@ import { requiredLiterals } from '../host/literals.ts';
 import { loadModule } from '../host/matcher.ts';
 import { toProgram } from '../host/nfa.ts';
 import { literal } from '../host/pattern.ts';
-import { checksum, hashKey, hashEnds } from '../host/ruleset.ts';
+import { checksum, hashKey, hashValue } from '../host/ruleset.ts';
 import { LABELS_MAX } from '../host/schema.ts';
 import { bareRuleset } from './bare.ts';
 import { Probe, RUNS, alertsOf, bakeInto, compile, load, loadRules, namesOf, shippedCore } from './core.ts';
@@ -55,7 +55,7 @@ test('the worked example', () => {
   // Field 0 has a table with one value, which opens gate 1, behind which the step waits.
   const field = u32(layout.HEADER_FIELDS_OFFSET);
   const table = u32(field + layout.FIELD_VALUES_OFFSET);
-  const bucket = Number(hashEnds(Buffer.from('b')) >> BigInt(u32(table + layout.VALUES_SHIFT)));
+  const bucket = Number(hashValue(Buffer.from('b')) >> BigInt(u32(table + layout.VALUES_SHIFT)));
   const value = u32(table + layout.VALUES_HEADS + bucket * 4);
   assert.equal(u32(field + layout.FIELD_IS_GATE), 1);
   assert.equal(text(u32(value + layout.VALUE_TEXT_OFFSET), u32(value + layout.VALUE_TEXT_SIZE)), 'b');
@@ -79,7 +79,7 @@ test('hashes are the same on both sides', async () => {
     const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 31 + size * 7) & 0xff);
     const padded = Buffer.concat([bytes, Buffer.alloc(8)]);
     const [at, words] = probe.put(bytes, padded.subarray(0, size & ~7));
-    assert.equal(BigInt.asUintN(64, probe.doors.hashEnds(at!, size)), hashEnds(bytes));
+    assert.equal(BigInt.asUintN(64, probe.doors.hashValue(at!, size)), hashValue(bytes));
     assert.equal(BigInt.asUintN(64, probe.doors.checksum(words!, words! + (size & ~7))), checksum(Uint8Array.from(padded.subarray(0, size & ~7))));
     const prefix = Buffer.concat([bytes.subarray(0, 8), Buffer.alloc(8)]).readBigUInt64LE();
     assert.equal(BigInt.asUintN(64, probe.doors.hashKey(prefix, size)), hashKey(bytes));

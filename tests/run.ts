@@ -33,6 +33,7 @@ async function runSpecs(): Promise<void> {
     output += data;
   });
   const exitCode = await new Promise(resolve => asp.on('close', resolve));
+  process.stdout.write('\n'); // its output ends in the middle of a line
   const [, passed, all] = /\[Tests\]: (\d+) \/ (\d+)/.exec(output.replace(/\x1b\[[0-9;]*m/g, '')) ?? [];
   const failed = Number(all ?? 0) - Number(passed ?? 0);
   counts.passed += Number(passed ?? 0);

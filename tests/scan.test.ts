@@ -380,3 +380,13 @@ test('a record that is deeper than that is malformed', async () => {
     assert.equal(matcher.matchWhole(Buffer.from('{"far":"y"}'), 0, 0), NO_ALERT);
   }
 });
+
+test('escapes are read wherever they stand in a word of eight bytes', async () => {
+  const matcher = await loadRules('groups: [{name: g, rules: [{alert: a, realert: 0s, match: {field: log, eq: "x"}, annotations: {m: x}}]}]'.replace('eq: "x"', 'endsWith: "end"'));
+  for (let before = 0; before < 20; before++) {
+    for (const escape of ['\\"', '\\\\', '\\n', '\\u0022', '\\\\\\"', '\\"\\"', '\\\\\\\\\\\\']) {
+      const record = `{"skipped":"${'x'.repeat(before)}${escape}","log":"${'y'.repeat(before)}${escape}end"}`;
+      assert.deepEqual(namesOf(matcher, record), ['a'], record);
+    }
+  }
+});

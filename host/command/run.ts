@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { RECORD_SIZE_MAX } from '../../assembly/layout.ts';
 import { alertsOf } from '../body.ts';
 import { UserError, formatCount } from '../error.ts';
-import type { LoadedMatcher, MatcherModule } from '../matcher.ts';
+import type { Matcher, MatcherModule } from '../matcher.ts';
 import { ALERT, NO_ALERT, TOO_LARGE, loadModule } from '../matcher.ts';
 import type { Notifier } from '../notify.ts';
 import { ENVELOPES, openNotifier } from '../notify.ts';
@@ -51,7 +51,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     ? await notifierOutput(values.notify, values.envelope, values.deadline, stop.signal, io)
     : streamOutput(io.stdout);
   const module = await openModule(rules, io);
-  const runner = new Runner(module, (await module.instantiate()) as LoadedMatcher, output, stop.signal, io);
+  const runner = new Runner(module, await module.instantiate(), output, stop.signal, io);
   try {
     for (const path of paths.length === 0 ? ['-'] : paths) {
       if (!runner.isDone()) await runner.read(await openFile(path, io.stdin), values.strict ?? false);
@@ -136,7 +136,7 @@ async function notifierOutput(
 class Runner {
   private readonly startedAt = performance.now();
   private readonly module: MatcherModule;
-  private readonly matcher: LoadedMatcher;
+  private readonly matcher: Matcher;
   private readonly output: Output;
   private readonly stop: AbortSignal;
   private readonly io: Io;
@@ -150,7 +150,7 @@ class Runner {
   /** Bodies that the chunk under work gave. */
   private bodies: Uint8Array[] = [];
 
-  constructor(module: MatcherModule, matcher: LoadedMatcher, output: Output, stop: AbortSignal, io: Io) {
+  constructor(module: MatcherModule, matcher: Matcher, output: Output, stop: AbortSignal, io: Io) {
     this.module = module;
     this.matcher = matcher;
     this.output = output;

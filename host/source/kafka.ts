@@ -64,6 +64,8 @@ export function openKafka(settings: Settings, log: Log): Source {
   let owned: TopicPartition[] = [];
   /** The generation that the broker has declared over; its batches are not live although nobody has joined again yet. */
   let over = -1;
+  /** Only a refused commit says that it is over. When the broker takes a later heartbeat or commit, it is not. */
+  let doubtful = false;
   let stopping = false;
   let crashes = 0;
   /** Commits for the current generation, once a batch has brought it. */
@@ -93,6 +95,7 @@ export function openKafka(settings: Settings, log: Log): Source {
 
   function onCrash(error: Error, restart: boolean): void {
     over = generation;
+    doubtful = false;
     if (restart && ++crashes < CRASHES_MAX) return;
     fail(new Error(`the Kafka client ended for good: ${error.message}`, { cause: error }));
   }
@@ -128,6 +131,7 @@ export function openKafka(settings: Settings, log: Log): Source {
         } catch (error) {
           failure = error;
           noteEnd(mine, error);
+          doubtful = false; // kafkajs hears of it too, and joins again.
         }
       },
       advance(offset) {
@@ -154,6 +158,12 @@ export function openKafka(settings: Settings, log: Log): Source {
 
   function noteEnd(mine: number, error: unknown): void {
     if (mine === generation && ENDS_GENERATION.includes((error as KafkaJSProtocolError).type)) over = mine;
+  }
+
+  /** Without this a coordinator that errs once would leave the consumer a member, alive, and idle for ever. */
+  function goOn(): void {
+    if (doubtful) over = -1;
+    doubtful = false;
   }
 
   /**
@@ -239,7 +249,10 @@ export function openKafka(settings: Settings, log: Log): Source {
       const ended = new Promise<void>((resolve, reject) => ((finish = resolve), (fail = reject)));
       ended.catch(() => {}); // Awaited below; a failure before that is not unhandled.
       consumer.on('consumer.group_join', ({ payload }) => onJoin(payload.memberAssignment));
-      consumer.on('consumer.heartbeat', () => handler.heartbeat());
+      consumer.on('consumer.heartbeat', () => {
+        goOn();
+        handler.heartbeat();
+      });
       consumer.on('consumer.crash', ({ payload }) => onCrash(payload.error, payload.restart));
       consumer.on('consumer.network.request', ({ payload }) => {
         if (payload.apiName === 'JoinGroup') log.debug({ sentAt: payload.sentAt }, 'JoinGroup was sent');
@@ -260,8 +273,10 @@ export function openKafka(settings: Settings, log: Log): Source {
         if (mine !== generation || !door) return false;
         try {
           await door({ topics: byTopic(positions) });
+          goOn();
           return true;
         } catch (error) {
+          doubtful ||= over !== mine;
           noteEnd(mine, error);
           log.warn(
             { error: (error as Error).message, positions },

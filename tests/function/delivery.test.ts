@@ -150,9 +150,30 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
     await stage.produce(messages(10), 0);
     await stage.produce(messages(10, undefined, 10), 1);
     stage.start();
-    await until(() => manager.requests.length >= 4, 'posts under way');
-    stage.start();
+    // Counted where it happens: the posts that have not been answered, and how many there were when each member joined.
+    let underWay = 0;
+    const atJoin: number[] = [];
+    manager.intercept = async (_request, response) => {
+      underWay++;
+      response.once('close', () => underWay--);
+      await sleep(300);
+      return false;
+    };
+    const second = stage.start();
+    const rebalanced = (async () => {
+      // The first member still works when the broker calls it back: the second waits to be let in.
+      while (!second.logs.some(line => line.message === 'partitions assigned')) {
+        const { groups } = await stage.admin.describeGroups([stage.group]);
+        if (groups[0]!.state === 'PreparingRebalance') atJoin.push(underWay);
+        await sleep(5);
+      }
+    })();
     await until(async () => sum(await stage.committed()) === 20, 'everything committed');
+    await rebalanced;
+    assert.ok(
+      atJoin.some(count => count > 0),
+      `the rebalance met no post under way: ${atJoin}`,
+    );
     assert.deepEqual(
       manager.ids().sort((a, b) => a - b),
       range(20),

@@ -1,4 +1,4 @@
-// The module of rules.yaml, compiled once a process, and ways to make a matcher misbehave.
+// The modules of the rules files here, compiled once a process, and ways to make a matcher misbehave.
 
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,9 +7,16 @@ import { bakeModule, readRulesFile } from '../../host/command/rules-file.ts';
 import { loadModule } from '../../host/matcher.ts';
 import type { Matcher, MatcherModule } from '../../host/matcher.ts';
 
-export const modulePath = join(mkdtempSync(join(tmpdir(), 'earshot-function-')), 'earshot.wasm');
-const { ruleset } = await readRulesFile(join(import.meta.dirname, 'rules.yaml'));
-writeFileSync(modulePath, await bakeModule(ruleset!));
+const folder = mkdtempSync(join(tmpdir(), 'earshot-function-'));
+export const modulePath = await buildModule('rules');
+
+/** Compiles a rules file of this folder, and gives the path of the module. */
+export async function buildModule(name: string): Promise<string> {
+  const { ruleset } = await readRulesFile(join(import.meta.dirname, `${name}.yaml`));
+  const path = join(folder, `${name}.wasm`);
+  writeFileSync(path, await bakeModule(ruleset!));
+  return path;
+}
 
 /** Loads the module, and changes what its matchers do. */
 export function withMatcher(

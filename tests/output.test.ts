@@ -1,0 +1,105 @@
+// Strings in the alert, against Go's encoding/json: `<`, `>`, `&`, U+2028 and U+2029 are escaped, and control
+// characters in its own way; everything else stands as it is.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ALERT } from '../host/matcher.ts';
+import { RUNS, bodyText, loadRules } from './core.ts';
+
+const matcher = await loadRules(`
+groups:
+  - name: g
+    rules:
+      - alert: a
+        realert: 0s
+        match: {field: v, exists: true}
+        annotations: {alone: '{{ $record.v }}', between: '<{{ $record.v }}>', twice: '{{ $record.v }}{{ $record.v }}'}
+`);
+
+const SHORT = new Map([
+  ['"', '\\"'],
+  ['\\', '\\\\'],
+  ['\b', '\\b'],
+  ['\f', '\\f'],
+  ['\n', '\\n'],
+  ['\r', '\\r'],
+  ['\t', '\\t'],
+]);
+
+function quoteAsGo(text: string): string {
+  const escape = (character: string) =>
+    SHORT.get(character) ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return `"${text.replace(/["\\\x00-\x1f<>&\u2028\u2029]/g, escape)}"`;
+}
+
+// What word tricks get wrong stands at every place of a word; more than 64 bytes are copied in another way.
+const unitArbitrary = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom('a', ' ', '!', '#', '~', '\x7f', 'A') },
+  { weight: 2, arbitrary: fc.constantFrom('"', '\\', '<', '>', '&', '\n', '\0', '\x1f', '\x01', '/') },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(
+      '\u2028',
+      '\u2029',
+      '\u2027',
+      '\u202a',
+      'â',
+      'é',
+      '€',
+      '😀',
+      '\u0080',
+      '\u00a2',
+      '\u3c3e',
+    ),
+  },
+);
+const textArbitrary = fc.oneof(
+  fc.string({ unit: unitArbitrary, minLength: 1, maxLength: 24 }),
+  fc.string({ unit: unitArbitrary, minLength: 60, maxLength: 300 }),
+  fc.string({ unit: 'binary', minLength: 1, maxLength: 100 }),
+);
+
+test('texts are written as Go writes them', () => {
+  const property = fc.property(textArbitrary, text => {
+    const value = Buffer.from(text).toString(); // half a surrogate pair is U+FFFD
+    assert.equal(matcher.match(Buffer.from(JSON.stringify({ v: value })), 0, 0), ALERT);
+    const annotations = `{"alone":${quoteAsGo(value)},"between":${quoteAsGo(`<${value}>`)},"twice":${quoteAsGo(value + value)}}`;
+    const body = bodyText(matcher);
+    assert.ok(body.includes(`"annotations":${annotations},`), body);
+    assert.ok(body.endsWith(`"commonAnnotations":${annotations},"externalURL":""}`), body);
+  });
+  fc.assert(property, { numRuns: 3000 * RUNS });
+});
+
+test('bytes that are not UTF-8 never reach the alert', () => {
+  const bytesArbitrary = fc
+    .uint8Array({ minLength: 1, maxLength: 40 })
+    .map(bytes => bytes.filter(byte => byte !== 0x22 && byte !== 0x5c))
+    .filter(bytes => bytes.length > 0);
+  const property = fc.property(bytesArbitrary, fc.constantFrom('"', '["'), (bytes, opening) => {
+    const closing = opening === '"' ? '"' : '"]';
+    const record = Buffer.concat([Buffer.from(`{"v":${opening}`), bytes, Buffer.from(`${closing}}`)]);
+    assert.equal(matcher.match(record, 0, 0), ALERT);
+    // Each byte that belongs to no sequence becomes U+FFFD, as in Go; WHATWG makes one of several.
+    const text = decodeAsGo(bytes);
+    const alone = opening === '"' ? text : `["${text}"]`;
+    assert.equal(JSON.parse(bodyText(matcher)).alerts[0].annotations.alone, alone);
+  });
+  fc.assert(property, { numRuns: 3000 * RUNS });
+});
+
+function decodeAsGo(bytes: Uint8Array): string {
+  let text = '';
+  for (let at = 0; at < bytes.length;) {
+    const size = [1, 2, 3, 4].find(size => isSequence(bytes.subarray(at, at + size), size)) ?? 0;
+    text += size === 0 ? '\ufffd' : Buffer.from(bytes.subarray(at, at + size)).toString();
+    at += Math.max(1, size);
+  }
+  return text;
+}
+
+/** True when the bytes are one code point: decoded and encoded again they are the same. */
+function isSequence(bytes: Uint8Array, size: number): boolean {
+  const text = Buffer.from(bytes).toString();
+  return bytes.length === size && [...text].length === 1 && Buffer.from(text).equals(bytes);
+}
