@@ -85,12 +85,13 @@ export function search(base: usize, pattern: usize, at: usize, end: usize, captu
   slots = captures;
   slotCount = captures ? load<u32>(pattern, PATTERN_SLOT_COUNT) : 0;
   exhausted = false;
-  if (slotCount) memory.fill(slots, 0, <usize>slotCount << 2);
+  if (slotCount) memory.fill(slots, 0, (<usize>slotCount) << 2);
   const anchored = load<u32>(pattern, PATTERN_ANCHORED) != 0;
   const firstByte = load<u32>(pattern, PATTERN_FIRST_BYTE);
   const bits = <u64>instructionCount * <u64>(end - at + 1);
   const mark = arenaTop();
-  const matched = bits <= BACKTRACK_BITS_MAX ? backtrack(anchored, firstByte, <usize>bits) : lockstep(anchored, firstByte);
+  const matched =
+    bits <= BACKTRACK_BITS_MAX ? backtrack(anchored, firstByte, <usize>bits) : lockstep(anchored, firstByte);
   release(mark);
   return matched;
 }
@@ -107,7 +108,7 @@ function isInSet(index: u32, code: u32): bool {
   let high = load<u32>(set, SET_RANGE_COUNT);
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const range = ranges + (<usize>middle << 3);
+    const range = ranges + ((<usize>middle) << 3);
     if (code < load<u32>(range)) high = middle;
     else if (code > load<u32>(range, 4)) low = middle + 1;
     else return true;
@@ -126,9 +127,10 @@ function isInSetAt(index: u32, at: usize): bool {
 function skipSet(index: u32, pc: usize, at: usize): usize {
   const bitmap = sets + <usize>index * SET_SIZE;
   const firstBit = pc * (textEnd - textStart + 1) - textStart;
-  for (;;) {
-    const byte = visited + ((firstBit + at) >>> 3);
-    const mask: u32 = 1 << (<u32>(firstBit + at) & 7);
+  while (true) {
+    const bit = firstBit + at;
+    const byte = visited + (bit >>> 3);
+    const mask: u32 = 1 << ((<u32>bit) & 7);
     const seen = <u32>load<u8>(byte);
     if (seen & mask) return 0;
     store<u8>(byte, seen | mask);
@@ -143,7 +145,6 @@ function skipSet(index: u32, pc: usize, at: usize): usize {
       at += size;
     }
   }
-  return 0;
 }
 
 function isWord(at: usize): bool {
@@ -197,7 +198,7 @@ function backtrack(anchored: bool, firstByte: u32, bits: usize): bool {
 function isNew(pc: usize, at: usize): bool {
   const bit = pc * (textEnd - textStart + 1) + (at - textStart);
   const byte = visited + (bit >>> 3);
-  const mask: u32 = 1 << (<u32>bit & 7);
+  const mask: u32 = 1 << ((<u32>bit) & 7);
   const seen = <u32>load<u8>(byte);
   if (seen & mask) return false;
   store<u8>(byte, seen | mask);
@@ -229,7 +230,7 @@ function backtrackFrom(start: usize): bool {
     const first = load<u32>(job);
     let at = load<usize>(job, 4);
     if (first & RESTORE) {
-      store<usize>(slots + (<usize>(first & ~RESTORE) << 2), at);
+      store<usize>(slots + ((<usize>(first & ~RESTORE)) << 2), at);
       continue;
     }
     let pc = <usize>first;
@@ -276,7 +277,7 @@ function backtrackFrom(start: usize): bool {
           break;
         case RUN_SAVE:
           if (slotCount) {
-            const slot = slots + (<usize>operand << 2);
+            const slot = slots + ((<usize>operand) << 2);
             alive = pushJob(operand | RESTORE, load<usize>(slot));
             store<usize>(slot, at);
           }
@@ -315,7 +316,7 @@ function rowsOf(list: usize): usize {
 }
 
 function lockstep(anchored: bool, firstByte: u32): bool {
-  rowSize = <usize>(slotCount + 1) << 2;
+  rowSize = (<usize>(slotCount + 1)) << 2;
   listSize = (instructionCount << 3) + instructionCount * rowSize;
   let current = allocate(listSize);
   let next = allocate(listSize);
@@ -342,7 +343,7 @@ function lockstep(anchored: bool, firstByte: u32): bool {
     }
     if (!matched && (!anchored || at == textStart)) {
       memory.fill(row, 0, rowSize);
-      store<usize>(row + (<usize>slotCount << 2), at);
+      store<usize>(row + ((<usize>slotCount) << 2), at);
       currentCount = addThreads(current, currentCount, 0, at, row);
     }
     if (exhausted) return false;
@@ -350,20 +351,24 @@ function lockstep(anchored: bool, firstByte: u32): bool {
     const code: u32 = at < textEnd ? codePoint(at, size) : 0;
     let nextCount: u32 = 0;
     for (let i: u32 = 0; i < currentCount; i++) {
-      const pc = <usize>load<u32>(current + (<usize>i << 2));
+      const pc = <usize>load<u32>(current + ((<usize>i) << 2));
       const instruction = load<u32>(program + pc * INSTRUCTION_SIZE);
       const op = instruction & 0xff;
       const threadRow = rowsOf(current) + pc * rowSize;
       if (op == RUN_MATCH) {
         matched = true;
         matchEnd = at;
-        matchStart = load<usize>(threadRow + (<usize>slotCount << 2));
+        matchStart = load<usize>(threadRow + ((<usize>slotCount) << 2));
         if (slots == 0) return true; // nobody asks for more than yes
-        memory.copy(slots, threadRow, <usize>slotCount << 2);
+        memory.copy(slots, threadRow, (<usize>slotCount) << 2);
         break; // threads of lower priority end here
       }
       if (at == textEnd) continue;
-      if (op == RUN_CHAR ? code == instruction >>> 8 : (op == RUN_SET || op == RUN_SKIP) && isInSet(instruction >>> 8, code)) {
+      if (
+        op == RUN_CHAR
+          ? code == instruction >>> 8
+          : (op == RUN_SET || op == RUN_SKIP) && isInSet(instruction >>> 8, code)
+      ) {
         memory.copy(row, threadRow, rowSize);
         nextCount = addThreads(next, nextCount, op == RUN_SKIP ? pc : pc + 1, at + size, row);
       }
@@ -388,15 +393,15 @@ function addThreads(list: usize, count: u32, pc: usize, at: usize, row: usize): 
     const job = jobs + jobCount * JOB_SIZE;
     const first = load<u32>(job);
     if (first & RESTORE) {
-      store<usize>(row + (<usize>(first & ~RESTORE) << 2), load<usize>(job, 4));
+      store<usize>(row + ((<usize>(first & ~RESTORE)) << 2), load<usize>(job, 4));
       continue;
     }
     pc = first;
     for (;;) {
       const place = load<u32>(sparse + (pc << 2));
-      if (place < count && <usize>load<u32>(list + (<usize>place << 2)) == pc) break;
+      if (place < count && <usize>load<u32>(list + ((<usize>place) << 2)) == pc) break;
       store<u32>(sparse + (pc << 2), count);
-      store<u32>(list + (<usize>count << 2), <u32>pc);
+      store<u32>(list + ((<usize>count) << 2), <u32>pc);
       count++;
       const instruction = load<u32>(program + pc * INSTRUCTION_SIZE);
       const operand = instruction >>> 8;
@@ -411,7 +416,7 @@ function addThreads(list: usize, count: u32, pc: usize, at: usize, row: usize): 
         pc = operand;
       } else if (op == RUN_SAVE) {
         if (slotCount) {
-          const slot = row + (<usize>operand << 2);
+          const slot = row + ((<usize>operand) << 2);
           if (!pushJob(operand | RESTORE, load<usize>(slot))) return count;
           store<usize>(slot, at);
         }

@@ -159,7 +159,7 @@ function scanObject(node: usize, at: usize, end: usize): usize {
     }
     if (at >= end) return 0;
     if (guess != lastGuess) guess += GUESS_SIZE;
-    at = child != 0 && isUnseen(child) ? scanValue(child, at, end) : skipValue(at, end);
+    at = child != 0 && isUnseen(child) ? scanValue(child, at, end) : skipOther(at, end);
     if (at == 0) return 0;
     at = skipSpace(at, end);
     if (at >= end) return 0;
@@ -169,6 +169,13 @@ function scanObject(node: usize, at: usize, end: usize): usize {
     at = skipSpace(at + 1, end);
   }
   return 0;
+}
+
+/** A value that nobody asks for: mostly a string, and then this is all there is to it. */
+function skipOther(at: usize, end: usize): usize {
+  if (load<u8>(at) != QUOTE) return skipValue(at, end);
+  const quote = skipString(at + 1, end);
+  return quote == 0 ? 0 : quote + 1;
 }
 
 /** As scanObject, for the items of an array that paths name. */
