@@ -53,7 +53,8 @@ const VALUE_BITS = 6;
 const NESTED_BITS_MAX = 8;
 /** Less is found in every other line. */
 const RUN_BITS_MIN = 6;
-const START_BITS = 6;
+/** A line of some hundred bytes has 2⁷ places at which a literal may stand by chance; its start is one of them. */
+const LINE_BITS = 7;
 
 const RUN_COUNT_MAX = 16;
 const RUN_SIZE_MAX = 64;
@@ -144,10 +145,14 @@ export function accessorOf([first, ...rest]: FieldPath): string | null {
 function scoreOf(needs: Need[]): number {
   const bits = needs.flatMap(need => {
     const bitsMax = need.field.length > 1 ? NESTED_BITS_MAX : Infinity;
-    if (need.kind === 'runs') return need.runs.map(run => Math.min(bitsMax, bitsOf(run)));
+    if (need.kind === 'runs') return need.runs.map(run => Math.min(bitsMax, bitsInLine(run)));
     return need.kind === 'value' ? need.values.map(() => VALUE_BITS) : [0];
   });
   return Math.min(...bits) - Math.log2(bits.length);
+}
+
+function bitsInLine(run: Run): number {
+  return Math.max(0.1, bitsOf(run) - LINE_BITS);
 }
 
 function valuesFirst(needs: Need[]): number {
@@ -295,7 +300,7 @@ function bitsOf({ atStart, sets }: Run): number {
   const bits = sets.map(bitsOfSet);
   const text = sets.map(set => (set[0]! < 0x80 && set.length <= 4 ? String.fromCodePoint(set[0]!) : '\u{80}')).join('');
   for (const { 0: word, index } of text.matchAll(COMMON_WORDS)) bits.fill(COMMON_WORD_BITS / word.length, index, index + word.length);
-  return bits.reduce((sum, one) => sum + one, atStart && sets.length > 0 ? START_BITS : 0);
+  return bits.reduce((sum, one) => sum + one, atStart && sets.length > 0 ? LINE_BITS : 0);
 }
 
 const SET_SIZE_MAX = 128; // a larger one is taken to say nothing
@@ -350,16 +355,12 @@ function regexesOf({ anyString, values, starts, free }: FieldNeeds, freeCount: n
   ];
 }
 
-/** Without literals that hold another one. */
+/** Without literals that hold another one: position by position the same is surely no more than it. */
 function withoutLonger(free: Map<string, string[]>): Map<string, string[]> {
-  const all = [...free.keys()];
-  return new Map([...free].filter(([regex]) => !all.some(other => other !== regex && holds(regex, other))));
-}
-
-/** On the regexes' text, as far as it is safe: plain literals only. */
-function holds(longer: string, shorter: string): boolean {
-  const isPlain = (regex: string) => /^[A-Za-z0-9_,:;<>=!%~'@" -]*$/.test(regex.replaceAll('\\x20', ' '));
-  return isPlain(longer) && isPlain(shorter) && longer.includes(shorter);
+  const texts = [...free.values()].map(positions => `\n${positions.join('\n')}\n`);
+  return new Map(
+    [...free].filter((_, i) => !texts.some((text, j) => j !== i && text.length < texts[i]!.length && texts[i]!.includes(text))),
+  );
 }
 
 function alternations(regexes: string[], before: string, behind: string): string[] {

@@ -143,37 +143,24 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
   );
 
   stageTest('drains during a rebalance: nothing acknowledged is sent twice', 2, async (stage, manager) => {
+    const posts: { from: number; to: number }[] = [];
     manager.intercept = async () => {
+      const from = Date.now();
       await sleep(300);
+      posts.push({ from, to: Date.now() });
       return false;
     };
     await stage.produce(messages(10), 0);
     await stage.produce(messages(10, undefined, 10), 1);
     stage.start();
-    // Counted where it happens: the posts that have not been answered, and how many there were when each member joined.
-    let underWay = 0;
-    const atJoin: number[] = [];
-    manager.intercept = async (_request, response) => {
-      underWay++;
-      response.once('close', () => underWay--);
-      await sleep(300);
-      return false;
-    };
+    await until(() => manager.requests.length >= 4, 'posts under way');
     const second = stage.start();
-    const rebalanced = (async () => {
-      // The first member still works when the broker calls it back: the second waits to be let in.
-      while (!second.logs.some(line => line.message === 'partitions assigned')) {
-        const { groups } = await stage.admin.describeGroups([stage.group]);
-        if (groups[0]!.state === 'PreparingRebalance') atJoin.push(underWay);
-        await sleep(5);
-      }
-    })();
     await until(async () => sum(await stage.committed()) === 20, 'everything committed');
-    await rebalanced;
-    assert.ok(
-      atJoin.some(count => count > 0),
-      `the rebalance met no post under way: ${atJoin}`,
-    );
+    // The second member's request to be let in is what begins the rebalance.
+    const joins = second.logs.filter(line => line.message === 'JoinGroup was sent');
+    const meets = ({ sentAt }: Record<string, unknown>) =>
+      posts.some(({ from, to }) => from <= Number(sentAt) && Number(sentAt) <= to);
+    assert.ok(joins.some(meets), 'the rebalance began while a post was under way');
     assert.deepEqual(
       manager.ids().sort((a, b) => a - b),
       range(20),
