@@ -352,6 +352,19 @@ function readNumber(number: u64, showZero: bool, showPlus: bool): void {
 
 // ── The body ────────────────────────────────────────────────────────────────────────────────────────
 
+// Where the body's array of alerts stands in the output, brackets included.
+let arrayMark: usize = 0;
+let arrayEnd: usize = 0;
+
+/** Where the array of alerts begins in the body, and behind it: all that Alertmanager takes. */
+export function alertsFrom(): usize {
+  return arrayMark;
+}
+
+export function alertsTo(): usize {
+  return arrayEnd;
+}
+
 // Where the last alert's labels and annotations stand in the output.
 let labelsMark: usize = 0;
 let labelsEnd: usize = 0;
@@ -364,10 +377,12 @@ export function writeBody(): bool {
   writeText(TEXT_OPENING);
   writeText(bodyStatus());
   writeText(TEXT_ALERTS);
+  arrayMark = outputMark() - 1;
   for (let alert = firstAlert; alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
     if (alert != firstAlert) writeByte(0x2c);
     writeAlert(alert);
   }
+  arrayEnd = outputMark() + 1;
   writeText(TEXT_GROUP_LABELS);
   writeCommon(true, true);
   writeText(TEXT_COMMON_LABELS);

@@ -5,16 +5,19 @@
 // `id` becomes the tag of the alert's own chunk (a retry of one alert is then no retry of another), so it
 // has only hexadecimal digits and `-`. out_http posts `alert` byte for byte (body_key, headers_key).
 import { TEXT_EDGE_ALERT, TEXT_EDGE_CLOSE, TEXT_EDGE_OPEN } from './layout';
-import { writeHash, writeText } from './alert';
+import { alertsFrom, alertsTo, writeHash, writeText } from './alert';
 import { hashText } from './bytes';
 import { beginOutput, outputExhausted, outputSize, outputStart, writeByte, writeString } from './output';
 
 let count: u32 = 0;
 
-/** Wraps the output's body and gives a NUL-terminated string, or 0 when there is no memory. */
-export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32): usize {
-  const body = outputStart();
-  const bodySize = outputSize();
+/**
+ * Wraps the output's body, or only its array of alerts, and gives a NUL-terminated string, or 0 when there is
+ * no memory.
+ */
+export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32, onlyArray: bool): usize {
+  const body = outputStart() + (onlyArray ? alertsFrom() : 0);
+  const bodySize = onlyArray ? alertsTo() - alertsFrom() : outputSize();
   // Of the record and its time: no two instances give the same id to different records. The counter tells
   // equal records of one instance apart.
   const hash = hashText(record, size) ^ ((((<u64>sec) << 32) | (<u64>nsec)) * 0x9e3779b97f4a7c15);

@@ -122,13 +122,19 @@ const NOTHING: usize = memory.data(8); // an empty string
  * string drops it. Only alerts leave it, so it belongs on a fork of the stream, never on its only copy.
  */
 export function alerts_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32): usize {
+  return filter(tag, tagSize, sec, nsec, record, size, false);
+}
+
+/** As `alerts_only`, with the bare array of alerts that Alertmanager's `/api/v2/alerts` takes in place of the body. */
+export function alert_arrays_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32): usize {
+  return filter(tag, tagSize, sec, nsec, record, size, true);
+}
+
+function filter(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32, onlyArray: bool): usize {
   const answer = isTick(tag, tagSize) ? tellTime(sec, nsec) : judge(record, size, sec, nsec, 0);
-  if (answer != ALERT) {
-    if (answer == MALFORMED || answer == TOO_LARGE) unreadable++;
-    finish();
-    return NOTHING;
-  }
-  const result = writeEdgeRecord(record, size, sec, nsec);
+  let result = NOTHING;
+  if (answer == ALERT) result = writeEdgeRecord(record, size, sec, nsec, onlyArray);
+  if (answer == MALFORMED || answer == TOO_LARGE || result == 0) unreadable++;
   finish();
   return result == 0 ? NOTHING : result;
 }

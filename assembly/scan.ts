@@ -1,6 +1,6 @@
 // One forward pass over a record's JSON: the fields that the rules name are put into `record`, everything
 // else is skipped. The pass ends as soon as every field is found, or no rule can match any more. Of
-// duplicate keys the first wins. Paths are at most 16 long, so the recursion below is shallow; the depth
+// duplicate keys the first wins. Paths are at most 10 long, so the recursion below is shallow; the depth
 // of the record itself costs no stack (skipValue).
 import {
   EDGE_KEY_OFFSET,

@@ -5,7 +5,12 @@
 //           candidates      leave it       chunk, each     body
 import { commented, toClassic, toYaml, yamlScalar } from './fluent-bit/format.ts';
 import { operatorFiles } from './fluent-bit/operator.ts';
-import { ALERTMANAGER, LOG_TAGS, NOTIFICATION_MANAGER, NOTIFICATION_MANAGER_SERVICE } from './fluent-bit/pipeline.ts';
+import {
+  ALERTMANAGER,
+  LOG_TAGS,
+  NOTIFICATION_MANAGER,
+  NOTIFICATION_MANAGER_SERVICE,
+} from './fluent-bit/pipeline.ts';
 import { delivery, moduleProperties, notesOf, pipeline } from './fluent-bit/pipeline.ts';
 import { derivePrefilter } from './fluent-bit/prefilter.ts';
 import type { Rule } from './model.ts';
@@ -40,7 +45,11 @@ export function fluentBitSetup({ rules, module, source, directory }: SetupOption
   const standard = pipeline(prefilter, needsClock, modulePath, NOTIFICATION_MANAGER);
   const alertmanager = pipeline(prefilter, needsClock, modulePath, ALERTMANAGER);
   const introduce = (text: string, ...more: string[]) =>
-    [`Made by \`earshot build --fluent-bit\` from ${source}: change the rules and build again.`, ...more, text].join('\n\n');
+    [
+      `Made by \`earshot build --fluent-bit\` from ${source}: change the rules and build again.`,
+      ...more,
+      text,
+    ].join('\n\n');
   const forkNotes = notes.map(note => `Note: ${note}.`);
   return {
     files: [
@@ -50,10 +59,16 @@ export function fluentBitSetup({ rules, module, source, directory }: SetupOption
       { path: 'parsers.conf', content: PARSERS },
       { path: 'earshot.yaml', content: toYaml(introduce(STANDARD, ...forkNotes), standard) },
       { path: 'earshot.conf', content: toClassic(introduce(STANDARD, ...forkNotes), standard) },
-      { path: 'earshot-alertmanager.yaml', content: toYaml(introduce(FOR_ALERTMANAGER, ...forkNotes), alertmanager) },
-      { path: 'earshot-alertmanager.conf', content: toClassic(introduce(FOR_ALERTMANAGER, ...forkNotes), alertmanager) },
+      {
+        path: 'earshot-alertmanager.yaml',
+        content: toYaml(introduce(FOR_ALERTMANAGER, ...forkNotes), alertmanager),
+      },
+      {
+        path: 'earshot-alertmanager.conf',
+        content: toClassic(introduce(FOR_ALERTMANAGER, ...forkNotes), alertmanager),
+      },
       { path: 'earshot-processor.yaml', content: processorYaml(introduce(AS_PROCESSOR), modulePath) },
-      ...operatorFiles({ prefilter, needsClock, module, introduction: introduce(FOR_OPERATOR, ...forkNotes) }),
+      ...operatorFiles({ prefilter, needsClock, introduction: introduce(FOR_OPERATOR, ...forkNotes) }),
     ],
     notes,
   };
@@ -93,7 +108,8 @@ all, so that rewrite_tag cannot see what they match. In turn
 - \`workers\` must be 0: Fluent Bit cannot call WebAssembly from a worker's thread, and drops every record.`;
 
 const FOR_OPERATOR = `\
-For Fluent Operator, and so for KubeSphere: kubectl apply --server-side -k .`;
+For Fluent Operator, and so for KubeSphere: \`kubectl apply --server-side -k .\` here, then the two patches in
+kubernetes/, each of which says how.`;
 
 const MAIN = `\
 To try the rules: reads the records in logs/, one JSON object a line, and posts alerts to localhost. Start it

@@ -26,6 +26,7 @@ test('the core exports its doors and nothing else', () => {
     [
       'alertSize',
       'alertStart',
+      'alert_arrays_only',
       'alerts_only',
       'evictedKeyCount',
       'examine',

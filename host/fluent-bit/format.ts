@@ -14,7 +14,8 @@ export function toYaml(comment: string, sections: Section[]): string {
 
 export function toClassic(comment: string, sections: Section[]): string {
   const blocks = sections.map(
-    section => `${commented(section.comment)}[${NAMES[section.kind]}]\n${classicProperties(section.properties)}`,
+    section =>
+      `${commented(section.comment)}[${NAMES[section.kind]}]\n${classicProperties(section.properties)}`,
   );
   return `${commented(comment)}\n${blocks.join('\n')}`;
 }
@@ -40,7 +41,9 @@ function yamlValue(value: string | string[]): string {
 /** Plain where nobody could read it otherwise, else in single quotes, in which nothing needs an escape. */
 export function yamlScalar(text: string): string {
   const isPlain = /^(?:[A-Za-z/][\w./*-]*|\d+|\d+[a-zA-Z]+|[\d.]+\.\d+\.\d+|\$\w+)$/.test(text);
-  return isPlain && !/^(?:true|false|null|yes|no|on|off)$/i.test(text) ? text : `'${text.replaceAll("'", "''")}'`;
+  return isPlain && !/^(?:true|false|null|yes|no|on|off)$/i.test(text)
+    ? text
+    : `'${text.replaceAll("'", "''")}'`;
 }
 
 export function commented(text: string, indent = ''): string {

@@ -63,11 +63,17 @@ export function moduleProperties(modulePath: string, { door }: Receiver): Record
   return { event_format: 'json', wasm_path: modulePath, function_name: door, accessible_paths: '.' };
 }
 
-export function pipeline(prefilter: Prefilter, needsClock: boolean, modulePath: string, receiver: Receiver): Section[] {
+export function pipeline(
+  prefilter: Prefilter,
+  needsClock: boolean,
+  modulePath: string,
+  receiver: Receiver,
+): Section[] {
   const clock: Section = {
     kind: 'inputs',
     role: 'clock',
-    comment: 'A clock: rules with `absence` wait for what does not come, so something must tell them the time.',
+    comment:
+      'A clock: rules with `absence` wait for what does not come, so something must tell them the time.',
     properties: { name: 'dummy', tag: CLOCK_TAG, dummy: '{}', rate: '1' },
   };
   const sections: Section[] = [
@@ -118,7 +124,8 @@ receiver that accepts a request and says nothing would hold the alert for ever.`
 const EMITTER = { 'emitter_storage.type': 'filesystem', emitter_mem_buf_limit: '64M' };
 
 function forkRules({ lines, unseen }: Prefilter): string[] {
-  const anyString = unseen.length === 0 ? [] : ANY_STRING.map(path => ({ accessor: accessorOf(path)!, regex: '\\A' }));
+  const anyString =
+    unseen.length === 0 ? [] : ANY_STRING.map(path => ({ accessor: accessorOf(path)!, regex: '\\A' }));
   const covered = new Set(anyString.map(line => line.accessor));
   const all = [...anyString, ...lines.filter(line => !covered.has(line.accessor))];
   return all.map(({ accessor, regex }) => `${accessor} ${regex} ${CANDIDATE_TAG} true`);

@@ -62,7 +62,8 @@ const RANGE_COUNT_MAX = 4;
 
 export function derivePrefilter(rules: Rule[]): Prefilter {
   const byLiteral = rules.map(rule => needsOfRule(rule, scoreOf));
-  const plan = countFreeRuns(byLiteral) <= TRIE_SIZE_MAX ? byLiteral : rules.map(rule => needsOfRule(rule, valuesFirst));
+  const plan =
+    countFreeRuns(byLiteral) <= TRIE_SIZE_MAX ? byLiteral : rules.map(rule => needsOfRule(rule, valuesFirst));
   const unselective = rules.flatMap((rule, i) => {
     const fields = (plan[i] ?? []).flatMap(need => (need.kind === 'string' ? [need.field] : []));
     return fields.length === 0 ? [] : [{ alert: rule.alert, fields }];
@@ -90,7 +91,10 @@ function needsOf(condition: Condition, score: Score): Need[] | null {
     case 'all':
       return condition.of
         .map(child => needsOf(child, score))
-        .reduce((best, needs) => (needs !== null && (best === null || score(needs) > score(best)) ? needs : best), null);
+        .reduce(
+          (best, needs) => (needs !== null && (best === null || score(needs) > score(best)) ? needs : best),
+          null,
+        );
     case 'any':
       return anyOf(condition.of.map(child => needsOf(child, score)));
     case 'test': {
@@ -113,7 +117,9 @@ function needOfTest(test: Extract<Condition, { kind: 'test' }>, accessor: string
       const values = test.op === 'eq' ? [test.value] : test.values;
       const texts = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
       if (texts.length < values.length) return null;
-      return texts.every(isSafe) ? { accessor, field, kind: 'value', values: texts } : { accessor, field, kind: 'string' };
+      return texts.every(isSafe)
+        ? { accessor, field, kind: 'value', values: texts }
+        : { accessor, field, kind: 'string' };
     }
     case 'startsWith':
     case 'contains':
@@ -224,7 +230,10 @@ function runsOfText(text: string, atStart: boolean): Run[] | null {
 function product(left: Run[], right: Run[]): Run[] | null {
   if (left.length * right.length > RUN_COUNT_MAX) return null;
   const runs = left.flatMap(a =>
-    right.map(b => ({ atStart: a.atStart || (b.atStart && a.sets.length === 0), sets: [...a.sets, ...b.sets] })),
+    right.map(b => ({
+      atStart: a.atStart || (b.atStart && a.sets.length === 0),
+      sets: [...a.sets, ...b.sets],
+    })),
   );
   return runs.every(run => run.sets.length <= RUN_SIZE_MAX) ? runs : null;
 }
@@ -293,13 +302,17 @@ function selectivity(runs: Run[]): number {
 }
 
 /** Words that all lines of some common kind have: rare letters do not make them rare. */
-const COMMON_WORDS = /https?(:\/\/|\/[12])?|\b(get|post|info|level|time|msg|message|kube|pod|name(space)?)\b|mozilla|\.com\b/gi;
+const COMMON_WORDS =
+  /https?(:\/\/|\/[12])?|\b(get|post|info|level|time|msg|message|kube|pod|name(space)?)\b|mozilla|\.com\b/gi;
 const COMMON_WORD_BITS = 2;
 
 function bitsOf({ atStart, sets }: Run): number {
   const bits = sets.map(bitsOfSet);
-  const text = sets.map(set => (set[0]! < 0x80 && set.length <= 4 ? String.fromCodePoint(set[0]!) : '\u{80}')).join('');
-  for (const { 0: word, index } of text.matchAll(COMMON_WORDS)) bits.fill(COMMON_WORD_BITS / word.length, index, index + word.length);
+  const text = sets
+    .map(set => (set[0]! < 0x80 && set.length <= 4 ? String.fromCodePoint(set[0]!) : '\u{80}'))
+    .join('');
+  for (const { 0: word, index } of text.matchAll(COMMON_WORDS))
+    bits.fill(COMMON_WORD_BITS / word.length, index, index + word.length);
   return bits.reduce((sum, one) => sum + one, atStart && sets.length > 0 ? LINE_BITS : 0);
 }
 
@@ -334,14 +347,23 @@ interface FieldNeeds {
 function linesOf(needs: Need[]): PrefilterLine[] {
   const fields = new Map<string, FieldNeeds>();
   for (const need of needs) {
-    const own = fields.get(need.accessor) ?? { anyString: false, values: new Set(), starts: new Map(), free: new Map() };
+    const own = fields.get(need.accessor) ?? {
+      anyString: false,
+      values: new Set(),
+      starts: new Map(),
+      free: new Map(),
+    };
     fields.set(need.accessor, own);
     if (need.kind === 'string') own.anyString = true;
-    else if (need.kind === 'value') for (const value of need.values) own.values.add(positionsOf(runOf(value)).join(''));
-    else for (const run of need.runs) (run.atStart ? own.starts : own.free).set(regexOf(run), positionsOf(run));
+    else if (need.kind === 'value')
+      for (const value of need.values) own.values.add(positionsOf(runOf(value)).join(''));
+    else
+      for (const run of need.runs) (run.atStart ? own.starts : own.free).set(regexOf(run), positionsOf(run));
   }
   const freeCount = [...fields.values()].reduce((count, own) => count + own.free.size, 0);
-  return [...fields].flatMap(([accessor, own]) => regexesOf(own, freeCount).map(regex => ({ accessor, regex })));
+  return [...fields].flatMap(([accessor, own]) =>
+    regexesOf(own, freeCount).map(regex => ({ accessor, regex })),
+  );
 }
 
 /** The cheapest first: a record that one line matches is not asked the next. */
@@ -359,7 +381,10 @@ function regexesOf({ anyString, values, starts, free }: FieldNeeds, freeCount: n
 function withoutLonger(free: Map<string, string[]>): Map<string, string[]> {
   const texts = [...free.values()].map(positions => `\n${positions.join('\n')}\n`);
   return new Map(
-    [...free].filter((_, i) => !texts.some((text, j) => j !== i && text.length < texts[i]!.length && texts[i]!.includes(text))),
+    [...free].filter(
+      (_, i) =>
+        !texts.some((text, j) => j !== i && text.length < texts[i]!.length && texts[i]!.includes(text)),
+    ),
   );
 }
 
@@ -404,7 +429,10 @@ function inLines<T>(items: T[], sizeOf: (item: T) => number): T[][] {
 const FOLDED = '(?i:';
 
 function runOf(text: string): Run {
-  return { atStart: false, sets: Array.from(text, character => [character.codePointAt(0)!, character.codePointAt(0)!]) };
+  return {
+    atStart: false,
+    sets: Array.from(text, character => [character.codePointAt(0)!, character.codePointAt(0)!]),
+  };
 }
 
 /** The regex of a run without its anchor. If one letter may have either case, all may: that keeps the search fast. */

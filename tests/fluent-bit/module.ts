@@ -1,0 +1,33 @@
+// Rules → module and setup, for the tests of the edge.
+import { readFileSync } from 'node:fs';
+import { bake } from '../../host/bake.ts';
+import { compileRules } from '../../host/compile.ts';
+import type { Setup } from '../../host/fluent-bit.ts';
+import { fluentBitSetup } from '../../host/fluent-bit.ts';
+import { openDoors } from '../../host/matcher.ts';
+import type { RuleFile } from '../../host/model.ts';
+import { parseRules } from '../../host/rules.ts';
+
+const core = readFileSync(new URL('../../build/core.wasm', import.meta.url));
+const address = (await openDoors(await WebAssembly.compile(core))).rulesetAddress();
+
+/** `rules` is the list under `rules:`, or a whole file. */
+export function parse(rules: string): RuleFile {
+  const isFile = /^(?:groups|limits):/m.test(rules);
+  return parseRules(
+    isFile ? rules : `groups:\n- name: test\n  rules:\n${rules.replace(/^/gm, '  ')}`,
+    refuse,
+  );
+}
+
+export function bakeRules(rules: string): Uint8Array {
+  return bake(core, address, compileRules(parse(rules), refuse)!.bytes);
+}
+
+export function setupOf(rules: string, directory: string, source = 'rules.yaml'): Setup {
+  return fluentBitSetup({ rules: parse(rules).rules, module: bakeRules(rules), source, directory });
+}
+
+function refuse(problem: { severity: string; message: string }): void {
+  if (problem.severity === 'error') throw new Error(problem.message);
+}

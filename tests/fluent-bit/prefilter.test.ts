@@ -1,0 +1,248 @@
+// The fork's regexes over-approximate the rules: no record that a rule matches is left out. Once in JavaScript, whose
+// regular expressions have what the derived ones are made of, and once in Fluent Bit's own Onigmo.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { spawn } from 'node:child_process';
+import fc from 'fast-check';
+import { derivePrefilter } from '../../host/fluent-bit/prefilter.ts';
+import type { Prefilter } from '../../host/fluent-bit/prefilter.ts';
+import type { Rule } from '../../host/model.ts';
+import { PatternError, parsePattern } from '../../host/pattern.ts';
+import { oracle, patternArbitrary, textArbitrary } from '../random-pattern.ts';
+import { parse } from './module.ts';
+import { skip } from './process.ts';
+
+const derive = (rules: string): Prefilter => derivePrefilter(parse(rules).rules);
+const linesOf = (rules: string) => derive(rules).lines.map(({ accessor, regex }) => `${accessor} ${regex}`);
+const ofPattern = (source: string) => {
+  const span = { start: 0, end: 0 };
+  const test = { kind: 'test', field: ['log'], span, op: 'regex', source, ...parsePattern(source) } as const;
+  const rule: Rule = {
+    alert: 'a',
+    group: 'g',
+    span,
+    steps: [test],
+    labels: [],
+    annotations: [],
+    realertMs: 0,
+  };
+  return derivePrefilter([rule]).lines;
+};
+
+/** Onigmo's syntax, as far as it is used, in JavaScript's. */
+function toJavaScript(regex: string): RegExp {
+  const source = regex
+    .replaceAll('\\A', '^')
+    .replaceAll('\\z', '$')
+    .replaceAll('\\x{', '\\u{')
+    .replaceAll(
+      /\(\?i:((?:\\.|[^)\\])*)\)/g,
+      (_, text: string) =>
+        `(?:${text.replaceAll(/\[(?:\\.|[^\]\\])*\]|\\x\{?\w+\}?|\\u\{\w+\}|\\.|[a-z]/giu, eitherCase)})`,
+    );
+  return new RegExp(source, 'us');
+}
+
+function eitherCase(piece: string): string {
+  if (piece.length > 1) return piece;
+  const more = /k/i.test(piece) ? '\u212a' : /s/i.test(piece) ? '\u017f' : '';
+  return `[${piece.toLowerCase()}${piece.toUpperCase()}${more}]`;
+}
+
+test('literals have a line each, values and beginnings share one, what is longer is left out', () => {
+  const rules = `
+- {alert: a, match: {field: log, contains: 'disk full'}}
+- {alert: b, match: {field: log, contains: 'the disk full of "x" #1 {y} \${z}'}}
+- {alert: c, match: {field: log, regex: '(?i)out of memory'}}
+- {alert: d, match: {field: log, regex: '^(panic|fatal): '}}
+- {alert: e, match: {all: [{field: kubernetes.namespace_name, in: [shop, it's]}, {not: {field: log, contains: x}}]}}
+- {alert: f, match: {field: 'kubernetes.labels["app.kubernetes.io/name"]', eq: a b}}
+- {alert: g, match: {field: log, regex: '" [45]\\d\\d \\d+ "'}}
+`;
+  assert.deepEqual(linesOf(rules), [
+    '$log \\A(?:fatal:\\x20|panic:\\x20)',
+    '$log disk\\x20full',
+    '$log (?i:out\\x20of\\x20memory)',
+    '$log \\x22\\x20[45][0-9][0-9]\\x20',
+    "$kubernetes['namespace_name'] \\A(?:it's|shop)\\z",
+    "$kubernetes['labels']['app.kubernetes.io/name'] \\A(?:a\\x20b)\\z",
+  ]);
+});
+
+test('of conditions that all must hold, the one that chooses best is taken', () => {
+  const rules = (extra: string) => `
+- alert: a
+  match:
+    all:
+      - {field: kubernetes.namespace_name, eq: shop}
+      - {field: log, regex: '${extra}'}`;
+  assert.deepEqual(linesOf(rules('HTTP/[0-9.]+" 404 ')), ['$log \\x22\\x20404\\x20']);
+  assert.deepEqual(linesOf(rules('[0-9]+ms')), ["$kubernetes['namespace_name'] \\A(?:shop)\\z"]);
+});
+
+test('rules that no regex can prefilter are named', () => {
+  const { lines, unselective, unseen } = derive(`
+- {alert: numbers, match: {field: status, gte: 500}}
+- {alert: there, match: {field: error, exists: true}}
+- {alert: absent, match: {not: {field: log, contains: ok}}}
+- {alert: digits, match: {field: log, regex: '[0-9]+'}}
+- {alert: odd key, match: {field: '["a b"]', contains: hello}}
+- {alert: either, match: {any: [{field: log, contains: hello}, {field: code, eq: 3}]}}
+`);
+  assert.deepEqual(unseen, ['numbers', 'there', 'absent', 'odd key', 'either']);
+  assert.deepEqual(unselective, [{ alert: 'digits', fields: [['log']] }]);
+  assert.deepEqual(lines, [{ accessor: '$log', regex: '\\A' }]);
+});
+
+test('characters that Fluent Bit’s JSON makes of broken bytes are no part of a literal', () => {
+  assert.deepEqual(ofPattern('before\ue0e9behind!'), [{ accessor: '$log', regex: 'behind!' }]);
+  assert.deepEqual(ofPattern('caf\ufffd'), [{ accessor: '$log', regex: 'caf' }]);
+});
+
+test('a thousand rules stay within the length of a line that old versions read', () => {
+  const rules = Array.from(
+    { length: 1000 },
+    (_, i) => `- {alert: a${i}, match: {field: log, contains: 'failure number ${i * 7919}!'}}`,
+  );
+  const { lines } = derive(rules.join('\n'));
+  assert.ok(lines.length < 20, `${lines.length} lines`);
+  assert.ok(lines.every(({ regex }) => regex.length < 4000));
+  const regexes = lines.map(({ regex }) => toJavaScript(regex));
+  for (let i = 0; i < 1000; i++)
+    assert.ok(regexes.some(regex => regex.test(`a failure number ${i * 7919}!`)));
+});
+
+const patterns = fc
+  .oneof(
+    patternArbitrary,
+    fc
+      .tuple(patternArbitrary, fc.constantFrom('ab', 'kS1', '(?i)sk', ' a-b', 'σ😀'), patternArbitrary)
+      .map(([a, b, c]) => `(?:${a})${b}(?:${c})`),
+  )
+  .filter(pattern => !/[\ue000-\ue0ff]/.test(pattern));
+const texts = fc.oneof(
+  textArbitrary,
+  fc
+    .tuple(textArbitrary, fc.constantFrom('ab', 'kS1', 'KS', '\u212a\u017f', ' a-b', 'σ😀'), textArbitrary)
+    .map(parts => parts.join('')),
+);
+
+test('no text that a random pattern matches is left out, says JavaScript', () => {
+  let matches = 0;
+  let selective = 0;
+  fc.assert(
+    fc.property(patterns, fc.array(texts, { minLength: 8, maxLength: 8 }), (pattern, some) => {
+      let regexes: RegExp[];
+      try {
+        regexes = ofPattern(pattern).map(({ regex }) => toJavaScript(regex));
+      } catch (error) {
+        if (!(error instanceof PatternError)) throw error;
+        return; // the parts do not make a pattern: two groups of one name
+      }
+      for (const text of some) {
+        if (oracle(pattern, text) === null) continue;
+        matches++;
+        if (regexes.every(regex => regex.source !== '^')) selective++;
+        assert.ok(
+          regexes.some(regex => regex.test(text)),
+          `${pattern} matches ${JSON.stringify(text)}, ${regexes.join(' ')} do not`,
+        );
+      }
+    }),
+    { numRuns: 1500 },
+  );
+  assert.ok(matches > 1500 && selective > 150, `${matches} matches, ${selective} with a selective regex`);
+});
+
+test(
+  'no record that a random rule matches is left out by Fluent Bit',
+  { skip, timeout: 60_000 },
+  async context => {
+    const folder = mkdtempSync(join(tmpdir(), 'earshot-prefilter-'));
+    context.after(() => rmSync(folder, { recursive: true, force: true }));
+    const rules = fc
+      .sample(patterns, 400)
+      .flatMap(pattern => {
+        try {
+          const lines = ofPattern(pattern);
+          return lines.some(({ regex }) => regex === '\\A') ? [] : [{ pattern, lines }];
+        } catch {
+          return [];
+        }
+      })
+      .slice(0, 60);
+    const records = fc.sample(texts, 600).map((log, id) => ({ id: `i${id}`, log }));
+    writeFileSync(
+      join(folder, 'records.ndjson'),
+      records.map(record => `${JSON.stringify(record)}\n`).join(''),
+    );
+    const filters = rules.map(({ lines }, i) => ({
+      name: 'rewrite_tag',
+      match: 'all',
+      rule: lines.map(({ accessor, regex }) => `${accessor} ${regex} hit.${i} true`),
+      emitter_name: `hit_${i}`,
+    }));
+    const configuration = {
+      service: { flush: 0.2, parsers_file: 'parsers.conf', log_level: 'warn' },
+      pipeline: {
+        inputs: [
+          {
+            name: 'tail',
+            tag: 'all',
+            path: join(folder, 'records.ndjson'),
+            read_from_head: 'true',
+            parser: 'json',
+          },
+        ],
+        filters,
+        outputs: [
+          { name: 'file', match: 'hit.*', path: folder, format: 'plain' },
+          { name: 'file', match: 'all', path: folder, file: 'done' },
+        ],
+      },
+    };
+    writeFileSync(join(folder, 'parsers.conf'), '[PARSER]\n    name json\n    format json\n');
+    writeFileSync(join(folder, 'fluent-bit.yaml'), JSON.stringify(configuration)); // JSON is YAML
+    const child = spawn('fluent-bit', ['-q', '-c', join(folder, 'fluent-bit.yaml')], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    context.after(() => child.kill('SIGKILL'));
+    let log = '';
+    child.stdout.on('data', data => (log += data));
+    child.stderr.on('data', data => (log += data));
+    const read = (name: string) => {
+      try {
+        return readFileSync(join(folder, name), 'utf8').trim().split('\n');
+      } catch {
+        return [];
+      }
+    };
+    while (read('done').length < records.length) {
+      assert.equal(child.exitCode, null, log);
+      await sleep(100);
+    }
+    await sleep(1000);
+    assert.doesNotMatch(log, /error/i);
+    let matches = 0;
+    rules.forEach(({ pattern, lines }, i) => {
+      const forked = new Set(
+        read(`hit.${i}`)
+          .filter(line => line !== '')
+          .map(line => JSON.parse(line).id),
+      );
+      for (const { id, log: text } of records) {
+        if (oracle(pattern, text) === null) continue;
+        matches++;
+        assert.ok(
+          forked.has(id),
+          `${pattern} matches ${JSON.stringify(text)}, ${lines.map(({ regex }) => regex).join(' ')} do not`,
+        );
+      }
+    });
+    assert.ok(rules.length === 60 && matches > 200, `${rules.length} rules, ${matches} matches`);
+  },
+);

@@ -1,0 +1,92 @@
+// The same alert: over the case corpus, the bodies that a real Fluent Bit posts are those that the host makes of the
+// records as that Fluent Bit writes them, byte for byte. The module runs as a processor here, because the cases
+// include rules that no fork can prefilter; the fork's own test is the demo's.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ALERT, loadModule } from '../../host/matcher.ts';
+import { bakeRules } from './module.ts';
+import { FluentBit, skip, startReceiver } from './process.ts';
+import type { Options } from './process.ts';
+
+const FOLDER = new URL('../cases/', import.meta.url);
+const LAST = 'the last record of the case';
+
+interface Block {
+  name: string;
+  rules: string;
+  records: string[];
+}
+
+/** Of each record the time is set, for Fluent Bit in `time`; `@timestamp` is what Fluent Bit's outputs add to it. */
+function blocksOf(file: string): Block[] {
+  return readFileSync(new URL(file, FOLDER), 'utf8')
+    .split(/^===\n/m)
+    .map((block, index) => {
+      const [rules, cases] = block.split(/^---\n/m);
+      const lines = cases!
+        .split('\n')
+        .filter((line, i, all) => line.startsWith('{') && all[i - 1] !== '==> body');
+      const records = lines.filter(isUsable).map((line, i) => withTime(line, i));
+      return { name: `${file} ${index + 1}`, rules: rules!, records };
+    })
+    .filter(({ records }) => records.length > 0);
+}
+
+/** Objects that have no time of their own, written in characters: what Fluent Bit's JSON parser reads as it is meant. */
+function isUsable(line: string): boolean {
+  if (/\\x[0-9A-F]{2}|"(?:@timestamp|time)"/.test(line)) return false;
+  try {
+    return Object.keys(JSON.parse(line)).length > 0;
+  } catch {
+    return false;
+  }
+}
+
+const timeOf = (index: number) => new Date(1_700_000_000_123 + index * 1000).toISOString();
+const withTime = (line: string, index: number) =>
+  `{"time":"${timeOf(index)}",${line.slice(line.indexOf('{') + 1)}`;
+
+async function compare(
+  context: TestContext,
+  { rules, records }: Block,
+  include?: Options['include'],
+): Promise<void> {
+  const receiver = await startReceiver(context);
+  const fluentBit = new FluentBit(context, {
+    rules,
+    records,
+    port: receiver.port,
+    ...(include && { include }),
+  }).start();
+  await fluentBit.until(LAST, () => fluentBit.logs().length >= records.length);
+  const matcher = await (await loadModule(bakeRules(rules))).instantiate();
+  const expected = fluentBit.logs().flatMap(line => {
+    const seconds = Date.parse(JSON.parse(line).time) / 1000;
+    const answer = matcher.match(Buffer.from(`{"@timestamp":${seconds.toFixed(6)},${line.slice(1)}`), 0, 0);
+    return answer === ALERT ? [Buffer.from(matcher.alert()).toString()] : [];
+  });
+  if (expected.length > 0)
+    await fluentBit.until('the alerts', () => receiver.accepted().length >= expected.length);
+  await sleep(300);
+  assert.deepEqual(receiver.accepted().sort(), expected.sort());
+}
+
+describe('the same alert', { skip, concurrency: 4, timeout: 120_000 }, () => {
+  for (const file of readdirSync(FOLDER).sort()) {
+    for (const block of blocksOf(file)) {
+      test(block.name, context => compare(context, block, 'earshot-processor.yaml'));
+    }
+  }
+
+  test('the demo, through the fork', context => {
+    const folder = new URL('../../fluent-bit/', import.meta.url);
+    const rules = readFileSync(new URL('rules.yaml', folder), 'utf8');
+    const records = readFileSync(new URL('logs/demo.ndjson', folder), 'utf8')
+      .split('\n')
+      .filter(line => line.startsWith('{') && line.includes('"time"') && line.endsWith('}'));
+    return compare(context, { name: 'demo', rules, records });
+  });
+});
