@@ -126,11 +126,26 @@ export function alerts_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, recor
 }
 
 /** As `alerts_only`, with the bare array of alerts that Alertmanager's `/api/v2/alerts` takes in place of the body. */
-export function alert_arrays_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32): usize {
+export function alert_arrays_only(
+  tag: usize,
+  tagSize: u32,
+  sec: u32,
+  nsec: u32,
+  record: usize,
+  size: u32,
+): usize {
   return filter(tag, tagSize, sec, nsec, record, size, true);
 }
 
-function filter(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32, onlyArray: bool): usize {
+function filter(
+  tag: usize,
+  tagSize: u32,
+  sec: u32,
+  nsec: u32,
+  record: usize,
+  size: u32,
+  onlyArray: bool,
+): usize {
   const answer = isTick(tag, tagSize) ? tellTime(sec, nsec) : judge(record, size, sec, nsec, 0);
   let result = NOTHING;
   if (answer == ALERT) result = writeEdgeRecord(record, size, sec, nsec, onlyArray);

@@ -31,7 +31,13 @@ const ANSWER_TIMEOUT_MS = 10_000;
 const BACKOFF_FIRST_MS = 200;
 const BACKOFF_MAX_MS = 10_000;
 
-export async function openNotifier({ url, envelope, deadlineMs, stop, onRetry }: NotifyOptions): Promise<Notifier> {
+export async function openNotifier({
+  url,
+  envelope,
+  deadlineMs,
+  stop,
+  onRetry,
+}: NotifyOptions): Promise<Notifier> {
   const sinkUrl = sinkAddress(url);
   const address = new URL(sinkUrl.pathname.replace(/\/$/, '') + ALERTS_PATH, sinkUrl).href;
   // The part of the function's settings that a sink reads.
@@ -56,7 +62,8 @@ export async function openNotifier({ url, envelope, deadlineMs, stop, onRetry }:
     for (let failures = 0; ; failures++) {
       const fate = await sink.send(body);
       if (fate.kind === 'accepted') return;
-      if (fate.kind === 'refused' || fate.misconfigured) throw new UserError(`${address} refused an alert: ${fate.error}`);
+      if (fate.kind === 'refused' || fate.misconfigured)
+        throw new UserError(`${address} refused an alert: ${fate.error}`);
       const waitMs = backoffMs(failures, fate);
       if (stop.aborted || performance.now() + waitMs > endsAt) throw gaveUp(fate.error);
       onRetry(fate.error, waitMs);

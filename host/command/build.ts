@@ -41,7 +41,12 @@ export async function run(args: string[], io: Io): Promise<number> {
   return 0;
 }
 
-async function writeFluentBit({ path, file }: RulesFile, module: Uint8Array, directory: string, io: Io): Promise<void> {
+async function writeFluentBit(
+  { path, file }: RulesFile,
+  module: Uint8Array,
+  directory: string,
+  io: Io,
+): Promise<void> {
   const { files, notes } = fluentBitSetup({ rules: file.rules, module, source: path, directory });
   for (const { path, content } of files) {
     const target = join(directory, path);
@@ -65,7 +70,8 @@ async function replaceFile(path: string, content: string | Uint8Array): Promise<
 function warnOfSize(size: number, io: Io): void {
   if (size <= CONFIG_MAP_SIZE_TIGHT) return;
   const allowed = `a ConfigMap holds ${formatCount(CONFIG_MAP_SIZE)}`;
-  const advice = size > CONFIG_MAP_SIZE ? 'split the file, or mount the module from an image' : 'split the file soon';
+  const advice =
+    size > CONFIG_MAP_SIZE ? 'split the file, or mount the module from an image' : 'split the file soon';
   io.stderr.write(`earshot: warning: the module has ${formatCount(size)} bytes, ${allowed}; ${advice}\n`);
 }
 
@@ -122,6 +128,8 @@ function table(rows: string[][]): string[] {
   if (rows.length === 1) return ['no field has patterns'];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)));
   return rows.map(row =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  '),
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
+      .join('  '),
   );
 }

@@ -41,7 +41,9 @@ async function readAll(paths: string[], io: Io): Promise<{ files: RulesFile[]; u
 }
 
 function toJson(files: RulesFile[]): string {
-  const all = files.flatMap(({ path, source, problems }) => problems.map(problem => problemToJson(problem, path, source)));
+  const all = files.flatMap(({ path, source, problems }) =>
+    problems.map(problem => problemToJson(problem, path, source)),
+  );
   return `${JSON.stringify(all, null, 2)}\n`;
 }
 
@@ -57,7 +59,10 @@ function toText(files: RulesFile[]): string {
 }
 
 function countOf(files: RulesFile[], severity: 'error' | 'warning'): number {
-  return files.reduce((sum, { problems }) => sum + problems.filter(problem => problem.severity === severity).length, 0);
+  return files.reduce(
+    (sum, { problems }) => sum + problems.filter(problem => problem.severity === severity).length,
+    0,
+  );
 }
 
 function plural(count: number, noun: string): string {

@@ -34,7 +34,8 @@ export function readArguments<const O extends Record<string, Option>>(args: stri
     const option = Object.hasOwn(options, token.name) ? options[token.name] : undefined;
     if (!option) throw unknownOption(token.rawName, Object.keys(options));
     if (option.type === 'string' && !token.value) throw usage(`${token.rawName} needs a value`);
-    if (option.type === 'boolean' && token.value !== undefined) throw usage(`${token.rawName} takes no value`);
+    if (option.type === 'boolean' && token.value !== undefined)
+      throw usage(`${token.rawName} takes no value`);
   }
   return { values: values as Values<O>, positionals };
 }
@@ -51,6 +52,11 @@ export function choice<const T extends string>(option: string, value: string, ch
 }
 
 function unknownOption(rawName: string, names: string[]): UserError {
-  const near = nearest(rawName, [...names, 'help'].map(name => `--${name}`));
-  return usage(`unknown option "${rawName}"; ${near === undefined ? '--help lists the options' : `did you mean "${near}"?`}`);
+  const near = nearest(
+    rawName,
+    [...names, 'help'].map(name => `--${name}`),
+  );
+  return usage(
+    `unknown option "${rawName}"; ${near === undefined ? '--help lists the options' : `did you mean "${near}"?`}`,
+  );
 }

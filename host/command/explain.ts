@@ -39,7 +39,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   const file = await openFile(log, io.stdin);
   const lines = new Lines(layout.RECORD_SIZE_MAX);
   const explain = (bytes: Uint8Array | null, number: number) => {
-    if (bytes === null || !isBlank(bytes)) io.stdout.write(`${file.name}:${number}\n${explainRecord(explainer, bytes)}\n`);
+    if (bytes === null || !isBlank(bytes))
+      io.stdout.write(`${file.name}:${number}\n${explainRecord(explainer, bytes)}\n`);
   };
   for await (const chunk of file.chunks) {
     for (const { bytes, number } of lines.push(chunk)) explain(bytes, number);
@@ -53,7 +54,10 @@ function requireRule(name: string, rules: Rule[]): string {
   const names = rules.map(rule => rule.alert);
   if (names.includes(name)) return name;
   const near = nearest(name, names);
-  throw new UserError(`there is no rule ${quote(name)}${near === undefined ? '' : `; did you mean ${quote(near)}?`}`, 2);
+  throw new UserError(
+    `there is no rule ${quote(name)}${near === undefined ? '' : `; did you mean ${quote(near)}?`}`,
+    2,
+  );
 }
 
 interface Explainer {
@@ -105,7 +109,11 @@ interface Answer extends Asked {
 }
 
 /** Walks the step's decision graph. Some tests are two or more atoms, one after the other: the last one settles them. */
-function ask({ ruleset, doors }: Explainer, step: number, condition: Condition): { isMet: boolean; asked: Answer[] } {
+function ask(
+  { ruleset, doors }: Explainer,
+  step: number,
+  condition: Condition,
+): { isMet: boolean; asked: Answer[] } {
   const { compiled } = ruleset;
   const { code } = compiled.steps[step]!;
   const tests = testsOf(condition);
@@ -155,7 +163,9 @@ function isAtomOf({ compiled, patterns }: CompiledRuleset, atom: Atom, test: Tes
       return test.op === 'endsWith' && test.text === atom.text;
     case 'pattern': {
       const { source } = patterns[atom.pattern]!;
-      return (test.op === 'regex' && test.source === source) || (test.op === 'contains' && test.text === source);
+      return (
+        (test.op === 'regex' && test.source === source) || (test.op === 'contains' && test.text === source)
+      );
     }
   }
 }
@@ -195,8 +205,15 @@ function spanOf(doors: Doors, atom: number): MatchedSpan | null {
 /** The text with carets, as below a pattern's mistake. */
 function underline({ text, start, end }: MatchedSpan): string[] {
   const pattern = { source: text, span: { start, end }, note: '' };
-  const whole = formatProblem({ severity: 'error', message: '', span: { start: 0, end: 0 }, pattern }, '', '');
-  return whole.split('\n').slice(-2).map(line => `      ${line}\n`);
+  const whole = formatProblem(
+    { severity: 'error', message: '', span: { start: 0, end: 0 }, pattern },
+    '',
+    '',
+  );
+  return whole
+    .split('\n')
+    .slice(-2)
+    .map(line => `      ${line}\n`);
 }
 
 /** The value as a person reads it; the text of a string as the matcher reads it. */

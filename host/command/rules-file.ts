@@ -49,7 +49,8 @@ export async function bakeModule(ruleset: CompiledRuleset): Promise<Uint8Array> 
   const { rulesetAddress } = await openDoors(await WebAssembly.compile(core as BufferSource));
   const bytes = bake(core, rulesetAddress(), ruleset.bytes);
   const { info } = await loadModule(bytes);
-  if (info.hash !== ruleset.hash) throw new Error(`the module says hash ${info.hash}, the compiler ${ruleset.hash}`);
+  if (info.hash !== ruleset.hash)
+    throw new Error(`the module says hash ${info.hash}, the compiler ${ruleset.hash}`);
   return bytes;
 }
 

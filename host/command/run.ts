@@ -41,7 +41,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, OPTIONS);
   const [rules, ...paths] = positionals;
   if (rules === undefined) throw usage('run needs a rules file or a module');
-  if (!values.notify && (values.envelope || values.deadline)) throw usage('--envelope and --deadline go with --notify');
+  if (!values.notify && (values.envelope || values.deadline))
+    throw usage('--envelope and --deadline go with --notify');
   if (paths.length === 0 && io.stdin.isTTY) throw usage('run needs log files, or records on standard input');
 
   const stop = new AbortController();
@@ -119,7 +120,9 @@ async function notifierOutput(
     deadlineMs: Number(deadline) * 1000,
     stop,
     onRetry(error, waitMs) {
-      io.stderr.write(`earshot: an alert is not accepted yet: ${error}; trying again in ${(waitMs / 1000).toFixed(1)} s\n`);
+      io.stderr.write(
+        `earshot: an alert is not accepted yet: ${error}; trying again in ${(waitMs / 1000).toFixed(1)} s\n`,
+      );
     },
   });
   return {
@@ -237,7 +240,8 @@ class Runner {
   summary(): string {
     this.progress.clear();
     const lines = [this.rates()];
-    if (this.unreadableCount > 0) lines.push(`${count(this.unreadableCount, 'line is no record', 'lines are no records')}`);
+    if (this.unreadableCount > 0)
+      lines.push(`${count(this.unreadableCount, 'line is no record', 'lines are no records')}`);
     if (this.untimedCount > 0) {
       const alerts = count(this.untimedCount, 'body of alerts starts', 'bodies of alerts start');
       lines.push(`${alerts} at the file's time: the record has no "@timestamp"`);
@@ -250,12 +254,16 @@ class Runner {
     const order = alerts.map((_, rule) => rule).sort((a, b) => matches[b]! - matches[a]! || a - b);
     const shown = order.slice(0, RULES_SHOWN);
     for (const rule of shown) {
-      const heldBack = held.byRule[rule]! > 0 ? `, ${formatCount(held.byRule[rule]!)} of them held back at the end` : '';
+      const heldBack =
+        held.byRule[rule]! > 0 ? `, ${formatCount(held.byRule[rule]!)} of them held back at the end` : '';
       lines.push(`  ${alerts[rule]!.padEnd(width)}  ${count(matches[rule]!, 'match', 'matches')}${heldBack}`);
     }
-    if (held.others > 0) lines.push(`  ${count(held.others, 'match', 'matches')} held back whose label sets are forgotten`);
-    if (held.evictedKeys > 0) lines.push(`  ${count(held.evictedKeys, 'key was', 'keys were')} forgotten because the state was full`);
-    if (order.length > shown.length) lines.push(`  and ${formatCount(order.length - shown.length)} rules more`);
+    if (held.others > 0)
+      lines.push(`  ${count(held.others, 'match', 'matches')} held back whose label sets are forgotten`);
+    if (held.evictedKeys > 0)
+      lines.push(`  ${count(held.evictedKeys, 'key was', 'keys were')} forgotten because the state was full`);
+    if (order.length > shown.length)
+      lines.push(`  and ${formatCount(order.length - shown.length)} rules more`);
     return `${lines.join('\n')}\n`;
   }
 }
