@@ -1,7 +1,8 @@
-// A pattern's program, run in one of two ways that give the same answer: leftmost-first, as RE2 and Go.
-// `backtrack` tries alternatives in order and marks every (split, position) that it has tried, so that none
-// is tried twice (RE2's BitState). It is the faster one and needs a bit for each pair, so longer texts go
-// to `lockstep`, which keeps all threads at one position (Pike's VM). Both are linear in the text.
+// A pattern's program, run in one of three ways that give the same answer: leftmost-first, as RE2 and Go.
+// `backtrack` tries alternatives in order. At first it just does, on a fixed number of steps a byte: most
+// searches end within it. One that does not begins again and marks every (split, position) that it has tried,
+// so that none is tried twice (RE2's BitState). That needs a bit for each pair, so longer texts go to
+// `lockstep`, which keeps all threads at one position (Pike's VM). All are linear in the text.
 // The text is valid UTF-8: `record` saw to that.
 import {
   ASSERT_LINE_END,
@@ -51,7 +52,12 @@ let matchStart: usize = 0;
 let matchEnd: usize = 0;
 let exhausted: bool = false;
 
-let visited: usize = 0;
+const FUEL_PER_BYTE: usize = 4; // a pattern with one `.*` reads a text forth and back
+const FUEL_MIN: usize = 64;
+const FUEL_MAX: usize = 0x40000; // a split may leave a job behind: 2 MiB of them
+
+let fuel: usize = 0; // splits and skipped bytes that `backtrack` may still go through unmarked; 0: none are left
+let visited: usize = 0; // a bit for each (instruction, position); 0: nothing is marked
 let jobs: usize = 0;
 let jobCount: usize = 0;
 let jobRoom: usize = 0;
@@ -85,15 +91,41 @@ export function search(base: usize, pattern: usize, at: usize, end: usize, captu
   slots = captures;
   slotCount = captures ? load<u32>(pattern, PATTERN_SLOT_COUNT) : 0;
   exhausted = false;
-  if (slotCount) memory.fill(slots, 0, (<usize>slotCount) << 2);
+  clearSlots();
   const anchored = load<u32>(pattern, PATTERN_ANCHORED) != 0;
   const firstByte = load<u32>(pattern, PATTERN_FIRST_BYTE);
-  const bits = <u64>instructionCount * <u64>(end - at + 1);
   const mark = arenaTop();
-  const matched =
-    bits <= BACKTRACK_BITS_MAX ? backtrack(anchored, firstByte, <usize>bits) : lockstep(anchored, firstByte);
+  const matched = run(anchored, firstByte);
   release(mark);
   return matched;
+}
+
+function run(anchored: bool, firstByte: u32): bool {
+  const mark = arenaTop();
+  const size = textEnd - textStart;
+  visited = 0;
+  fuel = min(size * FUEL_PER_BYTE + FUEL_MIN, FUEL_MAX);
+  const matched = backtrack(textStart, anchored, firstByte);
+  release(mark);
+  if (fuel != 0 || exhausted) return matched;
+  // No match begins before this place: go on here, in a way that is sure to end.
+  const start = matchStart;
+  clearSlots();
+  fuel = FUEL_MIN; // nobody takes of it any more
+  const bits = <u64>instructionCount * <u64>(size + 1);
+  if (bits > BACKTRACK_BITS_MAX) return lockstep(start, anchored, firstByte);
+  const visitedSize = ((<usize>bits + 63) >>> 6) << 3;
+  visited = allocate(visitedSize);
+  if (visited == 0) {
+    exhausted = true;
+    return false;
+  }
+  memory.fill(visited, 0, visitedSize);
+  return backtrack(start, anchored, firstByte);
+}
+
+function clearSlots(): void {
+  if (slotCount) clearWords(slots, (<usize>slotCount) << 2);
 }
 
 function sequenceSizeOf(lead: u32): usize {
@@ -120,30 +152,35 @@ function isInSetAt(index: u32, at: usize): bool {
   return at < textEnd && isInSet(index, codePoint(at, sequenceSizeOf(load<u8>(at))));
 }
 
-/**
- * The first address from `at` on whose code point is not in the set, or 0 when the run was entered before:
- * it would end at the same place, and what comes there was tried. Marking each position keeps this linear.
- */
-function skipSet(index: u32, pc: usize, at: usize): usize {
+/** The first address from `at` on whose code point is not in the set, or 0 when there is no fuel left to go on. */
+function skipRun(index: u32, at: usize): usize {
   const bitmap = sets + <usize>index * SET_SIZE;
-  const firstBit = pc * (textEnd - textStart + 1) - textStart;
-  while (true) {
-    const bit = firstBit + at;
-    const byte = visited + (bit >>> 3);
-    const mask: u32 = 1 << ((<u32>bit) & 7);
-    const seen = <u32>load<u8>(byte);
-    if (seen & mask) return 0;
-    store<u8>(byte, seen | mask);
-    if (at == textEnd) return at;
+  const start = at;
+  while (at < textEnd) {
     const code = <u32>load<u8>(at);
     if (code < 0x80) {
-      if ((load<u32>(bitmap + <usize>((code >>> 5) << 2)) & (1 << (code & 31))) == 0) return at;
+      if ((load<u32>(bitmap + <usize>((code >>> 5) << 2)) & (1 << (code & 31))) == 0) break;
       at++;
     } else {
       const size = sequenceSizeOf(code);
-      if (!isInSet(index, codePoint(at, size))) return at;
+      if (!isInSet(index, codePoint(at, size))) break;
       at += size;
     }
+  }
+  return takeFuel(at - start) ? at : 0;
+}
+
+/**
+ * As `skipRun`, or 0 when a part of the run was read before: it would end at the same place, and what comes
+ * there was tried. Marking each position keeps this linear.
+ */
+function skipMarked(index: u32, pc: usize, at: usize): usize {
+  while (true) {
+    if (!isNew(pc, at)) return 0;
+    if (at == textEnd) return at;
+    const size = sequenceSizeOf(load<u8>(at));
+    if (!isInSet(index, codePoint(at, size))) return at;
+    at += size;
   }
 }
 
@@ -170,32 +207,31 @@ function holds(assertion: u32, at: usize): bool {
 
 // ── Backtracking ────────────────────────────────────────────────────────────────────────────────────
 
-function backtrack(anchored: bool, firstByte: u32, bits: usize): bool {
-  const visitedSize = ((bits + 63) >>> 6) << 3;
-  visited = allocate(visitedSize);
-  jobRoom = 64;
-  jobs = allocate(jobRoom * JOB_SIZE);
-  if (visited == 0 || jobs == 0) {
-    exhausted = true;
-    return false;
-  }
-  clearWords(visited, visitedSize);
-  let start = textStart;
+/** Tries one start after the other, from `start` on. The last one that was tried is in `matchStart`. */
+function backtrack(start: usize, anchored: bool, firstByte: u32): bool {
+  if (!openJobs()) return false;
   while (true) {
     if (firstByte != <u32>-1) {
       start = findByte(start, textEnd, firstByte);
       if (start == textEnd) return false;
     }
-    if (backtrackFrom(start)) {
-      matchStart = start;
-      return true;
-    }
-    if (anchored || start == textEnd || exhausted) return false;
+    matchStart = start;
+    if (backtrackFrom(start)) return true;
+    if (anchored || start == textEnd || exhausted || fuel == 0) return false;
     start += sequenceSizeOf(load<u8>(start));
   }
 }
 
+function openJobs(): bool {
+  jobRoom = 64;
+  jobs = allocate(jobRoom * JOB_SIZE);
+  if (jobs == 0) exhausted = true;
+  return jobs != 0;
+}
+
+/** False when what comes at this place was tried, or there is no fuel left to try it. */
 function isNew(pc: usize, at: usize): bool {
+  if (visited == 0) return takeFuel(1);
   const bit = pc * (textEnd - textStart + 1) + (at - textStart);
   const byte = visited + (bit >>> 3);
   const mask: u32 = 1 << ((<u32>bit) & 7);
@@ -203,6 +239,11 @@ function isNew(pc: usize, at: usize): bool {
   if (seen & mask) return false;
   store<u8>(byte, seen | mask);
   return true;
+}
+
+function takeFuel(size: usize): bool {
+  fuel = fuel > size ? fuel - size : 0;
+  return fuel != 0;
 }
 
 function pushJob(first: u32, second: usize): bool {
@@ -260,7 +301,7 @@ function backtrackFrom(start: usize): bool {
           break;
         }
         case RUN_SKIP:
-          at = skipSet(operand, pc, at);
+          at = visited == 0 ? skipRun(operand, at) : skipMarked(operand, pc, at);
           alive = at != 0;
           pc++;
           break;
@@ -294,7 +335,7 @@ function backtrackFrom(start: usize): bool {
           alive = false;
       }
     }
-    if (exhausted) return false;
+    if (exhausted || fuel == 0) return false;
   }
   return false;
 }
@@ -315,24 +356,20 @@ function rowsOf(list: usize): usize {
   return list + (instructionCount << 3);
 }
 
-function lockstep(anchored: bool, firstByte: u32): bool {
+function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
   rowSize = (<usize>(slotCount + 1)) << 2;
   listSize = (instructionCount << 3) + instructionCount * rowSize;
   let current = allocate(listSize);
   let next = allocate(listSize);
   const row = allocate(rowSize);
-  jobRoom = 64;
-  jobs = allocate(jobRoom * JOB_SIZE);
-  if (current == 0 || next == 0 || row == 0 || jobs == 0) {
-    exhausted = true;
-    return false;
-  }
+  if (current == 0 || next == 0 || row == 0) exhausted = true;
+  if (!openJobs() || exhausted) return false;
   // Zeroed once: a stale index is caught by the check against dense, whatever it is below the count.
   memory.fill(current, 0, listSize);
   memory.fill(next, 0, listSize);
   let currentCount: u32 = 0;
   let matched = false;
-  let at = textStart;
+  let at = start;
   for (;;) {
     if (currentCount == 0) {
       if (matched || (anchored && at != textStart)) break;

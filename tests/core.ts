@@ -112,8 +112,10 @@ export function openCore(...edits: Edit[]): Uint8Array {
   return buildCore([INSIDE, ...edits]);
 }
 
+/** How many steps a search may go unmarked: 1, so that it marks from the first split on; or a few, so that most begin again. */
+export const fuel = (steps: number): Edit => ['nfa.ts', /FUEL_MAX: usize = \w+/, `FUEL_MAX: usize = ${steps}`];
 /** No text is short enough to backtrack over. */
-export const ALWAYS_LOCKSTEP: Edit = ['layout.ts', /BACKTRACK_BITS_MAX: u32 = \w+/, 'BACKTRACK_BITS_MAX: u32 = 0'];
+export const ALWAYS_LOCKSTEP: Edit[] = [fuel(1), ['layout.ts', /BACKTRACK_BITS_MAX: u32 = \w+/, 'BACKTRACK_BITS_MAX: u32 = 0']];
 
 /** Compiles a rules file that must be without mistakes. */
 export function compile(yaml: string): CompiledRuleset {

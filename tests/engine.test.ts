@@ -1,5 +1,5 @@
-// The engine against RE2: random patterns and texts, through the automaton, the backtracker and the lockstep
-// machine, by itself and behind the needles; and the promise that time grows linearly with the text.
+// The engine against RE2: random patterns and texts, through the automaton and each way to run a program, by
+// itself and behind the needles; and the promise that time grows linearly with the text.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -9,7 +9,7 @@ import type { BarePattern } from './bare.ts';
 import { bareRuleset, barePattern } from './bare.ts';
 import type { LoadedMatcher } from '../host/matcher.ts';
 import type { Edit } from './core.ts';
-import { ALWAYS_LOCKSTEP, Probe, RUNS, alertsOf, load, loadRules, openCore } from './core.ts';
+import { ALWAYS_LOCKSTEP, Probe, RUNS, alertsOf, fuel, load, loadRules, openCore } from './core.ts';
 import { matchesEverything } from '../host/nfa.ts';
 import { parsePattern } from '../host/pattern.ts';
 import { patternArbitrary, textArbitrary, utf8Offset } from './random-pattern.ts';
@@ -91,7 +91,12 @@ const textsArbitrary = fc.array(textArbitrary, { minLength: 1, maxLength: 6 });
 /** Patterns that do not match every text. */
 const selectivePatternArbitrary = patternArbitrary.filter(source => !matchesEverything(parsePattern(source).pattern));
 const engine = await Engine.open();
-const lockstep = await Engine.open(ALWAYS_LOCKSTEP);
+const machines: Array<[name: string, machine: Engine]> = [
+  ['backtracker', engine],
+  ['backtracker that marks', await Engine.open(fuel(1))],
+  ['backtracker that begins again', await Engine.open(fuel(6))],
+  ['lockstep machine', await Engine.open(...ALWAYS_LOCKSTEP)],
+];
 
 test('the automaton matches where RE2 matches', () => {
   const property = fc.property(selectivePatternArbitrary, textsArbitrary, (source, texts) => {
@@ -103,7 +108,7 @@ test('the automaton matches where RE2 matches', () => {
   fc.assert(property, { numRuns: 300 * RUNS });
 });
 
-for (const [name, machine] of [['backtracker', engine], ['lockstep machine', lockstep]] as const) {
+for (const [name, machine] of machines) {
   test(`the ${name} finds what RE2 finds, with the same captures`, () => {
     const property = fc.property(patternArbitrary, textsArbitrary, (source, texts) => {
       const compiled = RE2JS.compile(source);
@@ -248,7 +253,8 @@ const HARD: Array<[pattern: string, piece: string]> = [
 const WAYS = [
   { name: 'automata', automata: true, edits: [], sizes: [128 * 1024, 1024 * 1024] },
   { name: 'the backtracker', automata: false, edits: [], sizes: [2 * 1024, 16 * 1024] },
-  { name: 'the lockstep machine', automata: false, edits: [ALWAYS_LOCKSTEP], sizes: [16 * 1024, 128 * 1024] },
+  { name: 'the backtracker that marks', automata: false, edits: [fuel(1)], sizes: [2 * 1024, 16 * 1024] },
+  { name: 'the lockstep machine', automata: false, edits: ALWAYS_LOCKSTEP, sizes: [16 * 1024, 128 * 1024] },
 ] as const;
 
 for (const { name, automata, edits, sizes } of WAYS) {
