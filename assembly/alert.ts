@@ -12,6 +12,7 @@ import {
   HEADER_TEXTS_OFFSET,
   LABEL_VALUE_SIZE_MAX,
   NONE,
+  NO_LABEL,
   PART_A,
   PART_B,
   PART_CAPTURE,
@@ -25,9 +26,11 @@ import {
   PART_VALUE,
   PATTERN_SLOT_COUNT,
   RULE_ANNOTATIONS_OFFSET,
+  RULE_ALERTNAME_LABEL,
   RULE_ANNOTATION_COUNT,
   RULE_LABELS_OFFSET,
   RULE_LABEL_COUNT,
+  RULE_NAMESPACE_LABEL,
   STEP_EXTRACTS_OFFSET,
   STEP_EXTRACT_COUNT,
   TEMPLATE_KEY_OFFSET,
@@ -36,28 +39,24 @@ import {
   TEMPLATE_PART_COUNT,
   TEMPLATE_REQUIRES,
   TEMPLATE_SIZE,
-  TEXT_ALERTNAME,
-  TEXT_ALERTS,
   TEXT_ALERT_END,
+  TEXT_ALERT_FIRING,
+  TEXT_ALERT_RESOLVED,
   TEXT_ANNOTATIONS,
+  TEXT_BODY_FIRING,
+  TEXT_BODY_RESOLVED,
   TEXT_CLOSING,
   TEXT_COMMON_ANNOTATIONS,
   TEXT_COMMON_LABELS,
   TEXT_ENDS_AT,
   TEXT_FINGERPRINT,
-  TEXT_FIRING,
   TEXT_GROUP_LABELS,
-  TEXT_LABELS,
-  TEXT_NAMESPACE,
   TEXT_NO_END,
-  TEXT_OPENING,
-  TEXT_RESOLVED,
   TEXT_STARTS_AT,
-  TEXT_STATUS,
 } from './layout';
 import { clearWords, copyBytes, sameBytes } from './bytes';
 import { capturesOf } from './condition';
-import { allocate } from './memory';
+import { allocate, resize } from './memory';
 import {
   advance,
   beginOutput,
@@ -68,7 +67,7 @@ import {
   reserve,
   write,
   writeByte,
-  writeString,
+  writeMember,
 } from './output';
 import { fieldText, fieldTextSize, outOfMemory } from './record';
 import { writeTime } from './time';
@@ -176,9 +175,9 @@ export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
   return hash;
 }
 
-/** The name of a template, behind the quote of its key. */
+/** The name of a template, behind the comma and the quote of its key. */
 function nameOf(template: usize): usize {
-  return ruleset + load<u32>(template, TEMPLATE_KEY_OFFSET) + 1;
+  return ruleset + load<u32>(template, TEMPLATE_KEY_OFFSET) + 2;
 }
 
 function addBytes(hash: u64, at: usize, size: usize): u64 {
@@ -272,14 +271,16 @@ function render(template: usize, count: u32, references: usize, sizeMax: usize):
 /** Leaves what the template says in `text` and `textSize`. */
 function renderOne(template: usize, sizeMax: usize): void {
   let part = ruleset + load<u32>(template, TEMPLATE_PARTS_OFFSET);
-  const count = load<u32>(template, TEMPLATE_PART_COUNT);
-  if (count == 1) {
+  const end = part + <usize>load<u32>(template, TEMPLATE_PART_COUNT) * PART_SIZE;
+  if (part + PART_SIZE == end) {
     readPart(part);
-    if (textSize <= sizeMax) return; // the text stays where it is
+    if (textSize == 0 || (textSize <= sizeMax && text + textSize != digitsEnd)) return; // the text stays where it is
+  }
+  // Reading a field's text for the first time may allocate: now, so that the copy is the last block.
+  for (let i = part; i < end; i += PART_SIZE) {
+    if (load<u32>(i, PART_KIND) == PART_RECORD) fieldText(load<u32>(i, PART_A));
   }
   const room = sizeMax + 1; // one byte more tells that something was cut
-  // A part may allocate (a field's text, a number): read them all once, so that they lie before the copy.
-  for (let i: u32 = 0; i < count; i++) readPart(part + <usize>i * PART_SIZE);
   const copy = allocate(room + 3); // and SLACK behind it, for copyBytes
   if (copy == 0) {
     exhausted = true;
@@ -287,14 +288,14 @@ function renderOne(template: usize, sizeMax: usize): void {
     return;
   }
   let size: usize = 0;
-  for (let i: u32 = 0; i < count && size < room; i++) {
+  for (; part < end && size < room; part += PART_SIZE) {
     readPart(part);
     const taken = min(textSize, room - size);
     copyBytes(copy + size, text, taken);
     size += taken;
-    part += PART_SIZE;
   }
   if (size > sizeMax) size = cut(copy, sizeMax);
+  resize(copy, size);
   text = copy;
   textSize = size;
 }
@@ -331,23 +332,20 @@ function readPart(part: usize): void {
   }
 }
 
-const NUMBER_ROOM = 21; // digits of the largest u64, and a plus
+const DIGITS_SIZE = 24; // the largest u64 has 20, and a plus
+const digitsEnd: usize = memory.data(DIGITS_SIZE) + DIGITS_SIZE;
 
+/** Leaves a number's digits in `text`, until the next number is read. */
 function readNumber(number: u64, showZero: bool, showPlus: bool): void {
-  textSize = 0;
-  if (number == 0 && !showZero) return;
-  const block = allocate(NUMBER_ROOM);
-  if (block == 0) {
-    exhausted = true;
-    return;
+  text = digitsEnd;
+  if (number != 0 || showZero) {
+    if (showPlus) store<u8>(--text, 0x2b);
+    do {
+      store<u8>(--text, 0x30 + <u8>(number % 10));
+      number /= 10;
+    } while (number != 0);
   }
-  text = block + NUMBER_ROOM;
-  if (showPlus) store<u8>(--text, 0x2b);
-  do {
-    store<u8>(--text, 0x30 + <u8>(number % 10));
-    number /= 10;
-  } while (number != 0);
-  textSize = block + NUMBER_ROOM - text;
+  textSize = digitsEnd - text;
 }
 
 // ── The body ────────────────────────────────────────────────────────────────────────────────────────
@@ -374,9 +372,7 @@ let annotationsEnd: usize = 0;
 /** Writes the body of all alerts added since `beginAlerts`; false when there is no memory. */
 export function writeBody(): bool {
   beginOutput();
-  writeText(TEXT_OPENING);
-  writeText(bodyStatus());
-  writeText(TEXT_ALERTS);
+  writeText(isAnyFiring() ? TEXT_BODY_FIRING : TEXT_BODY_RESOLVED);
   arrayMark = outputMark() - 1;
   for (let alert = firstAlert; alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
     if (alert != firstAlert) writeByte(0x2c);
@@ -384,38 +380,32 @@ export function writeBody(): bool {
   }
   arrayEnd = outputMark() + 1;
   writeText(TEXT_GROUP_LABELS);
-  writeCommon(true, true);
+  writeGroup();
   writeText(TEXT_COMMON_LABELS);
-  writeCommon(true, false);
+  writeCommon(true);
   writeText(TEXT_COMMON_ANNOTATIONS);
-  writeCommon(false, false);
+  writeCommon(false);
   writeText(TEXT_CLOSING);
   return !outputExhausted() && !exhausted && !outOfMemory();
 }
 
-function textEntry(index: usize): usize {
-  return ruleset + load<u32>(ruleset, HEADER_TEXTS_OFFSET) + (index << 3);
-}
-
 /** Writes one of TEXT_…. */
 export function writeText(index: usize): void {
-  const entry = textEntry(index);
+  const entry = ruleset + load<u32>(ruleset, HEADER_TEXTS_OFFSET) + (index << 3);
   write(ruleset + load<u32>(entry), load<u32>(entry, 4));
 }
 
 /** A body is resolved when each of its alerts is, as in Alertmanager. */
-function bodyStatus(): usize {
+function isAnyFiring(): bool {
   for (let alert = firstAlert; alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
-    if (load<u32>(alert, ALERT_STATUS) == FIRING) return TEXT_FIRING;
+    if (load<u32>(alert, ALERT_STATUS) == FIRING) return true;
   }
-  return TEXT_RESOLVED;
+  return false;
 }
 
 function writeAlert(alert: usize): void {
   const rule = load<usize>(alert, ALERT_RULE);
-  writeText(TEXT_STATUS);
-  writeText(load<u32>(alert, ALERT_STATUS) == FIRING ? TEXT_FIRING : TEXT_RESOLVED);
-  writeText(TEXT_LABELS);
+  writeText(load<u32>(alert, ALERT_STATUS) == FIRING ? TEXT_ALERT_FIRING : TEXT_ALERT_RESOLVED);
   labelsMark = outputMark();
   writePairs(templatesOf(rule, true), templateCountOf(rule, true), referencesOf(alert, true));
   labelsEnd = outputMark();
@@ -425,11 +415,13 @@ function writeAlert(alert: usize): void {
   annotationsEnd = outputMark();
   writeText(TEXT_STARTS_AT);
   writeMoment(load<i64>(alert, ALERT_STARTS));
-  writeText(TEXT_ENDS_AT);
   const endsAt = load<i64>(alert, ALERT_ENDS);
   if (endsAt == NO_END) writeText(TEXT_NO_END);
-  else writeMoment(endsAt);
-  writeText(TEXT_FINGERPRINT);
+  else {
+    writeText(TEXT_ENDS_AT);
+    writeMoment(endsAt);
+    writeText(TEXT_FINGERPRINT);
+  }
   writeHash(load<u64>(alert, ALERT_FINGERPRINT));
   writeText(TEXT_ALERT_END);
 }
@@ -450,48 +442,58 @@ export function writeHash(hash: u64): void {
 }
 
 function writePairs(template: usize, count: u32, references: usize): void {
-  let first = true;
+  let isFirst = true;
   for (; count != 0; count--) {
     if (load<u32>(references, 4) != 0) {
-      if (!first) writeByte(0x2c);
-      first = false;
-      writePair(template, references);
+      writePair(template, references, isFirst);
+      isFirst = false;
     }
     template += TEMPLATE_SIZE;
     references += 8;
   }
 }
 
-function writePair(template: usize, reference: usize): void {
-  write(ruleset + load<u32>(template, TEMPLATE_KEY_OFFSET), load<u32>(template, TEMPLATE_NAME_SIZE) + 3);
-  writeString(load<usize>(reference), load<u32>(reference, 4));
+function writePair(template: usize, reference: usize, isFirst: bool): void {
+  const comma = <usize>isFirst; // of the key, and left out
+  writeMember(
+    ruleset + load<u32>(template, TEMPLATE_KEY_OFFSET) + comma,
+    <usize>load<u32>(template, TEMPLATE_NAME_SIZE) + 4 - comma,
+    load<usize>(reference),
+    load<u32>(reference, 4),
+  );
+}
+
+/** Writes the labels that Alertmanager would group the body's alerts by: the alert's name, and its namespace. */
+function writeGroup(): void {
+  const rule = load<usize>(firstAlert, ALERT_RULE);
+  const isFirst = !writeIfCommon(rule, load<u16>(rule, RULE_ALERTNAME_LABEL), true, true);
+  const namespace = <u32>load<u16>(rule, RULE_NAMESPACE_LABEL);
+  if (namespace != NO_LABEL) writeIfCommon(rule, namespace, true, isFirst);
 }
 
 /** Writes the labels, or annotations, that all alerts of the body have in common. */
-function writeCommon(ofLabels: bool, onlyGroup: bool): void {
-  if (firstAlert == lastAlert && !onlyGroup) {
+function writeCommon(ofLabels: bool): void {
+  if (firstAlert == lastAlert) {
     // One alert has all of its own in common: they stand in the output already.
     if (ofLabels) repeat(labelsMark, labelsEnd);
     else repeat(annotationsMark, annotationsEnd);
     return;
   }
   const rule = load<usize>(firstAlert, ALERT_RULE);
-  let template = templatesOf(rule, ofLabels);
-  let reference = referencesOf(firstAlert, ofLabels);
-  let first = true;
-  for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
-    if (
-      load<u32>(reference, 4) != 0 &&
-      (!onlyGroup || isGroupLabel(template)) &&
-      isCommon(template, reference, ofLabels)
-    ) {
-      if (!first) writeByte(0x2c);
-      first = false;
-      writePair(template, reference);
-    }
-    template += TEMPLATE_SIZE;
-    reference += 8;
+  const count = templateCountOf(rule, ofLabels);
+  let isFirst = true;
+  for (let i: u32 = 0; i < count; i++) {
+    if (writeIfCommon(rule, i, ofLabels, isFirst)) isFirst = false;
   }
+}
+
+/** Writes the first alert's label, or annotation, `index` when it is not empty and all other alerts have the same. */
+function writeIfCommon(rule: usize, index: u32, ofLabels: bool, isFirst: bool): bool {
+  const template = templatesOf(rule, ofLabels) + <usize>index * TEMPLATE_SIZE;
+  const reference = referencesOf(firstAlert, ofLabels) + ((<usize>index) << 3);
+  if (load<u32>(reference, 4) == 0 || !isCommon(template, reference, ofLabels)) return false;
+  writePair(template, reference, isFirst);
+  return true;
 }
 
 function templatesOf(rule: usize, ofLabels: bool): usize {
@@ -506,20 +508,6 @@ function referencesOf(alert: usize, ofLabels: bool): usize {
 
 function templateCountOf(rule: usize, ofLabels: bool): u32 {
   return ofLabels ? load<u32>(rule, RULE_LABEL_COUNT) : load<u32>(rule, RULE_ANNOTATION_COUNT);
-}
-
-function isGroupLabel(template: usize): bool {
-  return isText(template, TEXT_ALERTNAME) || isText(template, TEXT_NAMESPACE);
-}
-
-/** Is this text the template's name? */
-function isText(template: usize, index: usize): bool {
-  const entry = textEntry(index);
-  const size = load<u32>(entry, 4);
-  return (
-    load<u32>(template, TEMPLATE_NAME_SIZE) == size &&
-    sameBytes(nameOf(template), ruleset + load<u32>(entry), size)
-  );
 }
 
 function haveSameName(a: usize, b: usize): bool {

@@ -9,6 +9,11 @@ export function wordMask(size: usize): u64 {
   return 0xffffffffffffffff >>> ((<u64>(8 - size)) << 3);
 }
 
+/** The index of the lowest byte of a word whose high bit is set in `bits`; 8 when there is none. */
+export function firstMarked(bits: u64): usize {
+  return <usize>(ctz(bits) >>> 3);
+}
+
 /** The hash of a key, from its first 8 bytes (others zero) and its size; host/ruleset.ts computes the same. */
 export function hashKey(prefix: u64, size: usize): u64 {
   return (prefix ^ ((<u64>size) << 56)) * HASH_FACTOR;
@@ -68,7 +73,7 @@ export function findByte(at: usize, end: usize, byte: u32): usize {
   while (at < end) {
     const word = load<u64>(at) ^ pattern;
     const hits = (word - ONES) & ~word & HIGHS;
-    if (hits != 0) return min(at + <usize>(ctz(hits) >>> 3), end);
+    if (hits != 0) return min(at + firstMarked(hits), end);
     at += 8;
   }
   return end;

@@ -4,14 +4,23 @@ import {
   DFA_CLASSES_OFFSET,
   DFA_FIRST_ROW,
   DFA_MATCHED,
+  DFA_PREFIX_OFFSET,
+  DFA_PREFIX_SIZE,
   DFA_ROWS,
   DFA_START,
   DFA_STRIDE,
   DFA_WIDTH,
 } from './layout';
+import { sameBytes } from './bytes';
 
 /** Runs the automaton at `dfa` over `at` … `end`. */
 export function runDfa(ruleset: usize, dfa: usize, at: usize, end: usize): bool {
+  const prefixSize = <usize>load<u32>(dfa, DFA_PREFIX_SIZE);
+  if (prefixSize != 0) {
+    const prefix = ruleset + load<u32>(dfa, DFA_PREFIX_OFFSET);
+    if (end - at < prefixSize || !sameBytes(at, prefix, prefixSize)) return false;
+    at += prefixSize;
+  }
   const classes = ruleset + load<u32>(dfa, DFA_CLASSES_OFFSET);
   const stride = <usize>load<u32>(dfa, DFA_STRIDE);
   const state = load<u32>(dfa, DFA_START);

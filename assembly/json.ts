@@ -14,7 +14,7 @@ import {
   TYPE_STRING,
   TYPE_TRUE,
 } from './layout';
-import { wordMask } from './bytes';
+import { firstMarked, wordMask } from './bytes';
 
 export const QUOTE: u32 = 0x22;
 export const COMMA: u32 = 0x2c;
@@ -61,7 +61,7 @@ export function skipString(at: usize, end: usize): usize {
       at += 8;
       continue;
     }
-    at += <usize>(ctz(hits) >>> 3);
+    at += firstMarked(hits);
     if (at >= end) return 0;
     if (load<u8>(at) == QUOTE) return at;
     escapes++;
@@ -118,7 +118,7 @@ function skipDigits(at: usize, end: usize): usize {
     const word = load<u64>(at);
     // The highest bit of each byte that is not 0x30 … 0x39; exact up to the lowest.
     const others = ((word + 0x4646464646464646) | (word - 0x3030303030303030) | word) & HIGHS;
-    if (others != 0) return min(at + <usize>(ctz(others) >>> 3), end);
+    if (others != 0) return min(at + firstMarked(others), end);
     at += 8;
   }
   return end;
@@ -249,15 +249,16 @@ export function skipValue(at: usize, end: usize): usize {
 /** True when the bytes are ASCII without an escape: the text is the string itself. */
 export function isPlain(at: usize, end: usize): bool {
   for (; at + 8 <= end; at += 8) {
-    if (marksSpecial(load<u64>(at))) return false;
+    if (specialBits(load<u64>(at)) != 0) return false;
   }
   // Bytes behind the end are masked to zeros, which are plain.
-  return at == end || !marksSpecial(load<u64>(at) & wordMask(end - at));
+  return at == end || specialBits(load<u64>(at) & wordMask(end - at)) == 0;
 }
 
-function marksSpecial(word: u64): bool {
+/** The high bit of each byte that is a backslash or not ASCII; exact up to the lowest. */
+function specialBits(word: u64): u64 {
   const backslashes = word ^ BACKSLASHES;
-  return ((((backslashes - ONES) & ~backslashes) | word) & HIGHS) != 0;
+  return (((backslashes - ONES) & ~backslashes) | word) & HIGHS;
 }
 
 /** The size of the UTF-8 sequence at `at` (1 to 4 bytes), or 0 when it is not UTF-8 (Unicode, table 3-7). */
@@ -307,13 +308,13 @@ export function decodedSizeMax(at: usize, end: usize): usize {
 export function decode(at: usize, end: usize, target: usize): usize {
   while (at < end) {
     const word = load<u64>(at);
-    if (!marksSpecial(word)) {
-      store<u64>(target, word); // what lies behind the end is written into SLACK, and not counted
-      const taken = min(end - at, 8);
-      at += taken;
-      target += taken;
-      continue;
-    }
+    const special = specialBits(word);
+    store<u64>(target, word); // what is not taken of it is overwritten, or lies in SLACK
+    // Not one `min` for both cases: a branch that is foretold costs less than to wait for the count.
+    const taken = special == 0 ? min(end - at, 8) : min(end - at, firstMarked(special));
+    at += taken;
+    target += taken;
+    if (special == 0 || at == end) continue;
     const byte = <u32>load<u8>(at);
     if (byte == BACKSLASH) {
       const escape = <u32>load<u8>(at, 1);
@@ -332,11 +333,6 @@ export function decode(at: usize, end: usize, target: usize): usize {
         store<u8>(target++, unescape(escape));
         at += 2;
       }
-      continue;
-    }
-    if (byte < 0x80) {
-      store<u8>(target++, byte);
-      at++;
       continue;
     }
     const size = sequenceSize(at, end);

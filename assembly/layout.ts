@@ -9,12 +9,12 @@
 // ruleset (0: there is none), _SIZE is bytes, _COUNT is a number of things, a bare name is an index.
 //
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
-//   45 41 52 53 | 01 00 00 00 | checksum, 8 bytes | size u32 | …
-//   "EARS"        version 1
+//   45 41 52 53 | 02 00 00 00 | checksum, 8 bytes | size u32 | …
+//   "EARS"        version 2
 // A test holds the whole example, byte for byte (tests/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
-export const VERSION: u32 = 1;
+export const VERSION: u32 = 2;
 export const NONE: u32 = 0xffffffff; // no index
 
 // ── Header ──────────────────────────────────────────────────────────────────────────────────────────
@@ -59,28 +59,25 @@ export const HEADER_NOTICE_RULE = 160; // index of the rule that tells of matche
 export const HEADER_LATE_NODE_OFFSET = 164; // the trie of fields that only a match needs
 export const HEADER_SIZE: u32 = 168;
 
-// Texts of the body that never change (host/ruleset.ts has their bytes).
-export const TEXT_OPENING = 0;
-export const TEXT_ALERTS = 1;
-export const TEXT_STATUS = 2;
-export const TEXT_LABELS = 3;
+// Texts of the body that never change (host/ruleset.ts has their bytes), each as long as can be: a text costs
+// a call, whatever its size.
+export const TEXT_BODY_FIRING = 0; // the body up to its alerts
+export const TEXT_BODY_RESOLVED = 1;
+export const TEXT_ALERT_FIRING = 2; // an alert up to its labels
+export const TEXT_ALERT_RESOLVED = 3;
 export const TEXT_ANNOTATIONS = 4;
 export const TEXT_STARTS_AT = 5;
 export const TEXT_ENDS_AT = 6;
-export const TEXT_FINGERPRINT = 7;
-export const TEXT_ALERT_END = 8;
-export const TEXT_GROUP_LABELS = 9;
-export const TEXT_COMMON_LABELS = 10;
-export const TEXT_COMMON_ANNOTATIONS = 11;
-export const TEXT_CLOSING = 12;
-export const TEXT_FIRING = 13;
-export const TEXT_RESOLVED = 14;
-export const TEXT_NO_END = 15;
-export const TEXT_ALERTNAME = 16;
-export const TEXT_NAMESPACE = 17;
-export const TEXT_EDGE_OPEN = 18;
-export const TEXT_EDGE_ALERT = 19;
-export const TEXT_EDGE_CLOSE = 20;
+export const TEXT_NO_END = 7; // an end that is not known, and on to the fingerprint
+export const TEXT_FINGERPRINT = 8;
+export const TEXT_ALERT_END = 9;
+export const TEXT_GROUP_LABELS = 10;
+export const TEXT_COMMON_LABELS = 11;
+export const TEXT_COMMON_ANNOTATIONS = 12;
+export const TEXT_CLOSING = 13;
+export const TEXT_EDGE_OPEN = 14;
+export const TEXT_EDGE_ALERT = 15;
+export const TEXT_EDGE_CLOSE = 16;
 
 // ── Fields: two tries over the paths that the rules name ────────────────────────────────────────────
 // Node 0 is the root of the fields that conditions test. Those that only an alert shows, and the record's
@@ -257,7 +254,9 @@ export const DFA_CLASSES_OFFSET = 0; // u8[256]: byte class of each byte (shared
 export const DFA_STRIDE = 4; // entries a row: byte classes and the end of the text, which is the last
 export const DFA_WIDTH = 8;
 export const DFA_START = 12; // state
-export const DFA_ROWS = 16; // rows of states 2 and up
+export const DFA_PREFIX_OFFSET = 16; // bytes that a text must begin with; the automaton reads on behind them
+export const DFA_PREFIX_SIZE = 20;
+export const DFA_ROWS = 24; // rows of states 2 and up
 export const DFA_DEAD: u32 = 0;
 export const DFA_MATCHED: u32 = 1;
 export const DFA_FIRST_ROW: u32 = 2;
@@ -275,15 +274,19 @@ export const RULE_REALERT_MS = 32; // u64
 export const RULE_WINDOW_MS = 40; // u64: within, or for
 export const RULE_BY_MASK = 48; // u64, the labels named in `by`, a bit each
 export const RULE_DISTINCT_FIELD = 56; // or NONE
+export const RULE_ALERTNAME_LABEL = 60; // u16, label index: alerts are grouped by these two
+export const RULE_NAMESPACE_LABEL = 62; // u16, or NO_LABEL
 export const RULE_SIZE = 64;
+
+export const NO_LABEL: u32 = 0xffff;
 
 export const KIND_EACH: u32 = 0;
 export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
 
-export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key: `"name":`
-export const TEMPLATE_NAME_SIZE = 4; // without quotes and colon
+export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key behind another member: `,"name":`
+export const TEMPLATE_NAME_SIZE = 4; // without comma, quotes and colon
 export const TEMPLATE_PARTS_OFFSET = 8;
 export const TEMPLATE_PART_COUNT = 12;
 export const TEMPLATE_REQUIRES = 16; // a label (index) that must not be empty, or NONE

@@ -1,6 +1,6 @@
 // A growing run of bytes in the arena, and JSON strings written into it as Go's encoding/json writes them
 // (`<`, `>`, `&`, U+2028 and U+2029 escaped), because the alert is Go's template.Data.
-import { copyBytes } from './bytes';
+import { copyBytes, firstMarked } from './bytes';
 import { allocate, resize } from './memory';
 
 let start: usize = 0;
@@ -70,63 +70,68 @@ export function advance(size: usize): void {
   at += size;
 }
 
-/** 1 for a byte that a JSON string cannot hold as it is; 2 for the first byte of U+2028 and U+2029. */
-// prettier-ignore
-const special: usize = memory.data<u8>([
-  1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-  0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-]);
-
 /** Writes a text (valid UTF-8) as a JSON string, quotes included. */
 export function writeString(source: usize, size: usize): void {
-  if (!ensure(size * 6 + 2)) return; // \u00XX is the longest that a byte can become
-  store<u8>(at++, 0x22);
+  if (ensure(stringSizeMax(size))) at = putString(at, source, size);
+}
+
+/** Writes a key, which is JSON already, and behind it a text as a JSON string. */
+export function writeMember(key: usize, keySize: usize, source: usize, size: usize): void {
+  if (!ensure(keySize + stringSizeMax(size))) return;
+  copyBytes(at, key, keySize);
+  at = putString(at + keySize, source, size);
+}
+
+/** What a text can need as a JSON string: \u00XX is the longest that a byte can become. */
+function stringSizeMax(size: usize): usize {
+  return size * 6 + 2;
+}
+
+/** Writes a JSON string where there is room for it, and gives its end. */
+function putString(target: usize, source: usize, size: usize): usize {
+  store<u8>(target++, 0x22);
   const end = source + size;
   while (source < end) {
     const word = load<u64>(source);
-    if (!mayNeedEscape(word)) {
-      store<u64>(at, word); // what lies behind the end is overwritten
-      const taken = min(end - source, 8);
-      source += taken;
-      at += taken;
-      continue;
+    const escapes = escapeBits(word);
+    store<u64>(target, word); // what is not taken of it is overwritten
+    // Not one `min` for both cases: a branch that is foretold costs less than to wait for the count.
+    const taken = escapes == 0 ? min(end - source, 8) : min(end - source, firstMarked(escapes));
+    source += taken;
+    target += taken;
+    if (escapes == 0 || source == end) continue;
+    const byte = <u32>load<u8>(source);
+    if (byte != 0xe2) {
+      target = writeEscape(target, byte);
+      source++;
+    } else if (isLineSeparator(source, end)) {
+      target = writeUnicode(target, 0x2000 | (load<u8>(source, 2) & 0x3f));
+      source += 3;
+    } else {
+      store<u8>(target++, byte);
+      source++;
     }
-    for (const next = min(source + 8, end); source < next;) source = writeOne(source, end);
   }
-  store<u8>(at++, 0x22);
+  store<u8>(target++, 0x22);
+  return target;
 }
 
 const ONES: u64 = 0x0101010101010101;
 const HIGHS: u64 = 0x8080808080808080;
 
-/** False only when no byte is below 0x20, above 0x7f, or one of `"`, `&`, `<`, `>` and the backslash. */
-function mayNeedEscape(word: u64): bool {
+/** The high bit of each byte below 0x20, of `"`, `&`, `<`, `>`, the backslash, and of e2; exact up to the lowest. */
+function escapeBits(word: u64): u64 {
   const quotes = (word | (ONES * 4)) ^ (ONES * 0x26); // 22 and 26
   const angles = (word | (ONES * 2)) ^ (ONES * 0x3e); // 3c and 3e
   const backslashes = word ^ (ONES * 0x5c);
+  const separators = word ^ (ONES * 0xe2); // U+2028 and U+2029 begin with it
   const low = (word - ONES * 0x20) & ~word;
   const equal =
-    ((quotes - ONES) & ~quotes) | ((angles - ONES) & ~angles) | ((backslashes - ONES) & ~backslashes);
-  return ((low | equal | word) & HIGHS) != 0;
-}
-
-/** Writes the code point or byte at `source` and gives the address behind it. */
-function writeOne(source: usize, end: usize): usize {
-  const byte = <u32>load<u8>(source);
-  const kind = load<u8>(special + byte);
-  if (kind == 2 && isLineSeparator(source, end)) {
-    at = writeUnicode(at, 0x2000 | (load<u8>(source, 2) & 0x3f));
-    return source + 3;
-  }
-  if (kind == 1) at = writeEscape(at, byte);
-  else store<u8>(at++, byte);
-  return source + 1;
+    ((quotes - ONES) & ~quotes) |
+    ((angles - ONES) & ~angles) |
+    ((backslashes - ONES) & ~backslashes) |
+    ((separators - ONES) & ~separators);
+  return (low | equal) & HIGHS;
 }
 
 /** U+2028 and U+2029 are e2 80 a8 and e2 80 a9. */
@@ -174,5 +179,5 @@ function writeUnicode(target: usize, code: u32): usize {
 
 export function hexDigit(value: u32): u32 {
   const digit = value & 15;
-  return digit < 10 ? 0x30 + digit : 0x57 + digit;
+  return 0x30 + digit + ((digit + 6) >>> 4) * 39; // 39 from behind 9 to a
 }

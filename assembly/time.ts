@@ -24,6 +24,36 @@ export function parseTime(type: u32, at: usize, end: usize): i64 {
 /** A JSON number of seconds since 1970, or of a smaller unit where seconds would be past the year 5138. */
 function parseSeconds(at: usize, end: usize): i64 {
   if (load<u8>(at) == 0x2d) return NO_TIME;
+  const start = at;
+  let sec: u64 = 0;
+  for (const most = at + 18; at < end && at < most; at++) {
+    const digit = <u32>load<u8>(at) - 0x30;
+    if (digit > 9) break;
+    sec = sec * 10 + digit;
+  }
+  let nsec: u32 = 0;
+  if (at < end && load<u8>(at) == 0x2e) {
+    let unit: u32 = 100000000;
+    for (at++; at < end; at++) {
+      const digit = <u32>load<u8>(at) - 0x30;
+      if (digit > 9) break;
+      nsec += digit * unit;
+      unit /= 10;
+    }
+  }
+  return at == end ? secondsToMs(sec, nsec) : parseExponent(start, end);
+}
+
+function secondsToMs(sec: i64, nsec: i64): i64 {
+  while (sec >= SECONDS_PLAUSIBLE) {
+    nsec = ((sec % 1000) * 1000000000 + nsec) / 1000;
+    sec /= 1000;
+  }
+  return toMs(sec, nsec);
+}
+
+/** As `parseSeconds`, for a number with an exponent or with many digits. */
+function parseExponent(at: usize, end: usize): i64 {
   let exponent: i64 = 0;
   let digits = end;
   for (let i = at; i < end; i++) {
@@ -54,11 +84,7 @@ function parseSeconds(at: usize, end: usize): i64 {
     }
     place++;
   }
-  while (sec >= SECONDS_PLAUSIBLE) {
-    nsec = ((sec % 1000) * 1000000000 + nsec) / 1000;
-    sec /= 1000;
-  }
-  return toMs(sec, nsec);
+  return secondsToMs(sec, nsec);
 }
 
 function readExponent(at: usize, end: usize): i64 {

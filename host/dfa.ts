@@ -33,6 +33,8 @@ export interface Dfa {
   classes: Uint8Array;
   /** Entries of a row: one a byte class, and the end of the text behind them. */
   stride: number;
+  /** The bytes that every matching text begins with; the automaton reads what comes behind them. */
+  prefix: Uint8Array;
   /** DFA_DEAD, DFA_MATCHED, then the rows: states 2 and up. */
   rows: number[][];
   start: number;
@@ -59,13 +61,16 @@ export function toDfa(program: Program, stateCountMax: number): Dfa | null {
   const { classes, samples } = byteClasses(places);
   const raw = determinize(places, samples, stateCountMax);
   if (raw === null) return null;
-  if (raw.start < DFA_FIRST_ROW) return { classes, stride: 0, rows: [], start: raw.start, width: 2 };
-  return shrink(raw, classes);
+  if (raw.start < DFA_FIRST_ROW)
+    return { classes, stride: 0, prefix: new Uint8Array(), rows: [], start: raw.start, width: 2 };
+  const { prefix, rest } = takePrefix(raw, classes);
+  return shrink(rest, classes, prefix);
 }
 
 /** True when the automaton says yes to every text. */
 export function isUniversal(dfa: Dfa): boolean {
   if (dfa.start < DFA_FIRST_ROW) return dfa.start === DFA_MATCHED;
+  if (dfa.prefix.length > 0) return false;
   return dfa.rows.every(row => row[dfa.stride - 1] === DFA_MATCHED && !row.includes(DFA_DEAD));
 }
 
@@ -321,8 +326,38 @@ function holds(assertion: number, behind: number, ahead: number): boolean {
   }
 }
 
+/** Splits off the bytes at the start that leave no choice: comparing them is faster than walking through states. */
+function takePrefix(raw: RawDfa, classes: Uint8Array): { prefix: Uint8Array; rest: RawDfa } {
+  const prefix: number[] = [];
+  let start = raw.start;
+  // Longer than the rows are many would be a circle: of a pattern that matches nothing.
+  while (prefix.length < raw.rows.length) {
+    const row = raw.rows[start - DFA_FIRST_ROW]!;
+    const open = row.flatMap((target, column) => (target === DFA_DEAD ? [] : [column]));
+    const bytes = [...classes.keys()].filter(byte => classes[byte] === open[0]);
+    if (open.length !== 1 || bytes.length !== 1 || row[open[0]!]! < DFA_FIRST_ROW) break;
+    prefix.push(bytes[0]!);
+    start = row[open[0]!]!;
+  }
+  return { prefix: Uint8Array.from(prefix), rest: reachable(raw.rows, start) };
+}
+
+/** The part of an automaton that `start` leads to. */
+function reachable(rows: number[][], start: number): RawDfa {
+  const kept = new Map([[start, DFA_FIRST_ROW]]);
+  for (const state of kept.keys()) {
+    for (const target of rows[state - DFA_FIRST_ROW]!) {
+      if (target >= DFA_FIRST_ROW && !kept.has(target)) kept.set(target, kept.size + DFA_FIRST_ROW);
+    }
+  }
+  const newRows = [...kept.keys()].map(state =>
+    rows[state - DFA_FIRST_ROW]!.map(target => kept.get(target) ?? target),
+  );
+  return { start: DFA_FIRST_ROW, rows: newRows };
+}
+
 /** Merges states that answer alike (Moore's refinement), then byte classes that all states treat alike. */
-function shrink(raw: RawDfa, classes: Uint8Array): Dfa {
+function shrink(raw: RawDfa, classes: Uint8Array, prefix: Uint8Array): Dfa {
   const blocks = refine(raw.rows);
   // Blocks in the order of their first state: deterministic, and the start comes early.
   const numbers = new Map<number, number>();
@@ -343,6 +378,7 @@ function shrink(raw: RawDfa, classes: Uint8Array): Dfa {
   return {
     classes: classes.map(byteClass => newClass[byteClass]!),
     stride: kept.length + 1,
+    prefix,
     rows: rows.map(row => [...kept.map(column => row[column]!), row[classCount]!]),
     start: renumber(raw.start),
     width: 2,

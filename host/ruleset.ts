@@ -105,24 +105,20 @@ export interface IndexSummary {
 
 // The texts of an alert body that never change, in the order of TEXT_….
 const TEXTS = [
-  '{"receiver":"notification_manager","status":"',
-  '","alerts":[',
-  '{"status":"',
-  '","labels":{',
+  ...['firing', 'resolved'].map(
+    status => `{"receiver":"notification_manager","status":"${status}","alerts":[`,
+  ),
+  ...['firing', 'resolved'].map(status => `{"status":"${status}","labels":{`),
   '},"annotations":{',
   '},"startsAt":"',
   '","endsAt":"',
+  '","endsAt":"0001-01-01T00:00:00Z","generatorURL":"","fingerprint":"',
   '","generatorURL":"","fingerprint":"',
   '"}',
   '],"groupLabels":{',
   '},"commonLabels":{',
   '},"commonAnnotations":{',
   '},"externalURL":""}',
-  'firing',
-  'resolved',
-  '0001-01-01T00:00:00Z',
-  'alertname',
-  'namespace',
   '{"id":"',
   '","headers":{"content-type":"application/json"},"alert":',
   '}',
@@ -139,7 +135,8 @@ export function hashKey(bytes: Uint8Array): bigint {
 
 /** assembly/bytes.ts has the other one. */
 export function hashText(bytes: Uint8Array): bigint {
-  const word = (at: number) => bytes.subarray(at, at + 8).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  const word = (at: number) =>
+    bytes.subarray(at, at + 8).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
   let hash = BigInt(bytes.length);
   let at = 0;
   for (; bytes.length - at > 8; at += 8) {
@@ -659,6 +656,8 @@ function encodeDfa(writer: Writer, dfa: Dfa): number {
   writer.u32(at + layout.DFA_STRIDE, dfa.stride);
   writer.u32(at + layout.DFA_WIDTH, dfa.width);
   writer.u32(at + layout.DFA_START, name(dfa.start));
+  writer.u32(at + layout.DFA_PREFIX_OFFSET, writer.shared(dfa.prefix));
+  writer.u32(at + layout.DFA_PREFIX_SIZE, dfa.prefix.length);
   dfa.rows.flat().forEach((state, i) => {
     if (isWide) writer.u16(at + layout.DFA_ROWS + i * 2, name(state));
     else writer.u8(at + layout.DFA_ROWS + i, state);
@@ -801,6 +800,10 @@ function encodeRules(writer: Writer, put: Put, compiled: Compiled, text: Text): 
     writer.u64(at + layout.RULE_WINDOW_MS, BigInt(rule.windowMs));
     writer.u64(at + layout.RULE_BY_MASK, rule.byMask);
     writer.u32(at + layout.RULE_DISTINCT_FIELD, rule.distinctField ?? layout.NONE);
+    const labelNamed = (name: string) =>
+      rule.labels.findIndex(label => label.name === name) & layout.NO_LABEL;
+    writer.u16(at + layout.RULE_ALERTNAME_LABEL, labelNamed('alertname'));
+    writer.u16(at + layout.RULE_NAMESPACE_LABEL, labelNamed('namespace'));
   });
   put(layout.HEADER_RULES_OFFSET, offset);
   put(layout.HEADER_RULE_COUNT, compiled.rules.length);
@@ -811,7 +814,7 @@ function encodeRules(writer: Writer, put: Put, compiled: Compiled, text: Text): 
 
 function encodeTemplates(writer: Writer, templates: CompiledTemplate[], text: Text): number {
   const words = templates.flatMap(template => {
-    const key = text(`"${template.name}":`);
+    const key = text(`,"${template.name}":`);
     const parts = template.parts.flatMap(part => {
       if (part.text === undefined) return [part.kind, part.index ?? 0, 0];
       const { offset, size } = text(part.text);
@@ -820,7 +823,7 @@ function encodeTemplates(writer: Writer, templates: CompiledTemplate[], text: Te
     // In the order of TEMPLATE_….
     return [
       key.offset,
-      key.size - 3, // without quotes and colon
+      key.size - 4, // without comma, quotes and colon
       writer.u32s(parts),
       template.parts.length,
       template.requires ?? layout.NONE,

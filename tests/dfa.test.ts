@@ -18,8 +18,9 @@ function dfaOf(source: string, stateCountMax = 1000): Dfa | null {
 
 /** The automaton's answer, in TypeScript. */
 function run(dfa: Dfa, text: Uint8Array): boolean {
+  if (!Buffer.from(dfa.prefix).equals(text.subarray(0, dfa.prefix.length))) return false;
   let state = dfa.start;
-  for (const byte of text) {
+  for (const byte of text.subarray(dfa.prefix.length)) {
     if (state < DFA_FIRST_ROW) break;
     state = dfa.rows[state - DFA_FIRST_ROW]![dfa.classes[byte]!]!;
   }
@@ -30,7 +31,7 @@ function run(dfa: Dfa, text: Uint8Array): boolean {
 const SIZES: Array<[pattern: string, stateCount: number, classCount: number]> = [
   ['a', 1, 2],
   ['abc', 3, 4],
-  ['^abc', 3, 4],
+  ['^abc', 1, 2], // behind its prefix
   ['abc$', 4, 4],
   ['[a-z]', 1, 2],
   ['a.*b', 5, 8], // a dot is a whole character: three places inside sequences
@@ -49,6 +50,23 @@ test('automata have the states and byte classes that they need', () => {
   }
 });
 
+const PREFIXES: Array<[pattern: string, prefix: string]> = [
+  ['^abc', 'ab'], // the byte that decides is left to the automaton
+  ['^web-[a-z]', 'web-'],
+  ['^é[a-z]', 'é'],
+  ['^(?:web|wsgi)-x', 'w'],
+  ['^a{3}b?$', 'aaa'],
+  ['(?s)^ab.*$', 'ab'],
+  ['abc', ''],
+  ['(?i)^abc', ''],
+  ['(?m)^abc', ''],
+  ['^a?bc', ''],
+];
+
+test('the bytes that every matching text begins with are split off', () => {
+  for (const [source, prefix] of PREFIXES) assert.equal(Buffer.from(dfaOf(source)!.prefix).toString(), prefix, source);
+});
+
 test('an automaton that would have too many states is none', () => {
   assert.equal(dfaOf('[ab]*a[ab]{12}$', 2000), null);
   assert.notEqual(dfaOf('[ab]*a[ab]{3}$', 2000), null);
@@ -62,7 +80,7 @@ test('the same program gives the same automaton', () => {
 
 test('an automaton that says yes to every text is known', () => {
   for (const source of ['\\b|\\B', '^', '$', 'a*', '(?m)$']) assert.equal(isUniversal(dfaOf(source)!), true, source);
-  for (const source of ['a', '.', '^$', '\\b', '\\B', '(?s).']) assert.equal(isUniversal(dfaOf(source)!), false, source);
+  for (const source of ['a', '.', '^$', '\\b', '\\B', '(?s).', '(?s)^ab.*$']) assert.equal(isUniversal(dfaOf(source)!), false, source);
 });
 
 test('no two states of an automaton answer alike, and each can be reached', () => {
