@@ -189,9 +189,11 @@ export function openDelivery({
 /** Waits, and keeps the session alive meanwhile. */
 export async function whileBeating<T>(work: Promise<T>, lease: Lease): Promise<T> {
   let done = false;
-  void work.finally(() => (done = true));
+  const finish = () => (done = true);
+  // Not `finally`: the promise it gives fails with the work, and one that nobody hears ends the process.
+  const settled = work.then(finish, finish);
   while (!done) {
-    await Promise.race([work, sleep(BEAT_MS)]);
+    await Promise.race([settled, sleep(BEAT_MS)]);
     await lease.heartbeat();
   }
   return work;
