@@ -43,11 +43,16 @@ export interface Matcher {
   restore(snapshot: Uint8Array): void;
   /** Keys in the state: one for each use (window, cool-down, silence) of a rule and a label set. Their slots stay. */
   keyCount(): number;
+  /** Keys that had to give way because the state was full. */
+  evictedKeyCount(): number;
   /** Forgets everything, as a new instance has. */
   reset(): void;
   /** Matches of each rule since the start, held back or sent, by index into `info.alerts`. */
   matches(): number[];
-  /** Matches held back that no alert has told of yet: by rule, and those that only another alert will tell. */
+  /**
+   * Matches held back that no alert has told of yet: by rule, and those that only another alert will tell. It goes
+   * through the whole state for each rule: for the end of a run, not for every commit.
+   */
   heldBack(): { byRule: number[]; others: number; evictedKeys: number };
 }
 
@@ -223,6 +228,10 @@ export class LoadedMatcher implements Matcher {
     return view.getUint32(this.doors.stateStart() + layout.STATE_USED_COUNT, true);
   }
 
+  evictedKeyCount(): number {
+    return this.doors.evictedKeyCount();
+  }
+
   reset(): void {
     this.doors.resetState();
   }
@@ -231,7 +240,7 @@ export class LoadedMatcher implements Matcher {
     return {
       byRule: this.info.alerts.map((_, rule) => this.doors.suppressedCount(rule)),
       others: this.doors.othersCount(),
-      evictedKeys: this.doors.evictedKeyCount(),
+      evictedKeys: this.evictedKeyCount(),
     };
   }
 

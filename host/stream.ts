@@ -158,7 +158,7 @@ export class Stream implements TopicPartition {
 
   /** The keys of the state, and those that had to give way. */
   keys(): { keyCount: number; evictedCount: number } {
-    return { keyCount: this.#matcher.keyCount(), evictedCount: this.#matcher.heldBack().evictedKeys };
+    return { keyCount: this.#matcher.keyCount(), evictedCount: this.#matcher.evictedKeyCount() };
   }
 
   async #renew(records: Message[]): Promise<void> {
