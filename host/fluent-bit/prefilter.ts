@@ -14,6 +14,8 @@
 import { rarity, utf8 } from '../literals.ts';
 import type { Condition, FieldPath, Rule } from '../model.ts';
 import type { CodePoints, Pattern } from '../pattern.ts';
+import type { Pieces } from '../required.ts';
+import { requiredPieces } from '../required.ts';
 
 /** One `rule` of rewrite_tag: a record accessor and a regex, neither with a blank in it. */
 export interface PrefilterLine {
@@ -56,7 +58,6 @@ const RUN_BITS_MIN = 6;
 /** A line of some hundred bytes has 2⁷ places at which a literal may stand by chance; its start is one of them. */
 const LINE_BITS = 7;
 
-const RUN_COUNT_MAX = 16;
 const RUN_SIZE_MAX = 64;
 const RANGE_COUNT_MAX = 4;
 
@@ -170,39 +171,22 @@ function countFreeRuns(plan: Array<Need[] | null>): number {
   return runs.filter(run => !run.atStart).length;
 }
 
-// ── Patterns → runs: as in literals.ts, but with sets of characters in place of folded bytes ──
-
-interface Info {
-  /** Every text that the node can match; null when they are too many to tell. */
-  exact: Run[] | null;
-  /** Of these one at least is in every match. */
-  required: Run[] | null;
-}
+// ── Patterns → runs ──
 
 const EMPTY: Run = { atStart: false, sets: [] };
 
-function requiredRuns(pattern: Pattern): Run[] | null {
-  const info = infoOf(pattern);
-  return better(info.required, usable(info.exact));
-}
+const RUNS: Pieces<Run> = {
+  empty: EMPTY,
+  ofSet: set => (isPart(set) ? [{ atStart: false, sets: [set] }] : null),
+  ofAssertion: at => (at === 'textStart' ? { atStart: true, sets: [] } : EMPTY),
+  join: joinRuns,
+  distinct: runs => runs, // `linesOf` finds those that are the same
+  usable: usableRuns,
+  selectivity: runs => Math.min(...runs.map(bitsOf)) - 2 * Math.log2(runs.length),
+};
 
-function infoOf(node: Pattern): Info {
-  switch (node.kind) {
-    case 'empty':
-      return { exact: [EMPTY], required: null };
-    case 'assert':
-      return { exact: [node.at === 'textStart' ? { atStart: true, sets: [] } : EMPTY], required: null };
-    case 'set':
-      return { exact: isPart(node.set) ? [{ atStart: false, sets: [node.set] }] : null, required: null };
-    case 'capture':
-      return infoOf(node.of);
-    case 'concat':
-      return concatenate(node.of.map(infoOf));
-    case 'alternate':
-      return alternate(node.of.map(infoOf));
-    case 'repeat':
-      return repeat(infoOf(node.of), node.min, node.max);
-  }
+function requiredRuns(pattern: Pattern): Run[] | null {
+  return requiredPieces(pattern, RUNS);
 }
 
 /** May a set of characters be a position of a run? Not when Fluent Bit's JSON makes such characters from other bytes. */
@@ -227,58 +211,12 @@ function runsOfText(text: string, atStart: boolean): Run[] | null {
   return requiredRuns({ kind: 'concat', of: [...start, node] });
 }
 
-function product(left: Run[], right: Run[]): Run[] | null {
-  if (left.length * right.length > RUN_COUNT_MAX) return null;
-  const runs = left.flatMap(a =>
-    right.map(b => ({
-      atStart: a.atStart || (b.atStart && a.sets.length === 0),
-      sets: [...a.sets, ...b.sets],
-    })),
-  );
-  return runs.every(run => run.sets.length <= RUN_SIZE_MAX) ? runs : null;
+function joinRuns(a: Run, b: Run): Run | null {
+  if (a.sets.length + b.sets.length > RUN_SIZE_MAX) return null;
+  return { atStart: a.atStart || (b.atStart && a.sets.length === 0), sets: [...a.sets, ...b.sets] };
 }
 
-function concatenate(parts: Info[]): Info {
-  let run: Run[] = [EMPTY]; // of the parts since the last break
-  let required: Run[] | null = null;
-  let whole = true;
-  for (const part of parts) {
-    required = better(required, part.required);
-    const longer = part.exact && product(run, part.exact);
-    if (longer !== null) {
-      run = longer;
-      continue;
-    }
-    whole = false;
-    required = better(required, usable(run));
-    run = part.exact ?? [EMPTY];
-  }
-  return whole ? { exact: run, required } : { exact: null, required: better(required, usable(run)) };
-}
-
-function alternate(options: Info[]): Info {
-  const exact = options.flatMap(option => option.exact ?? []);
-  const best = options.map(option => better(option.required, usable(option.exact)));
-  const required = best.flatMap(runs => runs ?? []);
-  const isExact = options.every(option => option.exact !== null) && exact.length <= RUN_COUNT_MAX;
-  const isRequired = best.every(runs => runs !== null) && required.length <= 4 * RUN_COUNT_MAX;
-  return { exact: isExact ? exact : null, required: isRequired && required.length > 0 ? required : null };
-}
-
-function repeat(of: Info, min: number, max: number): Info {
-  if (max === 0) return { exact: [EMPTY], required: null };
-  if (min === 0) {
-    const isExact = max === 1 && of.exact !== null && of.exact.length < RUN_COUNT_MAX;
-    return { exact: isExact ? [EMPTY, ...of.exact!] : null, required: null };
-  }
-  let exact: Run[] | null = of.exact;
-  for (let i = 1; i < min && exact !== null; i++) exact = product(exact, of.exact!);
-  const required = better(of.required, usable(exact ?? of.exact));
-  return min === max ? { exact, required } : { exact: null, required };
-}
-
-function usable(runs: Run[] | null): Run[] | null {
-  if (runs === null || runs.length === 0) return null;
+function usableRuns(runs: Run[]): Run[] | null {
   const trimmed = runs.map(trim);
   return trimmed.every(run => bitsOf(run) >= RUN_BITS_MIN) ? trimmed : null;
 }
@@ -290,15 +228,6 @@ function trim({ atStart, sets }: Run): Run {
   while (!atStart && start < end && bitsOfSet(sets[start]!) < 2) start++;
   while (start < end && bitsOfSet(sets[end - 1]!) < 2) end--;
   return { atStart, sets: sets.slice(start, end) };
-}
-
-function better(a: Run[] | null, b: Run[] | null): Run[] | null {
-  if (a === null || b === null) return a ?? b;
-  return selectivity(b) > selectivity(a) ? b : a;
-}
-
-function selectivity(runs: Run[]): number {
-  return Math.min(...runs.map(bitsOf)) - 2 * Math.log2(runs.length);
 }
 
 /** Words that all lines of some common kind have: rare letters do not make them rare. */
