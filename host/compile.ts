@@ -6,7 +6,7 @@ import { isUniversal, toDfa } from './dfa.ts';
 import type { Report } from './error.ts';
 import { UserError } from './error.ts';
 import type { ByteString } from './literals.ts';
-import { bestWindow, fold, requiredLiterals, selectivity, utf8 } from './literals.ts';
+import { bestWindow, fold, requiredLiterals, selectivity, utf8, windowsOf } from './literals.ts';
 import { firstCharacter, toProgram } from './nfa.ts';
 import type { Pattern } from './pattern.ts';
 import { literal } from './pattern.ts';
@@ -557,7 +557,7 @@ class Compiler {
       if (entry === null) return;
       const seen = new Set<string>();
       for (const text of entry.literals)
-        for (const window of windowsOf(text)) seen.add(`${entry.field} ${window}`);
+        for (const { window } of windowsOf(text)) seen.add(`${entry.field} ${window}`);
       for (const key of seen) taken.set(key, (taken.get(key) ?? 0) + 1);
     });
     this.stepLiterals.forEach((entry, i) => {
@@ -684,13 +684,6 @@ function regexesOf(condition: Condition): Array<TestCondition & { op: 'regex' }>
     case 'test':
       return condition.op === 'regex' ? [condition] : [];
   }
-}
-
-function windowsOf(text: ByteString): ByteString[] {
-  if (text.length <= layout.NEEDLE_SIZE_MAX) return [text];
-  return Array.from({ length: text.length - layout.NEEDLE_SIZE_MAX + 1 }, (_, i) =>
-    text.slice(i, i + layout.NEEDLE_SIZE_MAX),
-  );
 }
 
 function sortByName<T extends Pick<Template, 'name'>>(templates: T[]): T[] {

@@ -37,13 +37,6 @@ export function utf8(text: string): ByteString {
   return Buffer.from(text, 'utf8').toString('latin1');
 }
 
-/** Bits of information in a folded text, roughly: how rare it is in logs. */
-export function rarity(text: ByteString): number {
-  let bits = 0;
-  for (let i = 0; i < text.length; i++) bits += byteRarity(text.charCodeAt(i));
-  return bits;
-}
-
 // Common first. Digits, blanks and the letters of English make up most of any log.
 const COMMON: Array<[string, number]> = [
   [' e', 3],
@@ -52,31 +45,58 @@ const COMMON: Array<[string, number]> = [
   ['6789gfbyw=,_', 6],
   ['vkxjqz[]()', 7],
 ];
-const BYTE_RARITY = new Float64Array(256).fill(8);
+const BYTE_BITS = new Float64Array(256).fill(8);
 for (const [characters, bits] of COMMON) {
-  for (const character of characters) BYTE_RARITY[character.charCodeAt(0) | FOLD_BYTE] = bits;
+  for (const character of characters) BYTE_BITS[character.charCodeAt(0) | FOLD_BYTE] = bits;
 }
 
-function byteRarity(byte: number): number {
-  return BYTE_RARITY[byte]!;
+/** Words that all lines of some common kind have: rare letters do not make them rare. */
+const COMMON_WORDS =
+  /https?(:\/\/|\/[12])?|\b(get|post|info|level|time|msg|message|kube|pod|name(space)?)\b|mozilla|\.com\b/gi;
+const COMMON_WORD_BITS = 2;
+
+/** Bits of information in each byte of a folded text, roughly: how rare it is in logs, where it stands. */
+export function bitsOf(text: ByteString): number[] {
+  return discountWords(
+    text,
+    Array.from(text, character => BYTE_BITS[character.charCodeAt(0)]!),
+  );
+}
+
+/** Takes back what bits, one for each character of a text, say of common words in it. */
+export function discountWords(text: string, bits: number[]): number[] {
+  for (const { 0: word, index } of text.matchAll(COMMON_WORDS))
+    bits.fill(COMMON_WORD_BITS / word.length, index, index + word.length);
+  return bits;
+}
+
+export function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** The part of a folded text that makes the best needle: at most 8 bytes, `taken` by as few others as can be. */
 export function bestWindow(text: ByteString, taken: (window: ByteString) => number): ByteString {
-  if (text.length <= NEEDLE_SIZE_MAX) return text;
   let best = '';
   let bestScore = -Infinity;
-  for (let at = 0; at + NEEDLE_SIZE_MAX <= text.length; at++) {
-    const window = text.slice(at, at + NEEDLE_SIZE_MAX);
-    const score = rarity(window) - 4 * Math.log2(1 + taken(window));
+  for (const { window, bits } of windowsOf(text)) {
+    const score = bits - 4 * Math.log2(1 + taken(window));
     if (score > bestScore) [best, bestScore] = [window, score];
   }
   return best;
 }
 
+/** The needles that a folded text could have, each with its bits. */
+export function windowsOf(text: ByteString): Array<{ window: ByteString; bits: number }> {
+  const bits = bitsOf(text);
+  return Array.from({ length: Math.max(1, text.length - NEEDLE_SIZE_MAX + 1) }, (_, at) => ({
+    window: text.slice(at, at + NEEDLE_SIZE_MAX),
+    bits: sum(bits.slice(at, at + NEEDLE_SIZE_MAX)),
+  }));
+}
+
 /** How well a set of literals filters: its commonest member decides, and each more member costs. */
 export function selectivity(literals: ByteString[]): number {
-  const weakest = Math.min(...literals.map(text => rarity(text.slice(0, NEEDLE_SIZE_MAX))));
+  const weakest = Math.min(...literals.map(text => Math.max(...windowsOf(text).map(({ bits }) => bits))));
   return weakest - 2 * Math.log2(literals.length);
 }
 

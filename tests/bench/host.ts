@@ -1,12 +1,13 @@
 // `npm run bench:host`: the host function against a real Kafka, beside a bare kafkajs consumer that only counts and
 // beside JSON.parse and RegExp in that same consumer. Each run is a process of its own, and reads the same topic.
+// Earshot runs with the flags of its image.
 //
 //   EARSHOT_BENCH_RECORDS=1000000   records in the topic
 //   EARSHOT_BENCH_RSS=5             times the topic is read for the memory run
 //   KAFKA_BROKERS=host:port         a broker that is there
 
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import kafkajs from 'kafkajs';
@@ -290,9 +291,17 @@ async function loadTopic(brokers: string, rounds: number): Promise<string> {
   return topic;
 }
 
+/** What the image gives to Node. */
+function imageFlags(): string[] {
+  const dockerfile = readFileSync(resolve(import.meta.dirname, '../../host/deploy/Dockerfile'), 'utf8');
+  const command = JSON.parse(/^CMD (.*)$/m.exec(dockerfile)![1]!) as string[];
+  return command.filter(argument => argument.startsWith('--'));
+}
+
 function runChild(args: string[]): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', import.meta.filename, ...args], {
+    const flags = args[0] === 'earshot' ? imageFlags() : [];
+    const child = spawn(process.execPath, [...flags, '--import', 'tsx', import.meta.filename, ...args], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let output = '';
