@@ -12,7 +12,9 @@ import {
   GATE_STEP_COUNT,
   GRAM_BACK,
   GRAM_FACTOR,
-  GRAM_LAST,
+  GRAM_FLAGS,
+  GRAM_IS_GROUP,
+  GRAM_IS_LAST,
   GRAM_NEEDLE,
   GRAM_SIZE,
   GRAM_SIZE_LONG,
@@ -175,19 +177,39 @@ function checkGrams(index: usize, first: u32, at: usize): void {
   const seen = needlesSeen + ((<usize>load<u32>(index, INDEX_FIRST_NEEDLE)) << 2);
   let gram = ruleset + load<u32>(index, INDEX_GRAMS_OFFSET) + <usize>first * GRAM_SIZE;
   for (;;) {
-    const id = <usize>load<u16>(gram, GRAM_NEEDLE);
-    const needle = needles + id * NEEDLE_SIZE;
+    const flags = <u32>load<u8>(gram, GRAM_FLAGS);
     const word = load<u64>(at - load<u8>(gram, GRAM_BACK)) | FOLD_WORD;
+    let id = <u32>load<u16>(gram, GRAM_NEEDLE);
+    if (flags & GRAM_IS_GROUP) {
+      const count = id;
+      id = findInGroup(needles, gram + GRAM_SIZE, count, word);
+      gram += <usize>count * GRAM_SIZE;
+    }
+    const needle = needles + <usize>id * NEEDLE_SIZE;
     if (
       (word & load<u64>(needle, NEEDLE_MASK)) == load<u64>(needle, NEEDLE_WORD) &&
-      load<u32>(seen + (id << 2)) != epoch
+      load<u32>(seen + ((<usize>id) << 2)) != epoch
     ) {
-      store<u32>(seen + (id << 2), epoch);
+      store<u32>(seen + ((<usize>id) << 2), epoch);
       addSteps(needle);
     }
-    if (load<u8>(gram, GRAM_LAST)) return;
+    if (flags & GRAM_IS_LAST) return;
     gram += GRAM_SIZE;
   }
+}
+
+/** The needle of a group that may be this word: the first that is not below it, or the last. */
+function findInGroup(needles: usize, group: usize, count: u32, word: u64): u32 {
+  word &= load<u64>(needles + <usize>load<u16>(group) * NEEDLE_SIZE, NEEDLE_MASK);
+  let low: u32 = 0;
+  let high = count - 1;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const id = <usize>load<u16>(group + <usize>middle * GRAM_SIZE);
+    if (load<u64>(needles + id * NEEDLE_SIZE, NEEDLE_WORD) < word) low = middle + 1;
+    else high = middle;
+  }
+  return load<u16>(group + <usize>low * GRAM_SIZE);
 }
 
 /** A needle's steps become candidates where their gate is open. */

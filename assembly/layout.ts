@@ -142,10 +142,15 @@ export const INDEX_FIRST_NEEDLE = 28; // counted over all indexes
 export const INDEX_SIZE = 32;
 export const GRAM_FACTOR: u32 = 0x9e3779b1;
 
-export const GRAM_NEEDLE = 0; // u16, within the index
+// A bucket is a run of entries. Many needles may share a gram (`/svc-1/`, `/svc-2/`, …): those of one size and one
+// GRAM_BACK are then a group, an entry that counts them and behind it their own, sorted by NEEDLE_WORD.
+export const GRAM_NEEDLE = 0; // u16, within the index; of a group its count
 export const GRAM_BACK = 2; // u8, bytes from the needle's first byte to the gram
-export const GRAM_LAST = 3; // u8, 1 at the end of its bucket
+export const GRAM_FLAGS = 3; // u8
 export const GRAM_SIZE = 4;
+export const GRAM_IS_LAST: u32 = 1; // entry, or group, of its bucket
+export const GRAM_IS_GROUP: u32 = 2;
+export const GROUP_COUNT_MIN = 8; // fewer are looked at one by one
 
 export const NEEDLE_WORD = 0; // u64, the folded bytes
 export const NEEDLE_MASK = 8; // u64, 0xff for each byte that counts

@@ -546,18 +546,51 @@ function encodeCandidates(writer: Writer, put: Put, compiled: Compiled, values: 
   return summaries;
 }
 
+interface Gram {
+  needle: number;
+  back: number;
+}
+
+interface GramEntry extends Gram {
+  flags: number;
+}
+
+/** The entries of a bucket, in groups where at least so many are of one kind. */
+function bucketEntries(grams: Gram[], windows: ByteString[], groupSizeMin: number): GramEntry[] {
+  const kinds = new Map<string, Gram[]>();
+  for (const gram of grams) append(kinds, `${gram.back} ${windows[gram.needle]!.length}`, gram);
+  const word = ({ needle }: Gram) => Buffer.from(windows[needle]!, 'latin1').reverse(); // little-endian
+  const runs = [...kinds.values()].map((kind): GramEntry[] => {
+    const entries = kind.map(gram => ({ ...gram, flags: 0 }));
+    if (entries.length < groupSizeMin) return entries;
+    entries.sort((a, b) => Buffer.compare(word(a), word(b)));
+    return [{ needle: entries.length, back: kind[0]!.back, flags: layout.GRAM_IS_GROUP }, ...entries];
+  });
+  // The last entry ends the bucket; of a group it is the one in front.
+  const last = runs.at(-1)!;
+  (last[0]!.flags === 0 ? last.at(-1)! : last[0]!).flags |= layout.GRAM_IS_LAST;
+  return runs.flat();
+}
+
+function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
+  const list = lists.get(key);
+  if (list) list.push(value);
+  else lists.set(key, [value]);
+}
+
 /** Writes an index and gives its step. */
 function encodeIndex(writer: Writer, at: number, index: NeedleIndex, firstNeedle: number): number {
   const windows = [...index.needles.keys()];
   const { gramSize } = index;
   refuseMore(windows.length, 'literals to look for in one field');
-  // A larger step has more grams a needle; there must not be more of them than heads can tell apart.
+  // A larger step has more grams a needle; there must not be more entries than heads can tell apart.
   const shortest = windows.reduce((size, window) => Math.min(size, window.length), layout.NEEDLE_SIZE_MAX);
-  const step = Math.min(shortest - gramSize + 1, Math.floor(HEAD_COUNT_MAX / windows.length));
+  const room = Math.floor(HEAD_COUNT_MAX / (1 + 1 / layout.GROUP_COUNT_MIN)); // a group has an entry of its own
+  const step = Math.max(1, Math.min(shortest - gramSize + 1, Math.floor(room / windows.length)));
   // Four buckets a gram find out most texts at the first look; where grams are many, two save tens of kilobytes.
   const gramCount = windows.length * step;
   const bits = Math.min(15, Math.max(6, Math.ceil(Math.log2(gramCount * (gramCount > 4096 ? 2 : 4)))));
-  const buckets = new Map<number, Array<{ needle: number; back: number }>>();
+  const buckets = new Map<number, Gram[]>();
   windows.forEach((window, needle) => {
     for (let back = 0; back < step; back++) {
       const gram = [...window.slice(back, back + gramSize)].reduceRight(
@@ -565,23 +598,24 @@ function encodeIndex(writer: Writer, at: number, index: NeedleIndex, firstNeedle
         0,
       );
       const bucket = Math.imul(gram, layout.GRAM_FACTOR) >>> (32 - bits);
-      buckets.set(bucket, [...(buckets.get(bucket) ?? []), { needle, back }]);
+      append(buckets, bucket, { needle, back });
     }
   });
 
   const heads = writer.allocate(2 << bits);
-  const grams = writer.allocate(windows.length * step * layout.GRAM_SIZE);
-  let gram = 0;
-  for (const [bucket, entries] of [...buckets].sort(([a], [b]) => a - b)) {
-    writer.u16(heads + bucket * 2, gram + 1);
-    entries.forEach(({ needle, back }, i) => {
-      const entry = grams + gram * layout.GRAM_SIZE;
-      writer.u16(entry + layout.GRAM_NEEDLE, needle);
-      writer.u8(entry + layout.GRAM_BACK, back);
-      writer.u8(entry + layout.GRAM_LAST, i === entries.length - 1 ? 1 : 0);
-      gram++;
-    });
+  const groupSizeMin = gramCount <= room ? layout.GROUP_COUNT_MIN : Infinity;
+  const entries: GramEntry[] = [];
+  for (const [bucket, grams] of [...buckets].sort(([a], [b]) => a - b)) {
+    writer.u16(heads + bucket * 2, entries.length + 1);
+    entries.push(...bucketEntries(grams, windows, groupSizeMin));
   }
+  const grams = writer.allocate(entries.length * layout.GRAM_SIZE);
+  entries.forEach(({ needle, back, flags }, i) => {
+    const entry = grams + i * layout.GRAM_SIZE;
+    writer.u16(entry + layout.GRAM_NEEDLE, needle);
+    writer.u8(entry + layout.GRAM_BACK, back);
+    writer.u8(entry + layout.GRAM_FLAGS, flags);
+  });
 
   const needles = writer.allocate(windows.length * layout.NEEDLE_SIZE);
   windows.forEach((window, needle) => {

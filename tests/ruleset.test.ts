@@ -227,6 +227,19 @@ test('of very many literals each is found', async () => {
   }
 });
 
+test('literals that begin alike are told apart, wherever they stand', async () => {
+  // Of several sizes: their grams share buckets, and those of one size are a group in them.
+  const words = Array.from({ length: 1200 }, (_, i) => `/svc-${i * 3}/`);
+  const rules = words.map(word => ({ alert: word, realert: '0s', match: { field: 'log', contains: word } }));
+  const matcher = await loadRules(JSON.stringify({ groups: [{ name: 'g', rules }] }));
+  for (let i = 0; i < 3700; i += 7) {
+    for (const before of ['', '-', '--', '---', '----', '/svc-', '/svc-3/svc']) {
+      const log = `${before}/svc-${i}/`;
+      assert.deepEqual(namesOf(matcher, JSON.stringify({ log })).sort(), words.filter(word => log.includes(word)).sort(), log);
+    }
+  }
+});
+
 test('more literals than can be told apart are an error', () => {
   const pattern = { program: toProgram(literal('x'), []), firstByte: null, tree: literal('x') };
   const patterns = [{ ...pattern, literals: Array.from({ length: 70_000 }, (_, i) => `word ${i}`.slice(-8)) }];
