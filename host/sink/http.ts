@@ -5,8 +5,10 @@ import type { Settings } from '../settings.ts';
 import type { Fate } from './sink.ts';
 
 const REFUSED = [400, 413, 422];
-const MISCONFIGURED = [401, 403, 404];
+const MISCONFIGURED = [401, 403, 404, 405]; // And 3xx: a POST is not sent on to an address that a stranger names.
+const ANSWER_SIZE_MAX = 64 * 1024; // Bytes of an answer that are read: it is a sentence, or of something that is no sink.
 const ANSWER_SHOWN_MAX = 300; // Characters of an answer in a log line or a dead letter.
+const RETRY_AFTER_MAX_MS = 3_600_000; // A sink that is away for longer is asked again all the same.
 
 export interface Poster {
   post(path: string, body: Uint8Array): Promise<Fate>;
@@ -29,7 +31,7 @@ export function openPoster(settings: Settings): Poster {
       try {
         const signal = AbortSignal.timeout(timeoutMs); // Over the whole exchange: connecting, headers and body.
         const response = await pool.request({ method: 'POST', path: prefix + path, headers, body, signal });
-        const text = await response.body.text();
+        const text = await beginningOf(response.body);
         return fateOf(response.statusCode, text, response.headers['retry-after']?.toString());
       } catch (error) {
         return { kind: 'retry', error: describe(error as Error, timeoutMs) };
@@ -37,6 +39,17 @@ export function openPoster(settings: Settings): Poster {
     },
     close: () => pool.destroy(),
   };
+}
+
+async function beginningOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size >= ANSWER_SIZE_MAX) break; // This closes the connection.
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 /** What a status means for an alert. Whatever is not known to be final is tried again. */
@@ -48,15 +61,15 @@ export function fateOf(status: number, text: string, retryAfter: string | undefi
     kind: 'retry',
     error,
     retryAfterMs: retryAfterMs(retryAfter),
-    misconfigured: MISCONFIGURED.includes(status),
+    misconfigured: MISCONFIGURED.includes(status) || (status >= 300 && status < 400),
   };
 }
 
-/** Retry-After is a number of seconds or a date. */
+/** Retry-After (RFC 9110, 10.2.3) is a number of seconds or a date. */
 function retryAfterMs(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return waitMs > 0 ? waitMs : undefined;
+  return waitMs > 0 ? Math.min(waitMs, RETRY_AFTER_MAX_MS) : undefined;
 }
 
 function authorization({ sinkUsername, sinkPassword, sinkToken }: Settings): Record<string, string> {

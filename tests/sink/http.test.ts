@@ -14,6 +14,11 @@ test('what a status means', () => {
     new Set(kinds(302, 401, 403, 404, 405, 408, 410, 425, 429, 500, 502, 503, 504)),
     new Set(['retry']),
   );
+  const misconfigured = [301, 302, 307, 401, 403, 404, 405, 408, 429, 500, 503].filter(status => {
+    const fate = fateOf(status, '', undefined);
+    return fate.kind === 'retry' && fate.misconfigured;
+  });
+  assert.deepEqual(misconfigured, [301, 302, 307, 401, 403, 404, 405]);
   assert.deepEqual(fateOf(403, 'who are you', undefined), {
     kind: 'retry',
     error: '403 who are you',
@@ -32,6 +37,34 @@ test('Retry-After is seconds or a date, and never in the past', () => {
   assert.ok(inTen > 8000 && inTen <= 10_000);
   assert.equal(waitMs('Wed, 21 Oct 2015 07:28:00 GMT'), undefined);
   assert.equal(waitMs('soon'), undefined);
+  // Not longer than a timer can wait: it would not wait at all.
+  assert.equal(waitMs('99999999999'), 3_600_000);
+  assert.equal(waitMs('Fri, 31 Dec 9999 23:59:59 GMT'), 3_600_000);
+});
+
+test('of an answer without end only the beginning is read', async () => {
+  for (const [status, kind] of [
+    [200, 'accepted'],
+    [400, 'refused'],
+  ] as const) {
+    let sent = 0;
+    await withServer(
+      (_request, response) => {
+        response.writeHead(status);
+        const more = () => {
+          while (!response.destroyed && response.write('x'.repeat(65_536))) sent += 65_536;
+        };
+        response.on('drain', more);
+        more();
+      },
+      async url => {
+        const poster = openPoster(settings(url, { EARSHOT_SINK_TIMEOUT_MS: '2000' }));
+        for (let i = 0; i < 3; i++) assert.equal((await poster.post('/', Buffer.from('{}'))).kind, kind);
+        await poster.close();
+      },
+    );
+    assert.ok(sent < 64 * 1024 * 1024, `${sent} bytes were taken`);
+  }
 });
 
 test('the credentials and the path prefix are sent', async () => {
