@@ -180,11 +180,11 @@ export function openKafka(settings: Settings, log: Log): Source {
             positions.map(({ topic, partition, offset }) => ({ topic, partition, offset: String(offset) })),
           ),
         );
-        return;
       } catch (error) {
         log.warn({ error: (error as Error).message }, 'start positions are not committed yet');
-        await sleep(START_POSITIONS_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
       }
+      // Also after a commit: kafkajs drops one in silence while it does not run, so the broker is asked again.
+      await sleep(START_POSITIONS_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
     }
   }
 
