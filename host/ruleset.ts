@@ -834,6 +834,7 @@ function encodeRules(writer: Writer, put: Put, compiled: Compiled, text: Text): 
     writer.u64(at + layout.RULE_WINDOW_MS, BigInt(rule.windowMs));
     writer.u64(at + layout.RULE_BY_MASK, rule.byMask);
     writer.u32(at + layout.RULE_DISTINCT_FIELD, rule.distinctField ?? layout.NONE);
+    // NO_LABEL is what −1 is in 16 bits.
     const labelNamed = (name: string) =>
       rule.labels.findIndex(label => label.name === name) & layout.NO_LABEL;
     writer.u16(at + layout.RULE_ALERTNAME_LABEL, labelNamed('alertname'));
