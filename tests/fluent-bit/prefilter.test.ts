@@ -84,6 +84,24 @@ test('of conditions that all must hold, the one that chooses best is taken', () 
   assert.deepEqual(linesOf(rules('[0-9]+ms')), ["$kubernetes['namespace_name'] \\A(?:shop)\\z"]);
 });
 
+test('texts that differ in which letters are folded each have their line', () => {
+  const rules = `
+- {alert: a, match: {field: log, regex: '[Ee]rror timeout'}}
+- {alert: b, match: {field: log, regex: 'error [Tt]imeout'}}
+- {alert: c, match: {field: log, contains: 'error '}}`;
+  assert.deepEqual(linesOf(rules).sort(), ['$log (?i:error\\x20timeout)', '$log error\\x20']);
+  const more = Array.from(
+    { length: 25 },
+    (_, i) => `\n- {alert: r${i}, match: {field: log, contains: 'zebra ${i * 7919}!'}}`,
+  );
+  const regexes = derive(rules + more.join('')).lines.map(({ regex }) => toJavaScript(regex));
+  for (const text of ['Error timeout', 'error Timeout', 'error x', 'zebra 7919!'])
+    assert.ok(
+      regexes.some(regex => regex.test(text)),
+      text,
+    );
+});
+
 test('rules that no regex can prefilter are named', () => {
   const { lines, unselective, unseen } = derive(`
 - {alert: numbers, match: {field: status, gte: 500}}
