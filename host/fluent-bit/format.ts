@@ -46,8 +46,13 @@ export function yamlScalar(text: string): string {
     : `'${text.replaceAll("'", "''")}'`;
 }
 
+/** Alert names stand in comments: what would end a line of YAML, or may not be in it at all, is replaced. */
 export function commented(text: string, indent = ''): string {
   if (text === '') return '';
-  const lines = text.split('\n').map(line => `${indent}#${line && ' '}${line}\n`);
+  const lines = text
+    .replace(/[\r\u0085\u2028\u2029]/g, ' ')
+    .replace(/[^\n\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '\ufffd')
+    .split('\n')
+    .map(line => `${indent}#${line && ' '}${line}\n`);
   return lines.join('');
 }

@@ -26,6 +26,18 @@ test('fluent-bit/ is what the build writes for its rules', () => {
   assert.deepEqual(notes, []);
 });
 
+test('whatever an alert is called, its name does not leave the comment that it stands in', () => {
+  const alert = 'x\u2028pipeline: 5\r\u0085\u2029y\u007f\u0001';
+  const rules = { alert, match: { field: 'log', regex: '\\d' } };
+  const hostile = setupOf(`- ${JSON.stringify(rules)}`, 'fluent-bit');
+  assert.ok(hostile.notes.length > 0);
+  for (const { path, content } of hostile.files) {
+    if (typeof content !== 'string') continue;
+    assert.doesNotMatch(content, /[^\n\x20-\x7e\u00a0-\u2027\u202a-\ufffd]/, path);
+    if (path.endsWith('earshot.yaml')) assert.match(content, /pipeline: 5/);
+  }
+});
+
 test('YAML and classic say the same', () => {
   for (const name of ['earshot', 'earshot-alertmanager']) {
     const { filters, outputs } = parsed(`${name}.yaml`).pipeline;
