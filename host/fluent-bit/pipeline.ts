@@ -101,13 +101,15 @@ themselves.`,
       kind: 'filters',
       role: 'split',
       comment: `A tag of its own for each alert, so that each has its own chunk: out_http counts a chunk as delivered when
-its last record is, whatever happened to the others.`,
+its last record is, whatever happened to the others. The emitter has no limit of its own: at one it drops alerts
+without a word, also those that are on disk, while storage.max_chunks_up makes it wait.`,
       properties: {
         name: 'rewrite_tag',
         match: MODULE_TAGS,
         rule: `$id ^(.+)$ ${ALERT_TAGS.slice(0, -1)}$1 false`,
         emitter_name: 'earshot_alerts',
         ...EMITTER,
+        emitter_mem_buf_limit: '0',
       },
     },
     {
