@@ -68,6 +68,11 @@ test('offsets outlive the records', () => {
   );
 });
 
+test('no Service of the namespace can set a variable of ours', () => {
+  // One called `earshot` would give every pod EARSHOT_SERVICE_HOST, which is no setting.
+  assert.equal(pod.enableServiceLinks, false);
+});
+
 test('the pod has only what it needs', () => {
   assert.equal(pod.securityContext.runAsNonRoot, true);
   assert.equal(pod.containers[0].securityContext.readOnlyRootFilesystem, true);
