@@ -16,6 +16,7 @@ const SLOW_PAUSE_MS = 1000; // What a sink near its limits is given to recover.
 const BEAT_MS = 500; // How often a wait looks at the heartbeat and at the end of the lease.
 /** Room for headers, key and framing in a dead letter cut to fit the topic. */
 const LETTER_VALUE_MAX = 512 * 1024; // Bytes; half of Kafka's default message.max.bytes.
+const LETTER_RULE_MAX = 1024; // Characters of the rules' names: a body can be of thousands.
 
 /** An alert, or a record that is no record, and where it came from. */
 export interface Parcel {
@@ -149,7 +150,8 @@ export function openDelivery({
   async function bury(parcel: Parcel, value: Uint8Array, error: string, lease: Lease): Promise<Fate> {
     const { topic, partition } = lease;
     const reason = parcel.poison === undefined ? 'refused' : 'poison';
-    const rule = parcel.poison === undefined ? ruleNames(parcel.bytes).join(',') : '';
+    const rule =
+      parcel.poison === undefined ? ruleNames(parcel.bytes).join(',').slice(0, LETTER_RULE_MAX) : '';
     const headers: Record<string, string> = {
       'earshot.topic': topic,
       'earshot.partition': String(partition),
@@ -163,17 +165,18 @@ export function openDelivery({
       await source.produce(settings.deadLetterTopic, { key: parcel.key, value, headers });
     } catch (failure) {
       const { type, message } = failure as Error & { type?: string };
-      if (type !== 'MESSAGE_TOO_LARGE' || value.length <= LETTER_VALUE_MAX)
+      const isCut = value.length > LETTER_VALUE_MAX;
+      if (type !== 'MESSAGE_TOO_LARGE' || (!isCut && parcel.key === null))
         return { kind: 'retry', error: `dead-letter topic: ${message}` };
       // Better the beginning of it than a partition that stands still for ever.
       log.error(
-        { topic, partition, offset: parcel.offset, size: value.length },
-        'a dead letter is too large for its topic and is cut',
+        { topic, partition, offset: parcel.offset, size: value.length, keySize: parcel.key?.length },
+        'a dead letter is too large for its topic and is cut, or goes without its key',
       );
       return bury(
         { ...parcel, key: null },
         value.subarray(0, LETTER_VALUE_MAX),
-        `${error} (cut from ${value.length} bytes)`,
+        `${error} (${isCut ? `cut from ${value.length}` : `without its key of ${parcel.key!.length}`} bytes)`,
         lease,
       );
     }

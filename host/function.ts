@@ -97,9 +97,9 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   async function stop(): Promise<void> {
     log.info({}, 'stopping: no new records');
     source.drain();
-    await worker.commit();
     const late = sleep(settings.shutdownMs, 'late', { ref: false });
-    if ((await Promise.race([source.stop(), late])) === 'late')
+    const left = worker.commit().then(() => source.stop()); // Each of them may wait for a broker that hangs.
+    if ((await Promise.race([left, late])) === 'late')
       throw new Error(`not stopped after ${settings.shutdownMs} ms`);
     log.info({}, 'stopped');
   }

@@ -14,10 +14,14 @@ export function isArray(text: Uint8Array): boolean {
   return text[skipSpace(text, 0)] === OPEN_BRACKET;
 }
 
-/** The elements of the array that starts at or after `start`, as views, and where it ends; undefined if it has no end. */
+/**
+ * The elements of the array that starts at or after `start`, as views, and where it ends; undefined if it has no end
+ * or more than `countMax` elements.
+ */
 export function arrayElements(
   text: Uint8Array,
   start = 0,
+  countMax = Infinity,
 ): { elements: Uint8Array[]; end: number } | undefined {
   const elements: Uint8Array[] = [];
   let elementStart = skipSpace(text, start) + 1;
@@ -30,6 +34,7 @@ export function arrayElements(
     if (!ends && !(depth === 1 && byte === COMMA)) continue;
     const element = text.subarray(skipSpace(text, elementStart), at);
     if (element.length > 0 || !ends || elements.length > 0) elements.push(element);
+    if (elements.length > countMax) return undefined;
     if (ends) return { elements, end: at + 1 };
     elementStart = at + 1;
   }

@@ -8,6 +8,8 @@ import type { Parcel } from './deliver.ts';
 import type { Message, TopicPartition } from './source/source.ts';
 
 const EMPTY = new Uint8Array();
+/** Elements of a message that is an array: each that is no record is a dead letter, and 1 MB holds half a million. */
+const ELEMENTS_MAX = 10_000;
 
 /** An offset, and the state of the matcher after all records below it. */
 export interface Point {
@@ -31,6 +33,8 @@ export class Stream implements TopicPartition {
   caughtUp = false;
   /** Until when an alert of `tick` is not tried again. */
   quietUntil = 0;
+  /** A tick is waiting for its turn, or has it. */
+  ticking = false;
   readonly #module: MatcherModule;
   #matcher: Matcher;
   #retiredMatches: number[];
@@ -205,9 +209,11 @@ function isArrayMessage({ value }: Message): boolean {
   return value !== null && isArray(value);
 }
 
-/** An array without an end is left whole, and is poison to the matcher. */
+/** An array without an end, or of too many elements, is left whole, and is poison to the matcher. */
 function elementsOf(message: Message): Message[] {
-  const elements = isArrayMessage(message) ? arrayElements(message.value!)?.elements : undefined;
+  const elements = isArrayMessage(message)
+    ? arrayElements(message.value!, 0, ELEMENTS_MAX)?.elements
+    : undefined;
   if (!elements) return [message];
   const { offset, timestamp, key } = message;
   return elements.map(value => ({ offset, timestamp, key, value }));

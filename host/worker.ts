@@ -79,7 +79,12 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     },
     async batch(batch) {
       const stream = await streamFor(batch);
-      if (stream) await stream.inTurn(() => work(stream, batch));
+      // A tick that has its turn may wait for the sink: the session must not end meanwhile.
+      if (stream)
+        await whileBeating(
+          stream.inTurn(() => work(stream, batch)),
+          batch,
+        );
       if (!batch.live()) await commit();
     },
   };
@@ -211,8 +216,9 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
         live: () => streams.get(key) === stream,
         heartbeat: async () => {},
       };
-      if (stream.caughtUp && Date.now() >= stream.quietUntil)
-        await stream.inTurn(() => tickOne(stream, lease));
+      if (!stream.caughtUp || stream.ticking || Date.now() < stream.quietUntil) continue;
+      stream.ticking = true;
+      await stream.inTurn(() => tickOne(stream, lease)).finally(() => (stream.ticking = false));
     }
   }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { arrayElements } from '../host/json.ts';
 import { alertsOf, splitBody, withEnd } from '../host/body.ts';
+import { recordsOf } from '../host/stream.ts';
 import { bodyOf } from './sink/body.ts';
 
 const elements = (text: string) =>
@@ -15,6 +16,18 @@ test('the elements of an array, byte for byte', () => {
   assert.deepEqual(elements('[1,]'), ['1', '']); // Not JSON: the empty element is for the matcher to refuse.
   assert.equal(elements('[1,2'), undefined);
   assert.equal(elements('["a'), undefined);
+});
+
+test('an array of more elements than wanted is not taken apart', () => {
+  assert.equal(arrayElements(Buffer.from('[1,2,3]'), 0, 3)?.elements.length, 3);
+  assert.equal(arrayElements(Buffer.from('[1,2,3,4]'), 0, 3), undefined);
+  const message = {
+    offset: '0',
+    timestamp: '0',
+    key: null,
+    value: Buffer.from(`[${'1,'.repeat(500_000)}1]`),
+  };
+  assert.deepEqual(recordsOf([message]), [message]);
 });
 
 test('the elements are those of JSON.parse', () => {

@@ -1,4 +1,4 @@
-// Teaches kafkajs the codecs that it leaves out. Without all of them, one batch in lz4, snappy or zstd on any
+// Teaches kafkajs the codecs that it leaves out, and gzip with a limit. Without all of them, one batch in lz4, snappy or zstd on any
 // partition ends the whole consumer. Only decoding: what we produce (dead letters) is not compressed. A codec is
 // loaded when the first batch needs it, so that the cold start does not pay for it.
 
@@ -6,6 +6,14 @@ import kafkajs from 'kafkajs';
 
 export function registerCodecs(): void {
   const { CompressionCodecs, CompressionTypes } = kafkajs;
+  // kafkajs' own has no limit: 1 MiB of zeros compressed is 1 GiB.
+  CompressionCodecs[CompressionTypes.GZIP] = decoder(async () => {
+    const [{ gunzipSync }, { DECODED_SIZE_MAX }] = await Promise.all([
+      import('node:zlib'),
+      import('./decode.ts'),
+    ]);
+    return source => gunzipSync(source, { maxOutputLength: DECODED_SIZE_MAX });
+  });
   CompressionCodecs[CompressionTypes.Snappy] = decoder(
     async () => (await import('./snappy.ts')).decodeSnappy,
   );

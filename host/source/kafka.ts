@@ -79,7 +79,6 @@ export function openKafka(settings: Settings, log: Log): Source {
   let startPositions: Promise<unknown> = Promise.resolve();
 
   function onJoin(assignment: Record<string, number[]>): void {
-    crashes = 0;
     generation++;
     door = undefined;
     owned = Object.entries(assignment).flatMap(([topic, partitions]) =>
@@ -153,6 +152,8 @@ export function openKafka(settings: Settings, log: Log): Source {
       fail(error as Error); // A bug: nothing of this batch is acknowledged, and a fresh process shall try again.
       return;
     }
+    // Not when it joins: a consumer that cannot read what it fetches joins again and again.
+    crashes = 0;
     if (failure) throw failure;
   }
 
@@ -297,15 +298,17 @@ export function openKafka(settings: Settings, log: Log): Source {
     },
 
     async produce(topic, letter: DeadLetter) {
-      producer ??= openProducer();
+      const mine = (producer ??= openProducer());
       try {
         const value =
           letter.value && Buffer.from(letter.value.buffer, letter.value.byteOffset, letter.value.byteLength);
-        await (await producer).send({ topic, acks: -1, messages: [{ ...letter, value }] });
+        await (await mine).send({ topic, acks: -1, messages: [{ ...letter, value }] });
       } catch (error) {
-        const broken = producer;
-        producer = undefined;
-        void broken.then(opened => opened.disconnect()).catch(() => {});
+        // Of several that fail at once only the first gives up the producer they share.
+        if (producer === mine) {
+          producer = undefined;
+          void mine.then(opened => opened.disconnect()).catch(() => {});
+        }
         throw error;
       }
     },
