@@ -14,19 +14,19 @@ export function firstMarked(bits: u64): usize {
   return <usize>(ctz(bits) >>> 3);
 }
 
-/** The hash of a key, from its first 8 bytes (others zero) and its size; host/ruleset.ts computes the same. */
+/** The hash of a key, from its first 8 bytes (others zero) and its size; host/compiler/ruleset.ts computes the same. */
 export function hashKey(prefix: u64, size: usize): u64 {
   return (prefix ^ ((<u64>size) << 56)) * HASH_FACTOR;
 }
 
-/** The hash of value tables; host/ruleset.ts computes the same. Up to 16 bytes it is one multiplication. */
+/** The hash of value tables; host/compiler/ruleset.ts computes the same. Up to 16 bytes it is one multiplication. */
 export function hashValue(at: usize, size: usize): u64 {
   if (size < 8) return hashKey(size == 0 ? 0 : load<u64>(at) & wordMask(size), size);
   if (size > 16) return hashText(at, size);
   return hashKey(load<u64>(at) ^ rotl<u64>(load<u64>(at + size - 8), 29), size);
 }
 
-/** A hash of every byte; host/ruleset.ts computes the same. */
+/** A hash of every byte; host/compiler/ruleset.ts computes the same. */
 export function hashText(at: usize, size: usize): u64 {
   let hash = <u64>size;
   for (; size > 8; size -= 8) {

@@ -1,4 +1,4 @@
-// The ruleset, as bytes. host/ruleset.ts writes it, assembly/ reads it, and both import this file, so
+// The ruleset, as bytes. host/compiler/ruleset.ts writes it, assembly/ reads it, and both import this file, so
 // that there is no second description to drift from it.
 //
 //   [header 168] [nodes] [edges] [fields] [values] [gates] [needle indexes] [rules] [atoms] [patterns]
@@ -11,7 +11,7 @@
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
 //   45 41 52 53 | 02 00 00 00 | checksum, 8 bytes | size u32 | …
 //   "EARS"        version 2
-// A test holds the whole example, byte for byte (tests/ruleset.test.ts).
+// A test holds the whole example, byte for byte (tests/compiler/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
 export const VERSION: u32 = 2;
@@ -59,7 +59,7 @@ export const HEADER_NOTICE_RULE = 160; // index of the rule that tells of matche
 export const HEADER_LATE_NODE_OFFSET = 164; // the trie of fields that only a match needs
 export const HEADER_SIZE: u32 = 168;
 
-// Texts of the body that never change (host/ruleset.ts has their bytes), each as long as can be: a text costs
+// Texts of the body that never change (host/compiler/ruleset.ts has their bytes), each as long as can be: a text costs
 // a call, whatever its size.
 export const TEXT_BODY_FIRING = 0; // the body up to its alerts
 export const TEXT_BODY_RESOLVED = 1;

@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 import type { Plugin } from 'esbuild';
 import { chmod, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { rulesSchema } from './schema.ts';
+import { rulesSchema } from './compiler/schema.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 

@@ -2,9 +2,9 @@
 // pass is tried again until the deadline; whatever else happens ends the run, so that nothing is lost in silence.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { splitBody } from './body.ts';
-import { ALERTS_A_POST } from './deliver.ts';
+import { ALERTS_A_POST } from './function/deliver.ts';
 import { UserError } from './error.ts';
-import type { Settings } from './settings.ts';
+import type { Settings } from './function/settings.ts';
 import { openSink } from './sink/open.ts';
 import type { Fate } from './sink/sink.ts';
 

@@ -1,15 +1,15 @@
 // Rulesets from a bare list of patterns, for tests that know the engine better than a rules file allows:
 // which of its ways runs, with or without needles, with a slot for every named group.
 import * as layout from '../assembly/layout.ts';
-import { toDfa } from '../host/dfa.ts';
-import type { Dfa } from '../host/dfa.ts';
-import { bestWindow, requiredLiterals } from '../host/literals.ts';
-import type { Program } from '../host/nfa.ts';
-import { firstCharacter, matchesEverything, toProgram } from '../host/nfa.ts';
-import type { Pattern } from '../host/pattern.ts';
-import { parsePattern } from '../host/pattern.ts';
-import type { Compiled } from '../host/ruleset.ts';
-import { encodeRuleset } from '../host/ruleset.ts';
+import { toDfa } from '../host/compiler/dfa.ts';
+import type { Dfa } from '../host/compiler/dfa.ts';
+import { bestWindow, requiredLiterals } from '../host/compiler/literals.ts';
+import type { Program } from '../host/compiler/nfa.ts';
+import { firstCharacter, matchesEverything, toProgram } from '../host/compiler/nfa.ts';
+import type { Pattern } from '../host/compiler/pattern.ts';
+import { parsePattern } from '../host/compiler/pattern.ts';
+import type { Compiled } from '../host/compiler/ruleset.ts';
+import { encodeRuleset } from '../host/compiler/ruleset.ts';
 
 const STATE_COUNT_MAX = 200; // random patterns seldom need more, and those that do are for the programs
 

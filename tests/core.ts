@@ -6,14 +6,14 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
 import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { bake } from '../host/bake.ts';
-import type { CompiledRuleset } from '../host/compile.ts';
-import { compileRules } from '../host/compile.ts';
+import { bake } from '../host/compiler/bake.ts';
+import type { CompiledRuleset } from '../host/compiler/compile.ts';
+import { compileRules } from '../host/compiler/compile.ts';
 import type { Problem } from '../host/error.ts';
 import { formatProblem } from '../host/error.ts';
 import type { Doors } from '../host/matcher.ts';
 import { ALERT, LoadedMatcher, loadModule, openDoors } from '../host/matcher.ts';
-import { parseRules } from '../host/rules.ts';
+import { parseRules } from '../host/compiler/rules.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const BUILDS = `${ROOT}build/test/`;

@@ -10,9 +10,9 @@ import { bareRuleset, barePattern } from './bare.ts';
 import type { LoadedMatcher } from '../host/matcher.ts';
 import type { Edit } from './core.ts';
 import { ALWAYS_LOCKSTEP, Probe, RUNS, alertsOf, fuel, load, loadRules, openCore } from './core.ts';
-import { matchesEverything } from '../host/nfa.ts';
-import { parsePattern } from '../host/pattern.ts';
-import { patternArbitrary, textArbitrary, utf8Offset } from './random-pattern.ts';
+import { matchesEverything } from '../host/compiler/nfa.ts';
+import { parsePattern } from '../host/compiler/pattern.ts';
+import { patternArbitrary, textArbitrary, utf8Offset } from './compiler/random-pattern.ts';
 
 /** Offsets in bytes of the match and of each capture. */
 interface Spans {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { arrayElements } from '../host/json.ts';
 import { alertsOf, splitBody, withEnd } from '../host/body.ts';
-import { recordsOf } from '../host/stream.ts';
+import { recordsOf } from '../host/function/stream.ts';
 import { bodyOf } from './sink/body.ts';
 
 const elements = (text: string) =>

@@ -6,9 +6,9 @@ import fc from 'fast-check';
 import * as layout from '../assembly/layout.ts';
 import { ALERT, MALFORMED, NO_ALERT, TOO_LARGE, openDoors } from '../host/matcher.ts';
 import type { LoadedMatcher } from '../host/matcher.ts';
-import type { FieldPath } from '../host/model.ts';
-import type { Compiled } from '../host/ruleset.ts';
-import { encodeRuleset } from '../host/ruleset.ts';
+import type { FieldPath } from '../host/compiler/model.ts';
+import type { Compiled } from '../host/compiler/ruleset.ts';
+import { encodeRuleset } from '../host/compiler/ruleset.ts';
 import type { InsideDoors } from './core.ts';
 import { RUNS, alertsOf, bakeInto, load, loadRules, namesOf, openCore, shippedCore } from './core.ts';
 

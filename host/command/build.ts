@@ -1,10 +1,10 @@
 // `earshot build`: a rules file → the module, and a table of what is in it.
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { CompiledRuleset } from '../compile.ts';
+import type { CompiledRuleset } from '../compiler/compile.ts';
 import { UserError, formatCount } from '../error.ts';
-import { formatFieldPath } from '../field.ts';
-import { fluentBitSetup } from '../fluent-bit.ts';
+import { formatFieldPath } from '../compiler/field.ts';
+import { fluentBitSetup } from '../fluent-bit/setup.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';

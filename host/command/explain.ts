@@ -1,13 +1,13 @@
 // `earshot explain`: for each record and rule, the tests in the order in which the matcher asks them, up to
 // the one that decided. The answers come from the module itself, atom by atom.
 import * as layout from '../../assembly/layout.ts';
-import type { CompiledRuleset } from '../compile.ts';
+import type { CompiledRuleset } from '../compiler/compile.ts';
 import { UserError, formatProblem, nearest, quote } from '../error.ts';
-import { formatFieldPath } from '../field.ts';
+import { formatFieldPath } from '../compiler/field.ts';
 import type { Doors } from '../matcher.ts';
 import { openDoors } from '../matcher.ts';
-import type { Condition, FieldPath, Rule } from '../model.ts';
-import type { Atom } from '../ruleset.ts';
+import type { Condition, FieldPath, Rule } from '../compiler/model.ts';
+import type { Atom } from '../compiler/ruleset.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';

@@ -1,5 +1,5 @@
-// `earshot function`: the Kafka function, with the settings of host/settings.ts.
-import { settingsHelp } from '../settings.ts';
+// `earshot function`: the Kafka function, with the settings of host/function/settings.ts.
+import { settingsHelp } from '../function/settings.ts';
 import type { Io } from './command.ts';
 
 export function help(): string {
@@ -15,6 +15,6 @@ ${settingsHelp()}`;
 }
 
 export async function run(args: string[], io: Io): Promise<number> {
-  const { runCommand } = await import('../function.ts');
+  const { runCommand } = await import('../function/function.ts');
   return runCommand(args, io.env);
 }

@@ -1,13 +1,13 @@
 // A rules file, read and compiled: what check, build, run and explain begin with.
-import { bake } from '../bake.ts';
-import type { CompiledRuleset } from '../compile.ts';
-import { compileRules } from '../compile.ts';
+import { bake } from '../compiler/bake.ts';
+import type { CompiledRuleset } from '../compiler/compile.ts';
+import { compileRules } from '../compiler/compile.ts';
 import { readCore } from '../core.ts';
 import type { Problem } from '../error.ts';
 import { UserError, formatProblem } from '../error.ts';
 import { loadModule, openDoors } from '../matcher.ts';
-import type { RuleFile } from '../model.ts';
-import { parseRules } from '../rules.ts';
+import type { RuleFile } from '../compiler/model.ts';
+import { parseRules } from '../compiler/rules.ts';
 import type { Io } from './command.ts';
 import { readInput } from './input.ts';
 

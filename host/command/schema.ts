@@ -1,5 +1,5 @@
 // `earshot schema`: the JSON Schema of a rules file.
-import { rulesSchema } from '../schema.ts';
+import { rulesSchema } from '../compiler/schema.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
 

@@ -1,7 +1,7 @@
 // The pipeline, described once: fluent-bit.ts writes it as YAML and in the classic format, operator.ts as
 // resources of Fluent Operator. Each step is there because of something that Fluent Bit does; the comments,
 // which go into the files, say what.
-import { formatFieldPath } from '../field.ts';
+import { formatFieldPath } from '../compiler/field.ts';
 import type { Prefilter } from './prefilter.ts';
 import { accessorOf } from './prefilter.ts';
 

@@ -3,7 +3,7 @@
 
 import { alertArray, alertsOf, withEnd } from '../body.ts';
 import { openPoster } from './http.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../function/settings.ts';
 import type { Sink } from './sink.ts';
 
 export function alertmanager(settings: Settings, now: () => number = Date.now): Sink {

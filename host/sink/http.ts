@@ -1,7 +1,7 @@
 // Posting to an HTTP sink, and reading its answer.
 
 import { Pool } from 'undici';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../function/settings.ts';
 import type { Fate } from './sink.ts';
 
 const REFUSED = [400, 413, 422];

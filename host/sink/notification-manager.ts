@@ -3,7 +3,7 @@
 // slow is the only sign. In strict mode `POST /api/v2/notifications` answers after the channel (Slack, …) has it.
 
 import { openPoster } from './http.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../function/settings.ts';
 import type { Sink } from './sink.ts';
 
 const SLOW_MS = 2500; // The queue's own timeout is 3 s.

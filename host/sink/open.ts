@@ -1,6 +1,6 @@
 // The sink that the settings name; only that one is loaded.
 
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../function/settings.ts';
 import type { Sink } from './sink.ts';
 
 export async function openSink(settings: Settings): Promise<Sink> {

@@ -25,7 +25,7 @@ import type {
 } from 'kafkajs';
 import { registerCodecs } from './codec.ts';
 import type { Log } from '../log.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings } from '../function/settings.ts';
 import type { Batch, DeadLetter, Handler, Position, Source, TopicPartition } from './source.ts';
 
 // Below the session timeout by a wide margin, so that a lost heartbeat is no lost session.

@@ -1,10 +1,10 @@
 // `npm run bench`: Earshot beside its peers, in one run and one table. The columns of a row take turns and
 // each keeps its best turn, so that a noisy neighbour hits all of them alike; only the ratios mean something.
 import { readFileSync } from 'node:fs';
-import { bake } from '../../host/bake.ts';
-import { compileRules } from '../../host/compile.ts';
+import { bake } from '../../host/compiler/bake.ts';
+import { compileRules } from '../../host/compiler/compile.ts';
 import { ALERT, loadModule, openDoors } from '../../host/matcher.ts';
-import { parseRules } from '../../host/rules.ts';
+import { parseRules } from '../../host/compiler/rules.ts';
 import { blogHandler, parseAndTest } from './peers.ts';
 import { benchRecords, benchRules, inBatches, rulesYaml } from './records.ts';
 

@@ -1,12 +1,12 @@
 // Rules → module and setup, for the tests of the edge.
 import { readFileSync } from 'node:fs';
-import { bake } from '../../host/bake.ts';
-import { compileRules } from '../../host/compile.ts';
-import type { Setup } from '../../host/fluent-bit.ts';
-import { fluentBitSetup } from '../../host/fluent-bit.ts';
+import { bake } from '../../host/compiler/bake.ts';
+import { compileRules } from '../../host/compiler/compile.ts';
+import type { Setup } from '../../host/fluent-bit/setup.ts';
+import { fluentBitSetup } from '../../host/fluent-bit/setup.ts';
 import { openDoors } from '../../host/matcher.ts';
-import type { RuleFile } from '../../host/model.ts';
-import { parseRules } from '../../host/rules.ts';
+import type { RuleFile } from '../../host/compiler/model.ts';
+import { parseRules } from '../../host/compiler/rules.ts';
 
 const core = readFileSync(new URL('../../build/core.wasm', import.meta.url));
 const address = (await openDoors(await WebAssembly.compile(core))).rulesetAddress();

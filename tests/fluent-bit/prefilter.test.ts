@@ -10,9 +10,9 @@ import { spawn } from 'node:child_process';
 import fc from 'fast-check';
 import { derivePrefilter } from '../../host/fluent-bit/prefilter.ts';
 import type { Prefilter } from '../../host/fluent-bit/prefilter.ts';
-import type { Rule } from '../../host/model.ts';
-import { PatternError, parsePattern } from '../../host/pattern.ts';
-import { oracle, patternArbitrary, textArbitrary } from '../random-pattern.ts';
+import type { Rule } from '../../host/compiler/model.ts';
+import { PatternError, parsePattern } from '../../host/compiler/pattern.ts';
+import { oracle, patternArbitrary, textArbitrary } from '../compiler/random-pattern.ts';
 import { parse } from './module.ts';
 import { skip } from './process.ts';
 

@@ -3,11 +3,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import type { Admin, Message, Producer } from 'kafkajs';
-import { runFunction } from '../../host/function.ts';
-import type { Dependencies } from '../../host/function.ts';
+import { runFunction } from '../../host/function/function.ts';
+import type { Dependencies } from '../../host/function/function.ts';
 import type { Log } from '../../host/log.ts';
-import { openMetrics } from '../../host/metrics.ts';
-import { readSettings } from '../../host/settings.ts';
+import { openMetrics } from '../../host/function/metrics.ts';
+import { readSettings } from '../../host/function/settings.ts';
 import { uniqueName } from '../kafka.ts';
 import { modulePath } from './module.ts';
 

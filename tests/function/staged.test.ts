@@ -8,10 +8,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
-import { runFunction } from '../../host/function.ts';
+import { runFunction } from '../../host/function/function.ts';
 import type { Log } from '../../host/log.ts';
-import { openMetrics } from '../../host/metrics.ts';
-import { readSettings } from '../../host/settings.ts';
+import { openMetrics } from '../../host/function/metrics.ts';
+import { readSettings } from '../../host/function/settings.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
 import { messages, range, until } from './harness.ts';
 import {

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { kafkaMissing, startKafka } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
-import { believedTime } from '../../host/stream.ts';
+import { believedTime } from '../../host/function/stream.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
 import { metric, openStage, until } from './harness.ts';
 import { buildModule } from './module.ts';

@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { alertmanager } from '../../host/sink/alertmanager.ts';
-import { readSettings } from '../../host/settings.ts';
+import { readSettings } from '../../host/function/settings.ts';
 import { bodyOf } from './body.ts';
 import { until } from '../function/harness.ts';
 

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fateOf, openPoster } from '../../host/sink/http.ts';
-import { readSettings } from '../../host/settings.ts';
+import { readSettings } from '../../host/function/settings.ts';
 
 test('what a status means', () => {
   const kinds = (...statuses: number[]) => statuses.map(status => fateOf(status, '', undefined).kind);

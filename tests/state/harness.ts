@@ -1,11 +1,11 @@
 // What the proofs of the state share: rules → module, and a matcher that speaks of seconds since START and of alerts
 // as plain objects.
 import { readFileSync } from 'node:fs';
-import { bake } from '../../host/bake.ts';
-import { compileRules } from '../../host/compile.ts';
+import { bake } from '../../host/compiler/bake.ts';
+import { compileRules } from '../../host/compiler/compile.ts';
 import { ALERT, loadModule, NO_ALERT, openDoors } from '../../host/matcher.ts';
 import type { Matcher, MatcherModule } from '../../host/matcher.ts';
-import { parseRules } from '../../host/rules.ts';
+import { parseRules } from '../../host/compiler/rules.ts';
 
 /** 2023-11-14T22:13:20Z, a multiple of nothing much. */
 export const START_MS = 1_700_000_000_000;

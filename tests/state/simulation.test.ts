@@ -1,5 +1,5 @@
 // A host in miniature, over partitions that fail in every way that Kafka, a sink and a node can: it does what
-// host/stream.ts and host/worker.ts do (a snapshot where all is acknowledged, restored before a record is read again;
+// host/function/stream.ts and host/function/worker.ts do (a snapshot where all is acknowledged, restored before a record is read again;
 // the last window read in silence when a partition comes without its state), and the outcome is held against a host to
 // which nothing ever happened.
 import assert from 'node:assert/strict';

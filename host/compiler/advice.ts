@@ -1,0 +1,181 @@
+// What a rule may say but seldom means: warnings about a rule that has no mistakes.
+import type { Report } from '../error.ts';
+import { formatFieldPath } from './field.ts';
+import type { Condition, Rule, Template, TemplatePart } from './model.ts';
+import type { CodePoints, Pattern } from './pattern.ts';
+
+export function adviseRule(rule: Rule, report: Report): void {
+  adviseMessage(rule, report);
+  for (const condition of rule.steps) {
+    adviseSelection(condition, report);
+    for (const test of testsOf(condition)) adviseLineEnd(test, report);
+  }
+  const captures = new Map(rule.steps.flatMap(testsOf).flatMap(capturesOf));
+  for (const label of rule.labels) adviseCardinality(label, captures, report);
+}
+
+function adviseMessage(rule: Rule, report: Report): void {
+  if (rule.annotations.some(({ name }) => name === 'message' || name === 'summary')) return;
+  report({
+    severity: 'warning',
+    message: `alert "${rule.alert}" has no annotation "message" or "summary"`,
+    hint: 'Notification Manager shows one of these; without them the line in Slack is blank',
+    span: rule.span,
+  });
+}
+
+/** Nothing has to be there for a record to match: then almost every record matches. */
+function adviseSelection(condition: Condition, report: Report): void {
+  if (isSelective(condition, false)) return;
+  report({
+    severity: 'warning',
+    message: 'the condition matches almost every record',
+    hint: 'say too what a record must hold, not only what it must not',
+    span: condition.span,
+  });
+}
+
+function isSelective(condition: Condition, isUnderNot: boolean): boolean {
+  switch (condition.kind) {
+    case 'not':
+      return isSelective(condition.of, !isUnderNot);
+    case 'test':
+      return condition.op === 'exists' ? condition.value !== isUnderNot : !isUnderNot;
+    default: {
+      // Under "not" the two change places: not (a and b) is (not a) or (not b).
+      const needsAll = (condition.kind === 'all') !== isUnderNot;
+      const selective = (of: Condition) => isSelective(of, isUnderNot);
+      return needsAll ? condition.of.some(selective) : condition.of.every(selective);
+    }
+  }
+}
+
+type Test = Extract<Condition, { kind: 'test' }>;
+
+function testsOf(condition: Condition): Test[] {
+  if (condition.kind === 'test') return [condition];
+  return condition.kind === 'not' ? testsOf(condition.of) : condition.of.flatMap(testsOf);
+}
+
+// ------------------------------------------------------------------------------------ `$` on a log line
+
+const NEWLINE = 0x0a;
+
+function adviseLineEnd(test: Test, report: Report): void {
+  if (test.op !== 'regex' || test.field.at(-1) !== 'log' || !missesNewline(test.pattern)) return;
+  const end = test.source.length;
+  const size = test.source.endsWith('\\z') ? 2 : test.source.endsWith('$') ? 1 : 0;
+  const pattern = { source: test.source, span: { start: end - size, end }, note: 'behind the newline' };
+  report({
+    severity: 'warning',
+    message: 'the pattern ends at the end of the text, but a log line ends with a newline',
+    hint: 'container runtimes leave the newline in "log": write \\n?$',
+    span: test.span,
+    ...(size > 0 && { pattern }),
+  });
+}
+
+/** Whether the pattern can only end at the end of the text, with something else than a newline before it. */
+function missesNewline(pattern: Pattern): boolean {
+  if (pattern.kind === 'capture') return missesNewline(pattern.of);
+  if (pattern.kind === 'alternate') return pattern.of.some(missesNewline);
+  if (pattern.kind === 'assert') return pattern.at === 'textEnd';
+  if (pattern.kind !== 'concat') return false;
+  const last = pattern.of.at(-1);
+  if (last?.kind !== 'assert') return last !== undefined && missesNewline(last);
+  return last.at === 'textEnd' && !mayEndWithNewline(pattern.of.slice(0, -1));
+}
+
+function mayEndWithNewline(parts: Pattern[]): boolean {
+  const last = parts.at(-1);
+  switch (last?.kind) {
+    case 'set':
+      return holds(last.set, NEWLINE, NEWLINE);
+    case 'concat':
+      return mayEndWithNewline(last.of);
+    case 'alternate':
+      return last.of.some(of => mayEndWithNewline([of]));
+    case 'capture':
+    case 'repeat':
+      return mayEndWithNewline([last.of]);
+    default:
+      return false;
+  }
+}
+
+// ------------------------------------------------------------------------------------- labels' variety
+
+function adviseCardinality(label: Template, captures: Map<string, Pattern>, report: Report): void {
+  const source = label.parts.map(part => varietySource(part, captures)).find(text => text !== undefined);
+  if (source === undefined) return;
+  report({
+    severity: 'warning',
+    message: `label "${label.name}" has high cardinality: ${source}`,
+    hint: 'put it in an annotation: each new value is a new alert, which nothing holds back',
+    span: label.span,
+  });
+}
+
+/** What makes a label take ever new values, in words; undefined for what repeats. */
+function varietySource(part: TemplatePart, captures: Map<string, Pattern>): string | undefined {
+  if (part.kind === 'value') return '$value changes from alert to alert';
+  if (part.kind === 'record') {
+    const key = part.field.findLast(step => typeof step === 'string') ?? '';
+    const isVaried = VARIED_KEY.test(String(key)) || ID_KEY.test(String(key));
+    return isVaried ? `$record.${formatFieldPath(part.field)} differs from record to record` : undefined;
+  }
+  const pattern = part.kind === 'capture' ? captures.get(part.name) : undefined;
+  if (part.kind !== 'capture' || !pattern || !isVaried(pattern)) return undefined;
+  return `capture "${part.name}" can be almost any text`;
+}
+
+const VARIED_KEY = /^(log|message|msg|@timestamp|timestamp|time|date|ts)$/i;
+// docker_id, container_hash, traceId, request-id, uuid: but not "valid" or "hashtag".
+const ID_KEY = /(^|[_.-])(id|uid|uuid|guid|hash|digest)$|[a-z](Id|ID|Uid|UID|Uuid|UUID|Hash)$/;
+
+function capturesOf(test: Test): [string, Pattern][] {
+  return test.op === 'regex' ? namedGroups(test.pattern) : [];
+}
+
+function namedGroups(pattern: Pattern): [string, Pattern][] {
+  if (pattern.kind === 'capture') return [[pattern.name, pattern.of], ...namedGroups(pattern.of)];
+  return inner(pattern).flatMap(namedGroups);
+}
+
+function inner(pattern: Pattern): Pattern[] {
+  if (pattern.kind === 'concat' || pattern.kind === 'alternate') return pattern.of;
+  return pattern.kind === 'capture' || pattern.kind === 'repeat' ? [pattern.of] : [];
+}
+
+// `[0-9]{3}` is a status, `\d{6}` is an id.
+const VARIED_LENGTH = 6;
+
+/** Long runs of anything, or of digits: `\S*`, `[^"]+`, `\d+`. Runs of letters are words: `[A-Z]+`, `\w+`. */
+function isVaried(pattern: Pattern): boolean {
+  const isLong = pattern.kind === 'repeat' && pattern.max >= VARIED_LENGTH;
+  return (isLong && holdsVariedSet(pattern.of)) || inner(pattern).some(isVaried);
+}
+
+function holdsVariedSet(pattern: Pattern): boolean {
+  return pattern.kind === 'set' ? isVariedSet(pattern.set) : inner(pattern).some(holdsVariedSet);
+}
+
+// Latin letters of both cases, digits, `_` and `-` are 64.
+const WORD_SET_SIZE = 64;
+// Digits alone, hexadecimal digits of both cases, and a separator or two are numbers and ids, not words.
+const NUMBER_SET_SIZE = 24;
+
+function isVariedSet(set: CodePoints): boolean {
+  const size = sizeOf(set);
+  return size > WORD_SET_SIZE || (size <= NUMBER_SET_SIZE && holds(set, 0x30, 0x39));
+}
+
+function sizeOf(set: CodePoints): number {
+  let size = 0;
+  for (let index = 0; index < set.length; index += 2) size += set[index + 1]! - set[index]! + 1;
+  return size;
+}
+
+function holds(set: CodePoints, first: number, last: number): boolean {
+  return set.some((low, index) => index % 2 === 0 && low <= first && last <= set[index + 1]!);
+}

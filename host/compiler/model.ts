@@ -1,0 +1,69 @@
+// The model of a rules file: what `parseRules` gives to the compiler.
+import type { Span } from '../error.ts';
+import type { Pattern } from './pattern.ts';
+
+/** The way to a value in a record: keys of objects, indexes of arrays. */
+export type FieldPath = readonly (string | number)[];
+
+/** An exact JSON scalar to compare with. Numbers are kept as decimal text, so that 64-bit ids stay exact. */
+export type Scalar =
+  | { type: 'string'; value: string }
+  | { type: 'number'; value: string }
+  | { type: 'boolean'; value: boolean }
+  | { type: 'null' };
+
+export type Condition =
+  | { kind: 'all' | 'any'; of: Condition[]; span: Span }
+  | { kind: 'not'; of: Condition; span: Span }
+  | ({ kind: 'test'; field: FieldPath; span: Span } & Test);
+
+export type Test =
+  | { op: 'exists'; value: boolean }
+  | { op: 'eq'; value: Scalar }
+  | { op: 'in'; values: Scalar[] }
+  | { op: 'contains' | 'startsWith' | 'endsWith'; text: string }
+  | { op: 'regex'; source: string; pattern: Pattern; captures: string[] }
+  | { op: 'gt' | 'gte' | 'lt' | 'lte'; value: string };
+
+/** A label or annotation value: literal text and references, in order. */
+export type TemplatePart =
+  | { kind: 'text'; text: string }
+  | { kind: 'record'; field: FieldPath }
+  | { kind: 'capture'; name: string }
+  | { kind: 'label'; name: string }
+  | { kind: 'value' }
+  | { kind: 'alert' };
+
+export interface Template {
+  name: string;
+  parts: TemplatePart[];
+  span: Span;
+}
+
+export interface Rule {
+  alert: string;
+  group: string;
+  span: Span;
+  /** The conditions that a record must meet, one a step: a plain rule has one, a sequence two or more. */
+  steps: Condition[];
+  /** Sorted by name (UTF-8 byte order, as Go sorts); `alertname` and `rule_level` are not among them. */
+  labels: Template[];
+  annotations: Template[];
+  realertMs: number;
+  threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
+  sequence?: { withinMs: number; by: string[]; span: Span };
+  absence?: { forMs: number; by: string[]; span: Span };
+}
+
+/** What a module may use and send, for all of its rules together. */
+export interface Limits {
+  /** Keys (label sets, windows, …) that the state may hold: 64 bytes each. */
+  keyCount: number;
+  /** Alerts that may leave in one second of event time; 0: no cap. */
+  alertsPerSecond: number;
+}
+
+export interface RuleFile {
+  rules: Rule[];
+  limits: Limits;
+}

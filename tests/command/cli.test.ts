@@ -1,0 +1,455 @@
+// `earshot` as a user has it: build/earshot.js in a process of its own, away from the repository.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'earshot-cli-'));
+const PROGRAM = join(folder, 'earshot.mjs');
+copyFileSync(join(ROOT, 'build/earshot.js'), PROGRAM);
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Result {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+function start(...args: string[]): ChildProcess {
+  return spawn(process.execPath, [PROGRAM, ...args], { cwd: folder, timeout: 60_000, killSignal: 'SIGKILL' });
+}
+
+async function finish(child: ChildProcess, input: string | Uint8Array = ''): Promise<Result> {
+  const result: Result = { code: null, stdout: '', stderr: '' };
+  child.stdout!.setEncoding('utf8').on('data', text => (result.stdout += text));
+  child.stderr!.setEncoding('utf8').on('data', text => (result.stderr += text));
+  child.stdin!.on('error', () => {}).end(input);
+  result.code = await new Promise(done => child.on('close', done));
+  return result;
+}
+
+function earshot(...args: string[]): Promise<Result> {
+  return finish(start(...args));
+}
+
+function write(name: string, content: string | Uint8Array): string {
+  writeFileSync(join(folder, name), content);
+  return name;
+}
+
+const RULES = `groups:
+  - name: demo
+    rules:
+      - alert: Broken
+        match:
+          all:
+            - {field: kubernetes.namespace_name, eq: shop}
+            - {field: log, regex: 'order (?P<id>\\d+) failed'}
+        realert: 0
+        annotations: {message: '{{ $captures.id }}'}
+`;
+write('rules.yaml', RULES);
+const record = (log: string, more: object = { '@timestamp': 1629856477.226 }) =>
+  JSON.stringify({ ...more, log, kubernetes: { namespace_name: 'shop' } });
+const failed = (id: number) => record(`order ${id} failed`);
+const ids = (stdout: string) =>
+  stdout.split('\n').filter(line => line !== '').map(line => JSON.parse(line).alerts[0].annotations.message as string);
+
+describe('called wrongly', () => {
+  const cases: [args: string[], message: string][] = [
+    [['chekc', 'rules.yaml'], 'unknown command "chekc"; did you mean "check"?'],
+    [['xyzzy'], 'unknown command "xyzzy"; `earshot --help` lists the commands'],
+    [['--verison'], 'unknown option "--verison"; did you mean "--version"?'],
+    [['run', 'rules.yaml', '--strickt', '-'], 'unknown option "--strickt"; did you mean "--strict"?'],
+    [['run'], 'run needs a rules file or a module'],
+    [['run', 'rules.yaml', '--deadline', '5', '-'], '--envelope and --deadline go with --notify'],
+    [['run', 'rules.yaml', '--notify', 'localhost', '-'], '--notify "localhost" is not an http:// or https:// address'],
+    [['run', 'rules.yaml', '--notify', 'http://x', '--envelope', 'slack', '-'], '--envelope is one of notification-manager, alertmanager, not "slack"'],
+    [['run', 'rule.yaml', '-'], 'rule.yaml cannot be read: there is no such file; did you mean "rules.yaml"?'],
+    [['check'], 'check needs the rules files'],
+    [['check', '--format', 'xml', 'rules.yaml'], '--format is one of text, json, not "xml"'],
+    [['build', 'rules.yaml', '-o'], '-o needs a value'],
+    [['build', 'rules.yaml', 'more.yaml'], 'build takes one rules file'],
+    [['explain', 'rules.yaml', '-', '--rule', 'Brocken'], 'there is no rule "Brocken"; did you mean "Broken"?'],
+    [['schema', 'x'], 'schema takes no arguments'],
+  ];
+  for (const [args, message] of cases) {
+    test(args.join(' '), async () => {
+      assert.deepEqual(await earshot(...args), { code: 2, stdout: '', stderr: `earshot: ${message}\n` });
+    });
+  }
+});
+
+test('--help and --version', async () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  assert.deepEqual(await earshot('--version'), { code: 0, stdout: `${version}\n`, stderr: '' });
+  const overview = await earshot();
+  assert.deepEqual(await earshot('--help'), overview);
+  const commands = [...overview.stdout.matchAll(/^  (\w+) /gm)].map(([, name]) => name!);
+  assert.deepEqual(commands, ['check', 'build', 'run', 'explain', 'function', 'schema']);
+  for (const name of commands) {
+    const help = await earshot(name, '--help');
+    assert.equal(help.code, 0);
+    assert.ok(help.stdout.startsWith(`Usage: earshot ${name}`), help.stdout);
+    assert.deepEqual(await earshot('help', name), help);
+  }
+});
+
+test('schema is the file that the build writes', async () => {
+  const { stdout } = await earshot('schema');
+  assert.equal(stdout, readFileSync(join(ROOT, 'build/earshot.schema.json'), 'utf8'));
+  assert.equal(JSON.parse(stdout).title, 'Earshot rules file');
+});
+
+describe('check', () => {
+  write('wrong.yaml', RULES.replace('eq: shop', 'eqq: shop').replace('failed', '(failed'));
+  write('slow.yaml', RULES.replace(/regex: .*\}/, "regex: '[a-z]+[0-9]+'}").replace('{{ $captures.id }}', 'x'));
+  write('every.yaml', RULES.replace(/regex: .*\}/, "regex: '(?s).*'}").replace('{{ $captures.id }}', 'x'));
+
+  test('a good file', async () => {
+    assert.deepEqual(await earshot('check', 'rules.yaml'), { code: 0, stdout: '1 rule: no errors, no warnings\n', stderr: '' });
+  });
+
+  test('every mistake of every file, in order', async () => {
+    const { code, stdout } = await earshot('check', 'wrong.yaml', 'rules.yaml', 'every.yaml');
+    assert.equal(code, 1);
+    const heads = stdout.split('\n').filter(line => /^\w+\.yaml:/.test(line));
+    assert.deepEqual(heads.map(line => line.replace(/: .*/, '')), ['wrong.yaml:7:50', 'wrong.yaml:8:35', 'every.yaml:8:35']);
+    assert.match(heads[2]!, /this pattern matches every text/);
+  });
+
+  test('--format json', async () => {
+    const { code, stdout } = await earshot('check', '--format', 'json', 'wrong.yaml');
+    assert.equal(code, 1);
+    const [first, second] = JSON.parse(stdout);
+    assert.equal(`${first.file}:${first.line}:${first.column} ${first.severity}`, 'wrong.yaml:7:50 error');
+    assert.equal(second.pattern.source, 'order (?P<id>\\d+) (failed');
+    assert.deepEqual(JSON.parse((await earshot('check', '--format=json', 'rules.yaml')).stdout), []);
+  });
+
+  test('a rule without a literal is a warning', async () => {
+    const { code, stdout } = await earshot('check', 'slow.yaml');
+    assert.equal(code, 0);
+    assert.match(stdout, /^slow\.yaml:\d+:\d+: warning: no literal: the pattern runs on every record that passes the "eq" or "in" beside it$/m);
+  });
+
+  test('a file that is missing does not hide the others', async () => {
+    const { code, stdout, stderr } = await earshot('check', 'none.yaml', 'wrong.yaml');
+    assert.equal(code, 2);
+    assert.match(stdout, /^wrong\.yaml:7:50: error/m);
+    assert.match(stderr, /^earshot: none\.yaml cannot be read: there is no such file/);
+  });
+});
+
+describe('build', () => {
+  test('the same rules, the same bytes', async () => {
+    const first = await earshot('build', 'rules.yaml', '-o', 'first.wasm');
+    assert.equal(first.code, 0, first.stderr);
+    assert.match(first.stdout, /^first\.wasm  [\d,]+ bytes, .* % of a ConfigMap; [\d,]+ of them are rules\nhash [0-9a-f]{16}, 1 rules, /);
+    assert.match(first.stdout, /^log +\d+ +\d+/m);
+    await earshot('build', 'rules.yaml', '--output=second.wasm');
+    assert.deepEqual(readFileSync(join(folder, 'first.wasm')), readFileSync(join(folder, 'second.wasm')));
+  });
+
+  test('--fluent-bit writes a folder with the same module in it', async () => {
+    const { code, stderr } = await earshot('build', 'rules.yaml', '--fluent-bit', 'edge');
+    assert.deepEqual([code, stderr], [0, '']);
+    await earshot('build', 'rules.yaml', '-o', 'first.wasm');
+    assert.deepEqual(readFileSync(join(folder, 'edge/earshot.wasm')), readFileSync(join(folder, 'first.wasm')));
+    assert.match(readFileSync(join(folder, 'edge/earshot.yaml'), 'utf8'), /wasm_path: '?edge\/earshot\.wasm/);
+  });
+
+  test('wrong rules give no module', async () => {
+    const { code, stdout, stderr } = await earshot('build', 'wrong.yaml', '-o', 'none.wasm');
+    assert.deepEqual([code, stdout, existsSync(join(folder, 'none.wasm'))], [1, '', false]);
+    assert.match(stderr, /earshot: wrong\.yaml has 2 mistakes\n$/);
+  });
+
+  test('a place that cannot be written', async () => {
+    const { code, stderr } = await earshot('build', 'rules.yaml', '-o', 'no/such/folder.wasm');
+    assert.equal(code, 1);
+    assert.match(stderr, /^earshot: no\/such\/folder\.wasm cannot be written: /);
+  });
+});
+
+describe('run', () => {
+  test('files, plain and gzip, and standard input, in order', async () => {
+    write('one.ndjson', `${failed(1)}\n${record('fine')}\n${failed(2)}\n`);
+    write('two.ndjson.gz', Buffer.concat([gzipSync(`${failed(3)}\n`), gzipSync(failed(4))]));
+    const child = start('run', 'rules.yaml', 'one.ndjson', '-', 'two.ndjson.gz');
+    const { code, stdout, stderr } = await finish(child, `${failed(10)}\n`);
+    assert.deepEqual([code, ids(stdout)], [0, ['1', '2', '10', '3', '4']]);
+    assert.match(stderr, /^6 records, [\d,]+ bytes in [\d.]+ s \([\d,]+ records\/s\), 5 alerts\n  Broken  5 matches\n$/);
+  });
+
+  test('a module gives the same alerts as its rules', async () => {
+    await earshot('build', 'rules.yaml', '-o', 'same.wasm');
+    const input = [1, 2, 3].map(failed).join('\n');
+    const fromModule = await finish(start('run', 'same.wasm'), input);
+    assert.equal(fromModule.stdout, (await finish(start('run', 'rules.yaml'), input)).stdout);
+    assert.deepEqual(ids(fromModule.stdout), ['1', '2', '3']);
+  });
+
+  test('byte order mark, CRLF, blank lines, no newline at the end, gzip on standard input', async () => {
+    const text = `\ufeff${failed(1)}\r\n\r\n \t\n${failed(2)}\r\n${failed(3)}`;
+    for (const input of [text, gzipSync(text)]) {
+      const { code, stdout, stderr } = await finish(start('run', 'rules.yaml'), input);
+      assert.deepEqual([code, ids(stdout)], [0, ['1', '2', '3']]);
+      assert.match(stderr, /^3 records/);
+    }
+  });
+
+  test('lines longer than a chunk, and longer than allowed', async () => {
+    const long = record(`${'x'.repeat(3 << 20)} order 7 failed`);
+    const tooLong = record('x'.repeat(33 << 20));
+    const { code, stdout, stderr } = await finish(start('run', 'rules.yaml'), `${long}\n${tooLong}\n${failed(8)}`);
+    assert.deepEqual([code, ids(stdout)], [0, ['7', '8']]);
+    assert.match(stderr, /^earshot: stdin:2: the line is too long, 33,554,432 bytes are allowed\n2 records/);
+  });
+
+  const broken = [failed(1), failed(2).slice(0, -1), 'plain text', '[1]', 'null', '{"a":1}}', failed(3)].join('\n');
+
+  test('a line that is no record is counted, and the first one shown', async () => {
+    const { code, stdout, stderr } = await finish(start('run', 'rules.yaml', '-'), broken);
+    assert.deepEqual([code, ids(stdout)], [0, ['1', '3']]);
+    assert.match(stderr, /^earshot: stdin:2: not a JSON object: ".*"…\n2 records, .*\n5 lines are no records\n/);
+  });
+
+  test('--strict ends there, after the alerts before it', async () => {
+    const { code, stdout, stderr } = await finish(start('run', '--strict', 'rules.yaml', '-'), broken);
+    assert.deepEqual([code, ids(stdout)], [1, ['1']]);
+    assert.match(stderr, /earshot: stdin:2: not a JSON object: /);
+  });
+
+  test('an alert starts at the @timestamp of its record', async () => {
+    const { stdout, stderr } = await finish(start('run', 'rules.yaml'), failed(1));
+    assert.equal(JSON.parse(stdout).alerts[0].startsAt, '2021-08-25T01:54:37.226Z');
+    assert.doesNotMatch(stderr, /file's time/);
+  });
+
+  test('without @timestamp an alert starts at the last change of the file', async () => {
+    write('untimed.ndjson', record('order 1 failed', {}));
+    utimesSync(join(folder, 'untimed.ndjson'), 1600000000, 1600000000.25);
+    const { stdout, stderr } = await earshot('run', 'rules.yaml', 'untimed.ndjson');
+    assert.equal(JSON.parse(stdout).alerts[0].startsAt, '2020-09-13T12:26:40.250Z');
+    assert.match(stderr, /1 body of alerts starts at the file's time: the record has no "@timestamp"/);
+  });
+
+  test('a gzip file that is cut short', async () => {
+    write('cut.gz', gzipSync(`${failed(1)}\n`.repeat(1000)).subarray(0, 100));
+    const { code, stderr } = await earshot('run', 'rules.yaml', 'cut.gz');
+    assert.equal(code, 1);
+    assert.match(stderr, /earshot: cut\.gz is cut short: its gzip stream has no end\n$/);
+  });
+
+  test('files that cannot be read', async () => {
+    mkdirSync(join(folder, 'logs'));
+    assert.match((await earshot('run', 'rules.yaml', 'logs')).stderr, /logs cannot be read: it is a directory\n$/);
+    assert.match((await earshot('run', 'rules.yaml', 'none')).stderr, /none cannot be read: there is no such file\n$/);
+    write('x.zst', Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0));
+    assert.match((await earshot('run', 'rules.yaml', 'x.zst')).stderr, /x\.zst is compressed with zstd; /);
+  });
+
+  test('a module that is damaged, cut, or without rules', async () => {
+    await earshot('build', 'rules.yaml', '-o', 'good.wasm');
+    const good = readFileSync(join(folder, 'good.wasm'));
+    const damaged = Buffer.from(good);
+    damaged[damaged.lastIndexOf('Broken')]! ^= 1;
+    write('damaged.wasm', damaged);
+    write('cut.wasm', good.subarray(0, good.length - 10));
+    copyFileSync(join(ROOT, 'build/core.wasm'), join(folder, 'core.wasm'));
+    for (const [name, reason] of [
+      ['damaged.wasm', /the rules inside this module are damaged .*; copy the file again/],
+      ['cut.wasm', /not a whole WebAssembly module .*; copy the file again/],
+      ['core.wasm', /this module has no rules in it; build one/],
+    ] as const) {
+      const { code, stdout, stderr } = await finish(start('run', name, '-'), failed(1));
+      assert.deepEqual([code, stdout], [1, '']);
+      assert.match(stderr, new RegExp(`^earshot: ${name}: ${reason.source}`));
+    }
+  });
+
+  test('a reader that has seen enough ends the run', async () => {
+    const child = start('run', 'rules.yaml', '-');
+    const pump = setInterval(() => child.stdin!.write(`${failed(1)}\n`.repeat(1000)), 1);
+    child.stdin!.on('error', () => {});
+    child.stdout!.once('data', () => child.stdout!.destroy());
+    let stderr = '';
+    child.stderr!.on('data', data => (stderr += data));
+    const code = await new Promise(done => child.on('close', done));
+    clearInterval(pump);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^[\d,]+ records/);
+  });
+
+  test('an interrupt ends the run with its summary', async () => {
+    const child = start('run', 'rules.yaml', '-');
+    child.stdout!.once('data', () => child.kill('SIGINT'));
+    child.stdin!.write(`${failed(1)}\n`);
+    const result: Result = { code: null, stdout: '', stderr: '' };
+    child.stderr!.on('data', data => (result.stderr += data));
+    result.code = await new Promise(done => child.on('close', done));
+    assert.equal(result.code, 130);
+    assert.match(result.stderr, /^1 record, .* 1 alert\n/);
+  });
+});
+
+describe('run --notify', () => {
+  type Answer = (request: IncomingMessage, response: ServerResponse, body: string) => void;
+
+  /** Runs two failing records against a sink that answers so. */
+  async function notify(answer: Answer, ...args: string[]) {
+    const posts: { url: string; body: any }[] = [];
+    const server = createServer((request, response) => {
+      let body = '';
+      request.setEncoding('utf8').on('data', text => (body += text));
+      request.on('end', () => {
+        posts.push({ url: request.url!, body: JSON.parse(body) });
+        answer(request, response, body);
+      });
+    });
+    await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const result = await finish(start('run', 'rules.yaml', '--notify', url, ...args, '-'), `${failed(1)}\n${failed(2)}`);
+    server.close();
+    return { ...result, url, posts };
+  }
+
+  const status = (...codes: number[]): Answer => {
+    return (_, response) => response.writeHead(codes.length > 1 ? codes.shift()! : codes[0]!).end('no');
+  };
+
+  test('posts each body and waits for 2xx', async () => {
+    const { code, stdout, posts } = await notify(status(200));
+    assert.deepEqual([code, stdout], [0, '']);
+    assert.deepEqual(posts.map(({ url, body }) => [url, body.alerts[0].annotations.message]), [['/api/v2/alerts', '1'], ['/api/v2/alerts', '2']]);
+  });
+
+  test('the envelope of Alertmanager is the bare array', async () => {
+    const { posts } = await notify(status(200), '--envelope', 'alertmanager');
+    assert.deepEqual(posts.map(({ body }) => body[0].annotations.message), ['1', '2']);
+  });
+
+  test('what may pass is tried again', async () => {
+    for (const passing of [408, 425, 429, 500, 503]) {
+      const { code, posts, stderr } = await notify(status(passing, 202));
+      assert.deepEqual([code, posts.map(({ body }) => body.alerts[0].annotations.message)], [0, ['1', '1', '2']]);
+      assert.match(stderr, new RegExp(`an alert is not accepted yet: ${passing} no; trying again in`));
+    }
+  });
+
+  test('after the deadline the run ends with the address', async () => {
+    const { code, posts, stderr, url } = await notify(status(503), '--deadline', '0.5');
+    assert.equal(code, 1);
+    assert.ok(posts.length > 1 && posts.every(({ body }) => body.alerts[0].annotations.message === '1'));
+    assert.ok(stderr.endsWith(`earshot: ${url}/api/v2/alerts did not take an alert within 0.5 s: 503 no\n`), stderr);
+  });
+
+  test('what will never pass ends the run at once', async () => {
+    for (const final of [400, 401, 404, 422]) {
+      const { code, posts, stderr, url } = await notify(status(final));
+      assert.deepEqual([code, posts.length], [1, 1]);
+      assert.ok(stderr.endsWith(`earshot: ${url}/api/v2/alerts refused an alert: ${final} no\n`), stderr);
+    }
+  });
+
+  test('nobody listens there', async () => {
+    const child = start('run', 'rules.yaml', '--notify', 'http://127.0.0.1:9/api/v2/alerts', '--deadline', '0.3', '-');
+    const { code, stderr } = await finish(child, failed(1));
+    assert.equal(code, 1);
+    assert.match(stderr, /earshot: http:\/\/127\.0\.0\.1:9\/api\/v2\/alerts did not take an alert within 0\.3 s: .*ECONNREFUSED/);
+  });
+});
+
+describe('explain', () => {
+  test('shows which test decided, and where the text matched', async () => {
+    const input = [failed(42), record('fine'), '{"kubernetes":{"namespace_name":7}}', '{"a"', record('支付 order 9 failed')].join('\n');
+    const { code, stdout } = await finish(start('explain', 'rules.yaml'), input);
+    assert.equal(code, 0);
+    assert.equal(
+      stdout,
+      `stdin:1
+  Broken: met
+    yes {field: kubernetes.namespace_name, eq: shop}
+        shop
+        ^^^^
+    yes {field: log, regex: 'order (?P<id>\\d+) failed'}
+        order 42 failed
+        ^^^^^^^^^^^^^^^
+
+stdin:2
+  Broken: not met
+    yes {field: kubernetes.namespace_name, eq: shop}
+        shop
+        ^^^^
+    no  {field: log, regex: 'order (?P<id>\\d+) failed'}  it is "fine"
+
+stdin:3
+  Broken: not met
+    no  {field: kubernetes.namespace_name, eq: shop}  it is the number 7
+
+stdin:4
+  not a JSON object
+
+stdin:5
+  Broken: met
+    yes {field: kubernetes.namespace_name, eq: shop}
+        shop
+        ^^^^
+    yes {field: log, regex: 'order (?P<id>\\d+) failed'}
+        支付 order 9 failed
+             ^^^^^^^^^^^^^^
+
+`,
+    );
+  });
+
+  test('every kind of test', async () => {
+    const tests: [test: string, value: unknown, met: boolean][] = [
+      ['exists: true', 0, true],
+      ['exists: false', 0, false],
+      ['eq: 1', 1.0, true],
+      ['eq: true', false, false],
+      ['eq: null', null, true],
+      ['in: [a, 2, false]', 2, true],
+      ['in: [a, 2, false]', 'b', false],
+      ['contains: bc', 'abcd', true],
+      ['startsWith: ab', 'abcd', true],
+      ['endsWith: ab', 'abcd', false],
+      ['gt: 5', 6, true],
+      ['gte: 5', 4, false],
+      ['gt: 5', 'six', false],
+      ['lt: 5', 5, false],
+      ['lte: 5', 5, true],
+    ];
+    const rules = tests.map(
+      ([text], index) =>
+        `      - {alert: a${index}, match: {any: [{field: f${index}, ${text}}, {not: {field: f${index}, ${text}}}]}, annotations: {message: x}}\n`,
+    );
+    write('tests.yaml', `groups:\n  - name: g\n    rules:\n${rules.join('')}`);
+    const input = JSON.stringify(Object.fromEntries(tests.map(([, value], index) => [`f${index}`, value])));
+    const { code, stdout, stderr } = await finish(start('explain', 'tests.yaml'), input);
+    assert.equal(code, 0, stderr);
+    tests.forEach(([text, , met], index) => {
+      const [first] = stdout.split(`  a${index}: met\n`)[1]!.split('\n');
+      assert.ok(first!.startsWith(`    ${met ? 'yes' : 'no '} {field: f${index}, ${text}}`), `${text}: ${first}`);
+    });
+  });
+});
+
+test('the main job of README: the sample logs give alerts', async () => {
+  const [rules, logs] = ['fluent-bit/rules.yaml', 'fluent-bit/logs/demo.ndjson'].map(path => join(ROOT, path));
+  const { code, stdout, stderr } = await earshot('run', rules!, logs!);
+  assert.equal(code, 0);
+  const names = stdout.trim().split('\n').map(line => JSON.parse(line).alerts[0].labels.alertname);
+  assert.deepEqual([...new Set(names)].sort(), ['404 Request', 'Go panic', 'Java out of memory', 'Payment failed']);
+  assert.match(stderr, /\n38 records, .*\n1 line is no record\n/);
+});
