@@ -2,10 +2,9 @@
 // pass is tried again until the deadline; whatever else happens ends the run, so that nothing is lost in silence.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { splitBody } from './body.ts';
-import { ALERTS_A_POST } from './function/deliver.ts';
 import { UserError } from './error.ts';
-import type { Settings } from './function/settings.ts';
 import { openSink } from './sink/open.ts';
+import { ALERTS_A_POST } from './sink/sink.ts';
 import type { Fate } from './sink/sink.ts';
 
 export const ENVELOPES = ['notification-manager', 'alertmanager'] as const;
@@ -40,16 +39,14 @@ export async function openNotifier({
 }: NotifyOptions): Promise<Notifier> {
   const sinkUrl = sinkAddress(url);
   const address = new URL(sinkUrl.pathname.replace(/\/$/, '') + ALERTS_PATH, sinkUrl).href;
-  // The part of the function's settings that a sink reads.
-  const settings: Partial<Settings> = {
+  const sink = await openSink({
     sink: envelope,
     sinkUrl,
     sinkTimeoutMs: Math.min(ANSWER_TIMEOUT_MS, deadlineMs),
     sinkConnections: 1,
     strict: false,
     alertHoldMs: 0,
-  };
-  const sink = await openSink(settings as Settings);
+  });
   return {
     async send(body) {
       for (const part of splitBody(body, ALERTS_A_POST)) await sendOne(part);

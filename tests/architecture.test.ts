@@ -15,7 +15,9 @@ for (const folder of ['assembly', 'host']) {
     if (!path.endsWith('.ts') || path.endsWith('.d.ts')) continue;
     const source = readFileSync(join(ROOT, path), 'utf8');
     const targets = (pattern: RegExp) =>
-      [...source.matchAll(pattern)].map(([, specifier]) => target(path, specifier!)).filter(found => found !== '');
+      [...source.matchAll(pattern)]
+        .map(([, specifier]) => target(path, specifier!))
+        .filter(found => found !== '');
     graph.set(path, {
       eager: targets(/^(?:import|export)\b[^;]*? from '(\.[^']*)'/gm),
       lazy: targets(/\bimport\('(\.[^']*)'\)/g),
@@ -78,19 +80,59 @@ test('the core imports nothing of the host, and the host only the layout of the 
   for (const [path, { eager }] of graph) {
     for (const imported of eager) {
       const crosses = path.split('/')[0] !== imported.split('/')[0];
-      assert.ok(!crosses || (path.startsWith('host/') && imported === 'assembly/layout.ts'), `${path} → ${imported}`);
+      assert.ok(
+        !crosses || (path.startsWith('host/') && imported === 'assembly/layout.ts'),
+        `${path} → ${imported}`,
+      );
     }
   }
 });
 
-test('no cycles', () => {
+/** A room is a folder, or a file that stands beside the folders. */
+const room = (path: string) => /^(?:assembly|host\/[^/]+)(?=\/|$)/.exec(path)![0];
+
+test('no cycle between folders, and no back-and-forth', () => {
+  const rooms = new Map<string, Set<string>>();
+  for (const [path, { eager, lazy }] of graph) {
+    const targets = rooms.get(room(path)) ?? new Set();
+    for (const imported of [...eager, ...lazy])
+      if (room(imported) !== room(path)) targets.add(room(imported));
+    rooms.set(room(path), targets);
+  }
+  assertNoCycle(rooms);
+});
+
+test('no cycle between files', () => {
+  assertNoCycle(new Map([...graph].map(([path, { eager, lazy }]) => [path, [...eager, ...lazy]])));
+});
+
+test('compiler and run side do not know each other', () => {
+  for (const [path, { eager, lazy }] of graph) {
+    const crosses = (from: string, to: string) =>
+      path.startsWith(from) && [...eager, ...lazy].some(imported => imported.startsWith(to));
+    for (const runSide of [
+      'host/function/',
+      'host/source/',
+      'host/sink/',
+      'host/matcher.ts',
+      'host/notify.ts',
+    ]) {
+      assert.ok(!crosses('host/compiler/', runSide), `${path} imports ${runSide}`);
+      assert.ok(!crosses(runSide, 'host/compiler/'), `${path} imports the compiler`);
+    }
+    for (const leaf of ['host/source/', 'host/sink/'])
+      assert.ok(!crosses(leaf, 'host/function/'), `${path} imports the function`);
+  }
+});
+
+function assertNoCycle(arrows: Map<string, Iterable<string>>): void {
   const done = new Set<string>();
   const visit = (path: string, way: string[]) => {
     assert.ok(!way.includes(path), [...way.slice(way.indexOf(path)), path].join(' → '));
     if (done.has(path)) return;
-    const { eager, lazy } = graph.get(path) ?? assert.fail(`${path} is imported and is not there`);
-    for (const next of [...eager, ...lazy]) visit(next, [...way, path]);
+    const targets = arrows.get(path) ?? assert.fail(`${path} is imported and is not there`);
+    for (const next of targets) visit(next, [...way, path]);
     done.add(path);
   };
-  for (const path of graph.keys()) visit(path, []);
-});
+  for (const path of arrows.keys()) visit(path, []);
+}

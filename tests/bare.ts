@@ -44,7 +44,10 @@ export interface BareOptions {
 }
 
 /** One rule a pattern, named by its index, on the field `text`; a named group is an annotation of its name. */
-export function bareCompiled(patterns: BarePattern[], { automata = true, needles = true }: BareOptions = {}): Compiled {
+export function bareCompiled(
+  patterns: BarePattern[],
+  { automata = true, needles = true }: BareOptions = {},
+): Compiled {
   const fields = [['@timestamp'], ['text']];
   const field = 1;
   return {

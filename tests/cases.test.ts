@@ -100,7 +100,11 @@ function checkAnswer(matcher: LoadedMatcher, record: Uint8Array, expected: strin
   const { alerts } = JSON.parse(bodyText(matcher)) as Body;
   assert.equal(alerts.map(alert => alert.labels.alertname).join(', '), names, shown);
   for (const [name, value] of Object.entries(JSON.parse(values ?? '{}'))) {
-    const alert: Record<string, unknown> = { ...alerts[0]!.annotations, ...alerts[0]!.labels, startsAt: alerts[0]!.startsAt };
+    const alert: Record<string, unknown> = {
+      ...alerts[0]!.annotations,
+      ...alerts[0]!.labels,
+      startsAt: alerts[0]!.startsAt,
+    };
     assert.equal(alert[name] ?? null, value, `${name} of ${shown}`);
   }
 }

@@ -68,7 +68,10 @@ function compileCore(edits: Edit[]): string {
     writeFileSync(`${folder}/assembly/${file}`, after);
   }
   const asc = `${ROOT}node_modules/assemblyscript/bin/asc.js`;
-  execFileSync(process.execPath, [asc, 'assembly/index.ts', '--target', 'release'], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
+  execFileSync(process.execPath, [asc, 'assembly/index.ts', '--target', 'release'], {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   renameSync(`${folder}/build/core.wasm`, `${folder}.wasm`);
   rmSync(folder, { recursive: true });
   return `${folder}.wasm`;
@@ -113,9 +116,16 @@ export function openCore(...edits: Edit[]): Uint8Array {
 }
 
 /** How many steps a search may go unmarked: 1, so that it marks from the first split on; or a few, so that most begin again. */
-export const fuel = (steps: number): Edit => ['nfa.ts', /FUEL_MAX: usize = \w+/, `FUEL_MAX: usize = ${steps}`];
+export const fuel = (steps: number): Edit => [
+  'nfa.ts',
+  /FUEL_MAX: usize = \w+/,
+  `FUEL_MAX: usize = ${steps}`,
+];
 /** No text is short enough to backtrack over. */
-export const ALWAYS_LOCKSTEP: Edit[] = [fuel(1), ['layout.ts', /BACKTRACK_BITS_MAX: u32 = \w+/, 'BACKTRACK_BITS_MAX: u32 = 0']];
+export const ALWAYS_LOCKSTEP: Edit[] = [
+  fuel(1),
+  ['layout.ts', /BACKTRACK_BITS_MAX: u32 = \w+/, 'BACKTRACK_BITS_MAX: u32 = 0'],
+];
 
 /** Compiles a rules file that must be without mistakes. */
 export function compile(yaml: string): CompiledRuleset {
@@ -123,14 +133,16 @@ export function compile(yaml: string): CompiledRuleset {
   const file = parseRules(yaml, problem => problems.push(problem));
   const compiled = compileRules(file, problem => problems.push(problem));
   const errors = problems.filter(problem => problem.severity === 'error');
-  if (compiled === null || errors.length > 0) throw new Error(errors.map(problem => formatProblem(problem, 'rules', yaml)).join('\n'));
+  if (compiled === null || errors.length > 0)
+    throw new Error(errors.map(problem => formatProblem(problem, 'rules', yaml)).join('\n'));
   return compiled;
 }
 
 const addressOf: WeakMap<Uint8Array, number> = new WeakMap();
 
 export async function bakeInto(core: Uint8Array, ruleset: Uint8Array): Promise<Uint8Array> {
-  if (!addressOf.has(core)) addressOf.set(core, (await openDoors(await WebAssembly.compile(core as BufferSource))).rulesetAddress());
+  if (!addressOf.has(core))
+    addressOf.set(core, (await openDoors(await WebAssembly.compile(core as BufferSource))).rulesetAddress());
   return bake(core, addressOf.get(core)!, ruleset);
 }
 
@@ -196,7 +208,9 @@ export class Probe {
   }
 
   static async open(...edits: Edit[]): Promise<Probe> {
-    return new Probe((await openDoors(await WebAssembly.compile(openCore(...edits) as BufferSource))) as InsideDoors);
+    return new Probe(
+      (await openDoors(await WebAssembly.compile(openCore(...edits) as BufferSource))) as InsideDoors,
+    );
   }
 
   /** Puts the parts into memory one behind another, each at a multiple of 16, and gives their addresses. */

@@ -68,7 +68,11 @@ class Engine {
     ask: (ruleset: number, pattern: number, at: number, end: number, slots: number) => T,
   ): T[] {
     const bytes = texts.map(text => Buffer.from(text));
-    const [ruleset, slots, ...addresses] = this.probe.put(bareRuleset([pattern], { automata }), new Uint8Array(512), ...bytes);
+    const [ruleset, slots, ...addresses] = this.probe.put(
+      bareRuleset([pattern], { automata }),
+      new Uint8Array(512),
+      ...bytes,
+    );
     const address = ruleset! + this.probe.view().getUint32(ruleset! + layout.HEADER_PATTERNS_OFFSET, true);
     return addresses.map((at, i) => {
       const answer = ask(ruleset!, address, at, at + bytes[i]!.length, slots!);
@@ -82,14 +86,18 @@ function oracle(compiled: RE2JS, text: string): Spans | null {
   const matcher = compiled.matcher(text);
   if (!matcher.find()) return null;
   const span = (group: number): [number, number] | null =>
-    matcher.start(group) < 0 ? null : [utf8Offset(text, matcher.start(group)), utf8Offset(text, matcher.end(group))];
+    matcher.start(group) < 0
+      ? null
+      : [utf8Offset(text, matcher.start(group)), utf8Offset(text, matcher.end(group))];
   const groups = Object.entries(compiled.namedGroups()).map(([name, group]) => [name, span(group)]);
   return { match: span(0)!, captures: Object.fromEntries(groups) };
 }
 
 const textsArbitrary = fc.array(textArbitrary, { minLength: 1, maxLength: 6 });
 /** Patterns that do not match every text. */
-const selectivePatternArbitrary = patternArbitrary.filter(source => !matchesEverything(parsePattern(source).pattern));
+const selectivePatternArbitrary = patternArbitrary.filter(
+  source => !matchesEverything(parsePattern(source).pattern),
+);
 const engine = await Engine.open();
 const machines: Array<[name: string, machine: Engine]> = [
   ['backtracker', engine],
@@ -114,7 +122,10 @@ for (const [name, machine] of machines) {
       const compiled = RE2JS.compile(source);
       const expected = texts.map(text => oracle(compiled, text));
       assert.deepEqual(machine.find(source, texts), expected);
-      assert.deepEqual(machine.accepts(source, texts), expected.map(spans => spans !== null));
+      assert.deepEqual(
+        machine.accepts(source, texts),
+        expected.map(spans => spans !== null),
+      );
     });
     fc.assert(property, { numRuns: 3000 * RUNS });
   });
@@ -145,15 +156,36 @@ function annotationsOf(compiled: RE2JS, text: string): Record<string, string> | 
 // ── Many rules at once ──
 
 /** Words give patterns the literals that needles are made of; short and shared ones among them. */
-const wordArbitrary = fc.constantFrom('error', 'Error', 'warn', 'warning', 'timeout', 'ab', 'abab', 'née', '404', 'x', '😀😀', 'time', 'out of memory');
+const wordArbitrary = fc.constantFrom(
+  'error',
+  'Error',
+  'warn',
+  'warning',
+  'timeout',
+  'ab',
+  'abab',
+  'née',
+  '404',
+  'x',
+  '😀😀',
+  'time',
+  'out of memory',
+);
 const wordyPatternArbitrary = fc
-  .tuple(fc.oneof(wordArbitrary, patternArbitrary), fc.oneof(wordArbitrary, fc.constant('')), fc.boolean(), fc.boolean())
+  .tuple(
+    fc.oneof(wordArbitrary, patternArbitrary),
+    fc.oneof(wordArbitrary, fc.constant('')),
+    fc.boolean(),
+    fc.boolean(),
+  )
   .map(([first, word, folded, swapped]) => {
     const parts = [`(?:${first.replace(/\(\?P?<\w+>/g, '(')})`, word];
     return (folded ? '(?i)' : '') + (swapped ? parts.reverse() : parts).join('');
   });
 const wordyTextArbitrary = fc
-  .array(fc.oneof(wordArbitrary, textArbitrary, fc.constantFrom('ERROR', 'TimeOut', 'ı', 'ſ')), { maxLength: 5 })
+  .array(fc.oneof(wordArbitrary, textArbitrary, fc.constantFrom('ERROR', 'TimeOut', 'ı', 'ſ')), {
+    maxLength: 5,
+  })
   .map(words => words.join(''));
 
 test('of many rules those match that RE2 matches one by one, with needles and without', async () => {
@@ -169,8 +201,14 @@ test('of many rules those match that RE2 matches one by one, with needles and wi
       for (const text of texts) {
         const expected = compiled.flatMap((one, i) => (one.matcher(text).find() ? [String(i)] : []));
         const record = JSON.stringify({ text });
-        assert.deepEqual(alertsOf(filtered, record).map(alert => alert.labels.alertname), expected);
-        assert.deepEqual(alertsOf(asked, record).map(alert => alert.labels.alertname), expected);
+        assert.deepEqual(
+          alertsOf(filtered, record).map(alert => alert.labels.alertname),
+          expected,
+        );
+        assert.deepEqual(
+          alertsOf(asked, record).map(alert => alert.labels.alertname),
+          expected,
+        );
       }
     },
   );
@@ -210,7 +248,10 @@ test('gates, needles and conditions together find what a rule says', async () =>
       const matcher = await loadRules(yamlOf(used));
       for (const record of records) {
         const expected = used.flatMap((rule, i) => (ruleMatches(rule, record) ? [`r${i}`] : []));
-        assert.deepEqual(alertsOf(matcher, JSON.stringify(record)).map(alert => alert.labels.alertname), expected);
+        assert.deepEqual(
+          alertsOf(matcher, JSON.stringify(record)).map(alert => alert.labels.alertname),
+          expected,
+        );
       }
     },
   );
@@ -229,7 +270,10 @@ function yamlOf(rules: SmallRule[]): string {
   return JSON.stringify({ groups: [{ name: 'g', rules: items }] });
 }
 
-function ruleMatches({ namespaces, field, text, folded, negated }: SmallRule, record: Record<string, string>): boolean {
+function ruleMatches(
+  { namespaces, field, text, folded, negated }: SmallRule,
+  record: Record<string, string>,
+): boolean {
   const value = record[field]!;
   const found = folded ? RE2JS.compile(`(?i)${text}`).matcher(value).find() : value.includes(text);
   const held = namespaces.length === 0 || namespaces.includes(record.namespace!);
@@ -261,11 +305,16 @@ for (const { name, automata, edits, sizes } of WAYS) {
   test(`time grows linearly with the text, in ${name}`, async () => {
     for (const [source, piece] of HARD) {
       const matcher = await load(bareRuleset([barePattern(source)], { automata }), openCore(...edits));
-      const [short, long] = sizes.map(size => Buffer.from(JSON.stringify({ text: `${piece.repeat(size / piece.length)}é!` })));
+      const [short, long] = sizes.map(size =>
+        Buffer.from(JSON.stringify({ text: `${piece.repeat(size / piece.length)}é!` })),
+      );
       const ratio = bestTime(matcher, long!) / bestTime(matcher, short!);
       const growth = long!.length / short!.length;
       // Quadratic growth would be growth².
-      assert.ok(ratio < growth * 3, `${source}: ${growth.toFixed()} times the text took ${ratio.toFixed(1)} times as long`);
+      assert.ok(
+        ratio < growth * 3,
+        `${source}: ${growth.toFixed()} times the text took ${ratio.toFixed(1)} times as long`,
+      );
     }
   });
 }
@@ -286,7 +335,9 @@ function bestTime(matcher: LoadedMatcher, record: Uint8Array): number {
 }
 
 test('a text too long to backtrack over gives the same match', async () => {
-  const matcher = await load(bareRuleset([barePattern('(?P<a>x+?)(?P<b>y*)(?P<c>z|$)')], { automata: false }));
+  const matcher = await load(
+    bareRuleset([barePattern('(?P<a>x+?)(?P<b>y*)(?P<c>z|$)')], { automata: false }),
+  );
   for (const size of [10, 500_000]) {
     const [alert] = alertsOf(matcher, JSON.stringify({ text: `${'-'.repeat(size)}xxyyzz` }));
     assert.deepEqual(alert?.annotations, { a: 'xx', b: 'yy', c: 'z' });

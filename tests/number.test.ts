@@ -21,7 +21,9 @@ function compare(record: string, rule: string): number {
 }
 
 function exact(text: string): { value: bigint; exponent: number } {
-  const [, sign, whole, fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text)!;
+  const [, sign, whole, fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(
+    text,
+  )!;
   const value = BigInt(whole! + fraction);
   return { value: sign === '-' ? -value : value, exponent: Number(exponent) - fraction.length };
 }
@@ -29,7 +31,10 @@ function exact(text: string): { value: bigint; exponent: number } {
 function oracle(left: string, right: string): number {
   const [a, b] = [exact(left), exact(right)];
   const least = Math.min(a.exponent, b.exponent);
-  const [m, n] = [a, b].map(({ value, exponent }) => value * 10n ** BigInt(exponent - least)) as [bigint, bigint];
+  const [m, n] = [a, b].map(({ value, exponent }) => value * 10n ** BigInt(exponent - least)) as [
+    bigint,
+    bigint,
+  ];
   return m < n ? -1 : m > n ? 1 : 0;
 }
 
@@ -42,18 +47,28 @@ const numberArbitrary = fc
     sign: fc.constantFrom('', '', '-'),
     whole: digitsArbitrary.map(digits => digits.replace(/^0+(?=\d)/, '')),
     fraction: fc.option(digitsArbitrary),
-    exponent: fc.option(fc.tuple(fc.constantFrom('e', 'E', 'e+', 'E-', 'e-'), fc.oneof(fc.nat({ max: 5 }), fc.nat({ max: 400 })))),
+    exponent: fc.option(
+      fc.tuple(
+        fc.constantFrom('e', 'E', 'e+', 'E-', 'e-'),
+        fc.oneof(fc.nat({ max: 5 }), fc.nat({ max: 400 })),
+      ),
+    ),
   })
-  .map(({ sign, whole, fraction, exponent }) => `${sign}${whole}${fraction === null ? '' : `.${fraction}`}${exponent === null ? '' : exponent.join('')}`);
+  .map(
+    ({ sign, whole, fraction, exponent }) =>
+      `${sign}${whole}${fraction === null ? '' : `.${fraction}`}${exponent === null ? '' : exponent.join('')}`,
+  );
 
 /** The same number, or nearly, written in another way: two random numbers are seldom equal. */
 const pairArbitrary = fc.oneof(
   fc.tuple(numberArbitrary, numberArbitrary),
-  fc.tuple(numberArbitrary, fc.integer({ min: -30, max: 30 }), fc.constantFrom('', '0', '000', '01', '1')).map(([text, shift, tail]) => {
-    const { value, exponent } = exact(text);
-    const zeros = '0'.repeat(Math.abs(shift) % 20);
-    return [text, `${value}${zeros}.${tail || '0'}e${exponent - zeros.length}`] as [string, string];
-  }),
+  fc
+    .tuple(numberArbitrary, fc.integer({ min: -30, max: 30 }), fc.constantFrom('', '0', '000', '01', '1'))
+    .map(([text, shift, tail]) => {
+      const { value, exponent } = exact(text);
+      const zeros = '0'.repeat(Math.abs(shift) % 20);
+      return [text, `${value}${zeros}.${tail || '0'}e${exponent - zeros.length}`] as [string, string];
+    }),
 );
 
 test('numbers compare as the exact numbers that they write', () => {
@@ -83,6 +98,7 @@ test('exponents of any length', () => {
   ];
   const ofRules = ascending.filter(text => !text.includes('9999'));
   for (const [i, record] of ascending.entries()) {
-    for (const rule of ofRules) assert.equal(compare(record, rule), Math.sign(i - ascending.indexOf(rule)), `${record} with ${rule}`);
+    for (const rule of ofRules)
+      assert.equal(compare(record, rule), Math.sign(i - ascending.indexOf(rule)), `${record} with ${rule}`);
   }
 });

@@ -26,7 +26,11 @@ process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
 
 /** as-pect has no report for programs; its summary reads `[Tests]: 41 / 42`, in colours. */
 async function runSpecs(): Promise<void> {
-  const asp = spawn('npx', ['asp', '--config', ASPECT_CONFIG, '--as-config', 'tests/assembly/as-pect.asconfig.json', '--verbose'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const asp = spawn(
+    'npx',
+    ['asp', '--config', ASPECT_CONFIG, '--as-config', 'tests/assembly/as-pect.asconfig.json', '--verbose'],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   let output = '';
   asp.stdout.on('data', (data: Buffer) => {
     process.stdout.write(data);

@@ -22,31 +22,58 @@ type Tree =
   | { kind: 'other'; text: string };
 
 const keyArbitrary = fc.oneof(
-  { weight: 5, arbitrary: fc.constantFrom('a', 'b', 'c', 'ab', 'kubernetes', 'kubernetes ', 'kubernet', '0', '') },
-  { weight: 2, arbitrary: fc.string({ unit: fc.constantFrom('a', '"', '\\', '/', '\n', '\0', 'é', '😀', '\ud800', '.'), maxLength: 12 }) },
+  {
+    weight: 5,
+    arbitrary: fc.constantFrom('a', 'b', 'c', 'ab', 'kubernetes', 'kubernetes ', 'kubernet', '0', ''),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.string({
+      unit: fc.constantFrom('a', '"', '\\', '/', '\n', '\0', 'é', '😀', '\ud800', '.'),
+      maxLength: 12,
+    }),
+  },
   { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 20 }) },
 );
 
 const numberArbitrary = fc.oneof(
-  fc.constantFrom('0', '-0', '-0.0', '1e5', '1E+5', '1.5e-7', '123456789012345678901234567890', '404', '404.0'),
-  fc.double({ noNaN: true, noDefaultInfinity: true }).map(String).map(text => text.replace('Infinity', '1')),
+  fc.constantFrom(
+    '0',
+    '-0',
+    '-0.0',
+    '1e5',
+    '1E+5',
+    '1.5e-7',
+    '123456789012345678901234567890',
+    '404',
+    '404.0',
+  ),
+  fc
+    .double({ noNaN: true, noDefaultInfinity: true })
+    .map(String)
+    .map(text => text.replace('Infinity', '1')),
   fc.bigInt().map(String),
 );
 
-const { object: objectArbitrary } = fc.letrec<{ tree: Tree; object: Tree & { kind: 'object' }; array: Tree }>(tie => ({
-  tree: fc.oneof(
-    { maxDepth: 4, depthSize: 'small' },
-    { weight: 3, arbitrary: keyArbitrary.map((value): Tree => ({ kind: 'string', value })) },
-    { weight: 2, arbitrary: numberArbitrary.map((text): Tree => ({ kind: 'other', text })) },
-    { weight: 1, arbitrary: fc.constantFrom('true', 'false', 'null').map((text): Tree => ({ kind: 'other', text })) },
-    { weight: 3, arbitrary: tie('object') },
-    { weight: 2, arbitrary: tie('array') },
-  ),
-  object: fc
-    .array(fc.record({ key: keyArbitrary, value: tie('tree') }), { maxLength: 6 })
-    .map(entries => ({ kind: 'object' as const, entries })),
-  array: fc.array(tie('tree'), { maxLength: 4 }).map(items => ({ kind: 'array' as const, items })),
-}));
+const { object: objectArbitrary } = fc.letrec<{ tree: Tree; object: Tree & { kind: 'object' }; array: Tree }>(
+  tie => ({
+    tree: fc.oneof(
+      { maxDepth: 4, depthSize: 'small' },
+      { weight: 3, arbitrary: keyArbitrary.map((value): Tree => ({ kind: 'string', value })) },
+      { weight: 2, arbitrary: numberArbitrary.map((text): Tree => ({ kind: 'other', text })) },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom('true', 'false', 'null').map((text): Tree => ({ kind: 'other', text })),
+      },
+      { weight: 3, arbitrary: tie('object') },
+      { weight: 2, arbitrary: tie('array') },
+    ),
+    object: fc
+      .array(fc.record({ key: keyArbitrary, value: tie('tree') }), { maxLength: 6 })
+      .map(entries => ({ kind: 'object' as const, entries })),
+    array: fc.array(tie('tree'), { maxLength: 4 }).map(items => ({ kind: 'array' as const, items })),
+  }),
+);
 
 /** Half a surrogate pair becomes U+FFFD, as in UTF-8. */
 function wellFormed(text: string): string {
@@ -69,7 +96,10 @@ function write(tree: Tree, roll: (sides: number) => number, written: Map<Tree, s
     switch (tree.kind) {
       case 'object':
         return `{${space()}${tree.entries
-          .map(({ key, value }) => `${space()}${writeString(key, roll)}${space()}:${space()}${write(value, roll, written)}${space()}`)
+          .map(
+            ({ key, value }) =>
+              `${space()}${writeString(key, roll)}${space()}:${space()}${write(value, roll, written)}${space()}`,
+          )
           .join(',')}}`;
       case 'array':
         return `[${space()}${tree.items.map(item => `${space()}${write(item, roll, written)}${space()}`).join(',')}]`;
@@ -97,7 +127,10 @@ function writeString(value: string, roll: (sides: number) => number): string {
     } else if (mustEscape || isSurrogate || roll(6) === 0) {
       const short = JSON.stringify(value[i]);
       const hex = unit.toString(16).padStart(4, '0');
-      text += short.length === 4 && roll(2) === 0 ? short.slice(1, 3) : `\\u${roll(2) === 0 ? hex : hex.toUpperCase()}`;
+      text +=
+        short.length === 4 && roll(2) === 0
+          ? short.slice(1, 3)
+          : `\\u${roll(2) === 0 ? hex : hex.toUpperCase()}`;
       if (isPair) text += `\\u${value.charCodeAt(++i).toString(16)}`;
     } else text += value[i];
   }
@@ -109,7 +142,8 @@ function writeString(value: string, roll: (sides: number) => number): string {
 function pathsOf(tree: Tree, path: FieldPath = []): FieldPath[] {
   const own = path.length > 0 ? [path] : [];
   if (path.length === 8) return own;
-  if (tree.kind === 'object') return [...own, ...tree.entries.flatMap(({ key, value }) => pathsOf(value, [...path, key]))];
+  if (tree.kind === 'object')
+    return [...own, ...tree.entries.flatMap(({ key, value }) => pathsOf(value, [...path, key]))];
   if (tree.kind === 'array') return [...own, ...tree.items.flatMap((item, i) => pathsOf(item, [...path, i]))];
   return own;
 }
@@ -119,7 +153,8 @@ function lookUp(tree: Tree, path: FieldPath): Tree | undefined {
   let at: Tree | undefined = tree;
   for (const step of path) {
     if (typeof step === 'number') at = at?.kind === 'array' ? at.items[step] : undefined;
-    else at = at?.kind === 'object' ? at.entries.find(({ key }) => wellFormed(key) === step)?.value : undefined;
+    else
+      at = at?.kind === 'object' ? at.entries.find(({ key }) => wellFormed(key) === step)?.value : undefined;
   }
   return at;
 }
@@ -135,11 +170,13 @@ function typeOf(tree: Tree | undefined): number {
     case 'string':
       return layout.TYPE_STRING;
     case 'other':
-      return new Map([
-        ['true', layout.TYPE_TRUE],
-        ['false', layout.TYPE_FALSE],
-        ['null', layout.TYPE_NULL],
-      ]).get(tree.text) ?? layout.TYPE_NUMBER;
+      return (
+        new Map([
+          ['true', layout.TYPE_TRUE],
+          ['false', layout.TYPE_FALSE],
+          ['null', layout.TYPE_NULL],
+        ]).get(tree.text) ?? layout.TYPE_NUMBER
+      );
   }
 }
 
@@ -197,19 +234,28 @@ async function read(paths: FieldPath[], record: string): Promise<Array<{ type: n
   });
 }
 
-const documentArbitrary = fc.record({ document: objectArbitrary, seed: fc.nat(), strange: fc.array(fc.oneof(keyArbitrary, fc.nat({ max: 3 })), { minLength: 1, maxLength: 3 }) });
+const documentArbitrary = fc.record({
+  document: objectArbitrary,
+  seed: fc.nat(),
+  strange: fc.array(fc.oneof(keyArbitrary, fc.nat({ max: 3 })), { minLength: 1, maxLength: 3 }),
+});
 
 test('a field has the type and the text that JSON.parse gives it', async () => {
   const property = fc.asyncProperty(documentArbitrary, async ({ document, seed, strange }) => {
     const written = new Map<Tree, string>();
     const record = write(document, dice(seed), written);
-    const own = pathsOf(document).map(path => path.map(step => (typeof step === 'string' ? wellFormed(step) : step)));
+    const own = pathsOf(document).map(path =>
+      path.map(step => (typeof step === 'string' ? wellFormed(step) : step)),
+    );
     const distinct = new Map([...own, ['x', ...strange]].map(path => [JSON.stringify(path), path]));
     const paths = [...distinct.values()].filter(path => path[0] !== '@timestamp');
     const expected = paths.map(path => lookUp(document, path));
 
     const found = await read(paths, record);
-    assert.deepEqual(found, expected.map(tree => ({ type: typeOf(tree), text: textOf(tree, written) })));
+    assert.deepEqual(
+      found,
+      expected.map(tree => ({ type: typeOf(tree), text: textOf(tree, written) })),
+    );
     // The scan that stops early finds the same.
     const matcher = await load(rulesetOf(paths));
     const there = expected.flatMap((tree, i) => (tree === undefined ? [] : [String(i)]));
@@ -224,11 +270,16 @@ function hasDuplicates(tree: Tree): boolean {
   if (tree.kind === 'array') return tree.items.some(hasDuplicates);
   if (tree.kind !== 'object') return false;
   const keys = tree.entries.map(({ key }) => wellFormed(key));
-  return new Set(keys).size < keys.length || keys.includes('__proto__') || tree.entries.some(({ value }) => hasDuplicates(value));
+  return (
+    new Set(keys).size < keys.length ||
+    keys.includes('__proto__') ||
+    tree.entries.some(({ value }) => hasDuplicates(value))
+  );
 }
 
 function checkOracle(tree: Tree, value: unknown): void {
-  if (tree.kind === 'object') for (const entry of tree.entries) checkOracle(entry.value, (value as Record<string, unknown>)[entry.key]);
+  if (tree.kind === 'object')
+    for (const entry of tree.entries) checkOracle(entry.value, (value as Record<string, unknown>)[entry.key]);
   else if (tree.kind === 'array') tree.items.forEach((item, i) => checkOracle(item, (value as unknown[])[i]));
   else if (tree.kind === 'string') assert.equal(value, tree.value);
   else assert.deepEqual(value, JSON.parse(tree.text));
@@ -236,12 +287,20 @@ function checkOracle(tree: Tree, value: unknown): void {
 
 // ── Malformed records ──
 
-const whole = await loadRules('groups: [{name: g, rules: [{alert: a, realert: 0s, match: {field: a.b, eq: x}}]}]');
+const whole = await loadRules(
+  'groups: [{name: g, rules: [{alert: a, realert: 0s, match: {field: a.b, eq: x}}]}]',
+);
 
-const FRAGMENTS = '{}[]:,"\\/ \n\t0123456789.eE+-truefalsnu\0\u001f\u007f\ufeffé'.split('').concat('\\u', '\\u00', '\\ud800', '""', '{"a":', '[[', ']]', 'null', '1e5', '//', '\u2028');
+const FRAGMENTS = '{}[]:,"\\/ \n\t0123456789.eE+-truefalsnu\0\u001f\u007f\ufeffé'
+  .split('')
+  .concat('\\u', '\\u00', '\\ud800', '""', '{"a":', '[[', ']]', 'null', '1e5', '//', '\u2028');
 const mutationArbitrary = fc.record({
   place: fc.nat(),
-  removed: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 3, arbitrary: fc.constant(1) }, fc.nat({ max: 20 })),
+  removed: fc.oneof(
+    { weight: 3, arbitrary: fc.constant(0) },
+    { weight: 3, arbitrary: fc.constant(1) },
+    fc.nat({ max: 20 }),
+  ),
   inserted: fc.oneof(
     fc.constant(Buffer.alloc(0)),
     fc.constantFrom(...FRAGMENTS).map(text => Buffer.from(text)),
@@ -263,7 +322,8 @@ test('a record is malformed exactly when JSON.parse throws, or what it gives is 
       if (cut) record = record.subarray(0, seed % (record.length + 1));
       const answer = whole.matchWhole(record, 0, 0);
       assert.equal(answer === MALFORMED, !isObject(record), Buffer.from(record).toString('latin1'));
-      if (answer === MALFORMED) whole.match(record, 0, 0); // stops early, and may not notice; it never traps
+      if (answer === MALFORMED)
+        whole.match(record, 0, 0); // stops early, and may not notice; it never traps
       else assert.equal(whole.match(record, 0, 0), answer);
     },
   );
@@ -298,7 +358,11 @@ function spaceForControls(text: string): string {
 test('no byte string makes the core trap', () => {
   const bytesArbitrary = fc.oneof(
     fc.uint8Array({ maxLength: 40 }),
-    fc.array(fc.oneof(fc.constantFrom(...FRAGMENTS), fc.constantFrom('"a"', '"b"', '{"a":{"b":"x"')), { maxLength: 20 }).map(parts => Buffer.from(`{${parts.join('')}`)),
+    fc
+      .array(fc.oneof(fc.constantFrom(...FRAGMENTS), fc.constantFrom('"a"', '"b"', '{"a":{"b":"x"')), {
+        maxLength: 20,
+      })
+      .map(parts => Buffer.from(`{${parts.join('')}`)),
   );
   const property = fc.property(bytesArbitrary, bytes => {
     assert.equal(whole.matchWhole(bytes, 0, 0) === MALFORMED, !isObject(bytes));
@@ -308,9 +372,15 @@ test('no byte string makes the core trap', () => {
 });
 
 test('no answer depends on what lies behind a record, also at the end of memory', async () => {
-  const paths = [['a', 'b'], ['a', 'c', 1], ['kubernetes', 'labels']];
+  const paths = [
+    ['a', 'b'],
+    ['a', 'c', 1],
+    ['kubernetes', 'labels'],
+  ];
   const module = await WebAssembly.compile((await bakeInto(shippedCore(), rulesetOf(paths))) as BufferSource);
-  const record = Buffer.from('{"a":{"b":"xé\\u00e9","c":[-1.5e+10,true,false,null]},"kubernetes":{"labels":{}},"k\\u0065y":"é😀"}');
+  const record = Buffer.from(
+    '{"a":{"b":"xé\\u00e9","c":[-1.5e+10,true,false,null]},"kubernetes":{"labels":{}},"k\\u0065y":"é😀"}',
+  );
   const SLACK = 32;
   for (let size = 0; size <= record.length; size++) {
     const doors = await openDoors(module); // anew, because a call may want more memory, and the end moves
@@ -324,7 +394,11 @@ test('no answer depends on what lies behind a record, also at the end of memory'
       bytes.set(record.subarray(0, size), at);
       return doors.match(at, size, 0, 0, layout.FLAG_WHOLE);
     });
-    assert.deepEqual(new Set(answers), new Set([size === record.length ? ALERT : MALFORMED]), `${size} bytes`);
+    assert.deepEqual(
+      new Set(answers),
+      new Set([size === record.length ? ALERT : MALFORMED]),
+      `${size} bytes`,
+    );
   }
 });
 
@@ -342,7 +416,11 @@ const MEGABYTE = 1024 * 1024;
 
 test('a record of 8 MB is read', async () => {
   const matcher = await loadRules(YAML);
-  const texts = { plain: 'a'.repeat(8 * MEGABYTE), unicode: 'é'.repeat(4 * MEGABYTE), escaped: '\n"'.repeat(2 * MEGABYTE) };
+  const texts = {
+    plain: 'a'.repeat(8 * MEGABYTE),
+    unicode: 'é'.repeat(4 * MEGABYTE),
+    escaped: '\n"'.repeat(2 * MEGABYTE),
+  };
   for (const [name, text] of Object.entries(texts)) {
     assert.deepEqual(namesOf(matcher, JSON.stringify({ log: text, far: 'x' })), ['far'], name);
     const [first, second] = alertsOf(matcher, JSON.stringify({ log: `${text} needleé` }));
@@ -364,9 +442,14 @@ test('a record that is larger than any is refused', async () => {
 for (const levels of [100, 1000, layout.NESTING_MAX]) {
   test(`a record that is ${levels} levels deep is read`, async () => {
     const matcher = await loadRules(YAML);
-    const deep = [`${'['.repeat(levels)}${']'.repeat(levels)}`, `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`, `${'[{"far":'.repeat(levels / 2)}1${'}]'.repeat(levels / 2)}`];
+    const deep = [
+      `${'['.repeat(levels)}${']'.repeat(levels)}`,
+      `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`,
+      `${'[{"far":'.repeat(levels / 2)}1${'}]'.repeat(levels / 2)}`,
+    ];
     for (const value of deep) {
-      for (const key of ['other', 'log']) assert.deepEqual(namesOf(matcher, `{"${key}":${value},"far":"x"}`), ['far']);
+      for (const key of ['other', 'log'])
+        assert.deepEqual(namesOf(matcher, `{"${key}":${value},"far":"x"}`), ['far']);
       assert.equal(matcher.matchWhole(Buffer.from(`{"other":${value.slice(0, -1)}}`), 0, 0), MALFORMED);
     }
   });
@@ -382,7 +465,12 @@ test('a record that is deeper than that is malformed', async () => {
 });
 
 test('escapes are read wherever they stand in a word of eight bytes', async () => {
-  const matcher = await loadRules('groups: [{name: g, rules: [{alert: a, realert: 0s, match: {field: log, eq: "x"}, annotations: {m: x}}]}]'.replace('eq: "x"', 'endsWith: "end"'));
+  const matcher = await loadRules(
+    'groups: [{name: g, rules: [{alert: a, realert: 0s, match: {field: log, eq: "x"}, annotations: {m: x}}]}]'.replace(
+      'eq: "x"',
+      'endsWith: "end"',
+    ),
+  );
   for (let before = 0; before < 20; before++) {
     for (const escape of ['\\"', '\\\\', '\\n', '\\u0022', '\\\\\\"', '\\"\\"', '\\\\\\\\\\\\']) {
       const record = `{"skipped":"${'x'.repeat(before)}${escape}","log":"${'y'.repeat(before)}${escape}end"}`;

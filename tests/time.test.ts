@@ -22,7 +22,10 @@ function write(ms: bigint): string {
 
 const FIRST = Date.parse('0001-01-01T00:00:00Z');
 const LAST = Date.parse('9999-12-31T23:59:59.999Z');
-const momentArbitrary = fc.oneof(fc.integer({ min: FIRST, max: LAST }), fc.integer({ min: 0, max: 2 ** 32 * 1000 }));
+const momentArbitrary = fc.oneof(
+  fc.integer({ min: FIRST, max: LAST }),
+  fc.integer({ min: 0, max: 2 ** 32 * 1000 }),
+);
 
 test('a time is written as Date writes it, and read again', () => {
   const property = fc.property(momentArbitrary, ms => {
@@ -51,7 +54,9 @@ test('offsets and fractions are read', () => {
       const local = ms + minutes * 60_000;
       if (local < FIRST || local > LAST) return;
       const [date, time] = new Date(local).toISOString().slice(0, -1).split('T');
-      const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60].map(n => String(n).padStart(2, '0'));
+      const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60].map(n =>
+        String(n).padStart(2, '0'),
+      );
       const fraction = digits.slice(0, 3); // below a microsecond a time is rounded: see the next test
       const text = `${date}${separator}${time}${fraction}${minutes < 0 ? '-' : '+'}${hours}${colon}${rest}`;
       assert.equal(parse(TYPE_STRING, text), ms, text);
@@ -66,20 +71,28 @@ function msOf(sec: bigint, nsec: bigint): number {
 }
 
 test('the same moment has the same time, whichever clock wrote it', () => {
-  const property = fc.property(fc.integer({ min: 0, max: 4_102_444_800 }), fc.nat({ max: 999_999 }), (sec, usec) => {
-    const micros = String(usec).padStart(6, '0');
-    const nsec = BigInt(usec) * 1000n;
-    const ms = msOf(BigInt(sec), nsec);
-    assert.equal(Number(probe.doors.toMs(BigInt(sec), nsec)), ms);
-    assert.equal(parse(TYPE_NUMBER, `${sec}.${micros}`), ms, 'seconds');
-    assert.equal(parse(TYPE_NUMBER, String(sec + usec / 1e6)), ms, 'a double');
-    assert.equal(parse(TYPE_STRING, `${new Date(sec * 1000).toISOString().slice(0, 19)}.${micros}Z`), ms, 'ISO');
-    assert.equal(parse(TYPE_NUMBER, `${BigInt(sec) * 1_000_000n + BigInt(usec)}e-6`), ms, 'an exponent');
-    if (sec < 1_000_000_000) return; // a smaller number of microseconds could be one of seconds
-    assert.equal(parse(TYPE_NUMBER, `${sec}${micros}`), ms, 'microseconds');
-    assert.equal(parse(TYPE_NUMBER, `${sec}${micros}000`), ms, 'nanoseconds');
-    assert.equal(parse(TYPE_NUMBER, `${sec}${micros.slice(0, 3)}`), ms, 'milliseconds');
-  });
+  const property = fc.property(
+    fc.integer({ min: 0, max: 4_102_444_800 }),
+    fc.nat({ max: 999_999 }),
+    (sec, usec) => {
+      const micros = String(usec).padStart(6, '0');
+      const nsec = BigInt(usec) * 1000n;
+      const ms = msOf(BigInt(sec), nsec);
+      assert.equal(Number(probe.doors.toMs(BigInt(sec), nsec)), ms);
+      assert.equal(parse(TYPE_NUMBER, `${sec}.${micros}`), ms, 'seconds');
+      assert.equal(parse(TYPE_NUMBER, String(sec + usec / 1e6)), ms, 'a double');
+      assert.equal(
+        parse(TYPE_STRING, `${new Date(sec * 1000).toISOString().slice(0, 19)}.${micros}Z`),
+        ms,
+        'ISO',
+      );
+      assert.equal(parse(TYPE_NUMBER, `${BigInt(sec) * 1_000_000n + BigInt(usec)}e-6`), ms, 'an exponent');
+      if (sec < 1_000_000_000) return; // a smaller number of microseconds could be one of seconds
+      assert.equal(parse(TYPE_NUMBER, `${sec}${micros}`), ms, 'microseconds');
+      assert.equal(parse(TYPE_NUMBER, `${sec}${micros}000`), ms, 'nanoseconds');
+      assert.equal(parse(TYPE_NUMBER, `${sec}${micros.slice(0, 3)}`), ms, 'milliseconds');
+    },
+  );
   fc.assert(property, { numRuns: 10_000 * RUNS });
 });
 
@@ -88,7 +101,10 @@ test('no number and no text is anything but a time or none', () => {
     fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
     fc.stringMatching(/^-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,30})?$/),
   );
-  const textArbitrary = fc.oneof(fc.string(), fc.stringMatching(/^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}[.,]?[0-9]{0,12}(Z|[+-][0-9:]{4,5})?$/));
+  const textArbitrary = fc.oneof(
+    fc.string(),
+    fc.stringMatching(/^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}[.,]?[0-9]{0,12}(Z|[+-][0-9:]{4,5})?$/),
+  );
   const check = (ms: number | null) => {
     if (ms === null) return;
     assert.match(write(BigInt(ms)), /^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z$/);
@@ -104,7 +120,8 @@ test('days that a month does not have are no time', () => {
   for (let year = 1896; year <= 2104; year++) {
     for (let month = 1; month <= 12; month++) {
       const days = new Date(Date.UTC(year, month, 0)).getUTCDate();
-      const at = (day: number) => `${year}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}T00:00:00Z`;
+      const at = (day: number) =>
+        `${year}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}T00:00:00Z`;
       assert.equal(parse(TYPE_STRING, at(days)), Date.parse(at(days)));
       assert.equal(parse(TYPE_STRING, at(days + 1)), null, at(days + 1));
     }

@@ -6,11 +6,10 @@ import { alertsOf, ruleNames, splitBody } from '../body.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Settings } from './settings.ts';
+import { ALERTS_A_POST } from '../sink/sink.ts';
 import type { Fate, Sink } from '../sink/sink.ts';
 import type { Lease, Source } from '../source/source.ts';
 
-/** Alerts of one post. Notification Manager takes the alerts of a post one by one, up to 3 s each when its queue is full. */
-export const ALERTS_A_POST = 50;
 const BACKOFF_FIRST_MS = 200;
 const SLOW_PAUSE_MS = 1000; // What a sink near its limits is given to recover.
 const BEAT_MS = 500; // How often a wait looks at the heartbeat and at the end of the lease.

@@ -3,12 +3,11 @@
 
 import { alertArray, alertsOf, withEnd } from '../body.ts';
 import { openPoster } from './http.ts';
-import type { Settings } from '../function/settings.ts';
-import type { Sink } from './sink.ts';
+import type { Sink, SinkOptions } from './sink.ts';
 
-export function alertmanager(settings: Settings, now: () => number = Date.now): Sink {
-  const poster = openPoster(settings);
-  const { alertHoldMs } = settings;
+export function alertmanager(options: SinkOptions, now: () => number = Date.now): Sink {
+  const poster = openPoster(options);
+  const { alertHoldMs } = options;
   return {
     send(body) {
       const alerts = alertsOf(body);

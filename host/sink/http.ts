@@ -1,8 +1,7 @@
 // Posting to an HTTP sink, and reading its answer.
 
 import { Pool } from 'undici';
-import type { Settings } from '../function/settings.ts';
-import type { Fate } from './sink.ts';
+import type { Fate, SinkOptions } from './sink.ts';
 
 const REFUSED = [400, 413, 422];
 const MISCONFIGURED = [401, 403, 404, 405]; // And 3xx: a POST is not sent on to an address that a stranger names.
@@ -15,16 +14,16 @@ export interface Poster {
   close(): Promise<void>;
 }
 
-export function openPoster(settings: Settings): Poster {
-  const url = settings.sinkUrl!; // Set: readSettings requires it for every HTTP sink.
-  const timeoutMs = settings.sinkTimeoutMs;
+export function openPoster(options: SinkOptions): Poster {
+  const url = options.sinkUrl!; // Set: readSettings requires it for every HTTP sink.
+  const timeoutMs = options.sinkTimeoutMs;
   const pool = new Pool(url.origin, {
-    connections: settings.sinkConnections,
-    connect: { timeout: timeoutMs, ca: settings.sinkCaFile },
+    connections: options.sinkConnections,
+    connect: { timeout: timeoutMs, ca: options.sinkCaFile },
     // A sink behind a proxy closes idle connections; a POST on one that is just closing would be sent twice.
     keepAliveTimeout: 4000,
   });
-  const headers = { 'content-type': 'application/json', 'user-agent': 'earshot', ...authorization(settings) };
+  const headers = { 'content-type': 'application/json', 'user-agent': 'earshot', ...authorization(options) };
   const prefix = url.pathname.replace(/\/$/, '');
   return {
     async post(path, body) {
@@ -72,7 +71,7 @@ function retryAfterMs(text: string | undefined): number | undefined {
   return waitMs > 0 ? Math.min(waitMs, RETRY_AFTER_MAX_MS) : undefined;
 }
 
-function authorization({ sinkUsername, sinkPassword, sinkToken }: Settings): Record<string, string> {
+function authorization({ sinkUsername, sinkPassword, sinkToken }: SinkOptions): Record<string, string> {
   if (sinkToken) return { authorization: `Bearer ${sinkToken}` };
   if (!sinkUsername) return {};
   return { authorization: `Basic ${Buffer.from(`${sinkUsername}:${sinkPassword}`).toString('base64')}` };

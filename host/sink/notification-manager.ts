@@ -3,16 +3,15 @@
 // slow is the only sign. In strict mode `POST /api/v2/notifications` answers after the channel (Slack, …) has it.
 
 import { openPoster } from './http.ts';
-import type { Settings } from '../function/settings.ts';
-import type { Sink } from './sink.ts';
+import type { Sink, SinkOptions } from './sink.ts';
 
 const SLOW_MS = 2500; // The queue's own timeout is 3 s.
 
-export function notificationManager(settings: Settings): Sink {
-  const poster = openPoster(settings);
+export function notificationManager(options: SinkOptions): Sink {
+  const poster = openPoster(options);
   return {
     async send(body) {
-      if (settings.strict) return sendStrictly(body);
+      if (options.strict) return sendStrictly(body);
       const sentAt = performance.now();
       const fate = await poster.post('/api/v2/alerts', body);
       return fate.kind === 'accepted' ? { ...fate, slow: performance.now() - sentAt > SLOW_MS } : fate;
@@ -22,8 +21,8 @@ export function notificationManager(settings: Settings): Sink {
 
   async function sendStrictly(body: Uint8Array) {
     const envelope = JSON.stringify({
-      receiver: settings.strictReceiverFile,
-      config: settings.strictConfigFile,
+      receiver: options.strictReceiverFile,
+      config: options.strictConfigFile,
     });
     const fate = await poster.post(
       '/api/v2/notifications',

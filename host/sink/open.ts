@@ -1,14 +1,13 @@
-// The sink that the settings name; only that one is loaded.
+// The sink that the options name; only that one is loaded.
 
-import type { Settings } from '../function/settings.ts';
-import type { Sink } from './sink.ts';
+import type { Sink, SinkOptions } from './sink.ts';
 
-export async function openSink(settings: Settings): Promise<Sink> {
-  switch (settings.sink) {
+export async function openSink(options: SinkOptions): Promise<Sink> {
+  switch (options.sink) {
     case 'notification-manager':
-      return (await import('./notification-manager.ts')).notificationManager(settings);
+      return (await import('./notification-manager.ts')).notificationManager(options);
     case 'alertmanager':
-      return (await import('./alertmanager.ts')).alertmanager(settings);
+      return (await import('./alertmanager.ts')).alertmanager(options);
     case 'stdout':
       return (await import('./stdout.ts')).stdout();
   }

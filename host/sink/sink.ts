@@ -8,6 +8,29 @@ export type Fate =
   /** Will never succeed as it is. */
   | { kind: 'refused'; error: string };
 
+/** Alerts of one post. Notification Manager takes the alerts of a post one by one, up to 3 s each when its queue is full. */
+export const ALERTS_A_POST = 50;
+
+/** Which sink, and how to reach it. */
+export interface SinkOptions {
+  sink: 'notification-manager' | 'alertmanager' | 'stdout';
+  /** Set for every sink but stdout. */
+  sinkUrl?: URL;
+  sinkTimeoutMs: number;
+  sinkConnections: number;
+  /** PEM. */
+  sinkCaFile?: string;
+  sinkUsername?: string;
+  sinkPassword?: string;
+  sinkToken?: string;
+  /** Notification Manager: wait until the channel has the alert; the Receiver and the Config that it goes to. */
+  strict: boolean;
+  strictReceiverFile?: object;
+  strictConfigFile?: object;
+  /** Alertmanager: `endsAt` is now plus this; 0 leaves it to resolve_timeout. */
+  alertHoldMs: number;
+}
+
 export interface Sink {
   /** Sends one body. Never rejects. */
   send(body: Uint8Array): Promise<Fate>;

@@ -25,7 +25,6 @@ import type {
 } from 'kafkajs';
 import { registerCodecs } from './codec.ts';
 import type { Log } from '../log.ts';
-import type { Settings } from '../function/settings.ts';
 import type { Batch, DeadLetter, Handler, Position, Source, TopicPartition } from './source.ts';
 
 // Below the session timeout by a wide margin, so that a lost heartbeat is no lost session.
@@ -44,14 +43,34 @@ const ENDS_GENERATION = [
   'NOT_COORDINATOR_FOR_GROUP',
 ];
 
-export function openKafka(settings: Settings, log: Log): Source {
+/** How to reach the brokers, and what to read. */
+export interface KafkaOptions {
+  brokers: readonly string[];
+  topics: string[];
+  group: string;
+  clientId: string;
+  /** Partitions that are worked on at the same time. */
+  concurrency: number;
+  sessionTimeoutMs: number;
+  rebalanceTimeoutMs: number;
+  tls: boolean;
+  tlsCaFile?: string;
+  tlsCertFile?: string;
+  tlsKeyFile?: string;
+  saslMechanism?: 'plain' | 'scram-sha-256' | 'scram-sha-512' | 'oauthbearer';
+  saslUsername?: string;
+  saslPassword?: string;
+  saslTokenFile?: string;
+}
+
+export function openKafka(options: KafkaOptions, log: Log): Source {
   registerCodecs();
-  const client = new kafkajs.Kafka({ ...connection(settings), logCreator: forwardTo(log, onLine) });
+  const client = new kafkajs.Kafka({ ...connection(options), logCreator: forwardTo(log, onLine) });
   const consumer = client.consumer({
-    groupId: settings.group,
-    sessionTimeout: settings.sessionTimeoutMs,
-    rebalanceTimeout: settings.rebalanceTimeoutMs,
-    heartbeatInterval: Math.floor(settings.sessionTimeoutMs / HEARTBEATS_PER_SESSION),
+    groupId: options.group,
+    sessionTimeout: options.sessionTimeoutMs,
+    rebalanceTimeout: options.rebalanceTimeoutMs,
+    heartbeatInterval: Math.floor(options.sessionTimeoutMs / HEARTBEATS_PER_SESSION),
     maxWaitTimeInMs: FETCH_WAIT_MS,
     minBytes: 1,
     maxBytesPerPartition: PARTITION_SIZE_MAX,
@@ -191,7 +210,7 @@ export function openKafka(settings: Settings, log: Log): Source {
 
   async function missingPositions(admin: Admin): Promise<Position[]> {
     const missing: Position[] = [];
-    const committed = await admin.fetchOffsets({ groupId: settings.group, topics: settings.topics });
+    const committed = await admin.fetchOffsets({ groupId: options.group, topics: options.topics });
     for (const { topic, partitions } of committed) {
       const first = new Map(
         (await admin.fetchTopicOffsets(topic)).map(({ partition, low }) => [partition, Number(low)]),
@@ -259,11 +278,11 @@ export function openKafka(settings: Settings, log: Log): Source {
         if (payload.apiName === 'JoinGroup') log.debug({ sentAt: payload.sentAt }, 'JoinGroup was sent');
       });
       await consumer.connect();
-      await consumer.subscribe({ topics: settings.topics, fromBeginning: true });
+      await consumer.subscribe({ topics: options.topics, fromBeginning: true });
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: settings.concurrency,
+        partitionsConsumedConcurrently: options.concurrency,
         eachBatch,
       });
       await ended;
@@ -328,20 +347,20 @@ export function openKafka(settings: Settings, log: Log): Source {
   };
 }
 
-function connection(settings: Settings): KafkaConfig {
-  const { tls, tlsCaFile: ca, tlsCertFile: cert, tlsKeyFile: key } = settings;
+function connection(options: KafkaOptions): KafkaConfig {
+  const { tls, tlsCaFile: ca, tlsCertFile: cert, tlsKeyFile: key } = options;
   return {
-    clientId: settings.clientId,
-    brokers: [...settings.brokers],
+    clientId: options.clientId,
+    brokers: [...options.brokers],
     connectionTimeout: 10_000,
     retry: { retries: 8, initialRetryTime: 300, maxRetryTime: 10_000 },
     ...(tls && { ssl: ca || cert ? { ca, cert, key } : true }),
-    ...(settings.saslMechanism && { sasl: login(settings) }),
+    ...(options.saslMechanism && { sasl: login(options) }),
   };
 }
 
-function login(settings: Settings): SASLOptions {
-  const { saslMechanism, saslUsername, saslPassword, saslTokenFile } = settings;
+function login(options: KafkaOptions): SASLOptions {
+  const { saslMechanism, saslUsername, saslPassword, saslTokenFile } = options;
   if (saslMechanism === 'oauthbearer')
     return {
       mechanism: 'oauthbearer',

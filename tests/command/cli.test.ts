@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -61,7 +70,10 @@ const record = (log: string, more: object = { '@timestamp': 1629856477.226 }) =>
   JSON.stringify({ ...more, log, kubernetes: { namespace_name: 'shop' } });
 const failed = (id: number) => record(`order ${id} failed`);
 const ids = (stdout: string) =>
-  stdout.split('\n').filter(line => line !== '').map(line => JSON.parse(line).alerts[0].annotations.message as string);
+  stdout
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line).alerts[0].annotations.message as string);
 
 describe('called wrongly', () => {
   const cases: [args: string[], message: string][] = [
@@ -71,14 +83,26 @@ describe('called wrongly', () => {
     [['run', 'rules.yaml', '--strickt', '-'], 'unknown option "--strickt"; did you mean "--strict"?'],
     [['run'], 'run needs a rules file or a module'],
     [['run', 'rules.yaml', '--deadline', '5', '-'], '--envelope and --deadline go with --notify'],
-    [['run', 'rules.yaml', '--notify', 'localhost', '-'], '--notify "localhost" is not an http:// or https:// address'],
-    [['run', 'rules.yaml', '--notify', 'http://x', '--envelope', 'slack', '-'], '--envelope is one of notification-manager, alertmanager, not "slack"'],
-    [['run', 'rule.yaml', '-'], 'rule.yaml cannot be read: there is no such file; did you mean "rules.yaml"?'],
+    [
+      ['run', 'rules.yaml', '--notify', 'localhost', '-'],
+      '--notify "localhost" is not an http:// or https:// address',
+    ],
+    [
+      ['run', 'rules.yaml', '--notify', 'http://x', '--envelope', 'slack', '-'],
+      '--envelope is one of notification-manager, alertmanager, not "slack"',
+    ],
+    [
+      ['run', 'rule.yaml', '-'],
+      'rule.yaml cannot be read: there is no such file; did you mean "rules.yaml"?',
+    ],
     [['check'], 'check needs the rules files'],
     [['check', '--format', 'xml', 'rules.yaml'], '--format is one of text, json, not "xml"'],
     [['build', 'rules.yaml', '-o'], '-o needs a value'],
     [['build', 'rules.yaml', 'more.yaml'], 'build takes one rules file'],
-    [['explain', 'rules.yaml', '-', '--rule', 'Brocken'], 'there is no rule "Brocken"; did you mean "Broken"?'],
+    [
+      ['explain', 'rules.yaml', '-', '--rule', 'Brocken'],
+      'there is no rule "Brocken"; did you mean "Broken"?',
+    ],
     [['schema', 'x'], 'schema takes no arguments'],
   ];
   for (const [args, message] of cases) {
@@ -111,18 +135,28 @@ test('schema is the file that the build writes', async () => {
 
 describe('check', () => {
   write('wrong.yaml', RULES.replace('eq: shop', 'eqq: shop').replace('failed', '(failed'));
-  write('slow.yaml', RULES.replace(/regex: .*\}/, "regex: '[a-z]+[0-9]+'}").replace('{{ $captures.id }}', 'x'));
+  write(
+    'slow.yaml',
+    RULES.replace(/regex: .*\}/, "regex: '[a-z]+[0-9]+'}").replace('{{ $captures.id }}', 'x'),
+  );
   write('every.yaml', RULES.replace(/regex: .*\}/, "regex: '(?s).*'}").replace('{{ $captures.id }}', 'x'));
 
   test('a good file', async () => {
-    assert.deepEqual(await earshot('check', 'rules.yaml'), { code: 0, stdout: '1 rule: no errors, no warnings\n', stderr: '' });
+    assert.deepEqual(await earshot('check', 'rules.yaml'), {
+      code: 0,
+      stdout: '1 rule: no errors, no warnings\n',
+      stderr: '',
+    });
   });
 
   test('every mistake of every file, in order', async () => {
     const { code, stdout } = await earshot('check', 'wrong.yaml', 'rules.yaml', 'every.yaml');
     assert.equal(code, 1);
     const heads = stdout.split('\n').filter(line => /^\w+\.yaml:/.test(line));
-    assert.deepEqual(heads.map(line => line.replace(/: .*/, '')), ['wrong.yaml:7:50', 'wrong.yaml:8:35', 'every.yaml:8:35']);
+    assert.deepEqual(
+      heads.map(line => line.replace(/: .*/, '')),
+      ['wrong.yaml:7:50', 'wrong.yaml:8:35', 'every.yaml:8:35'],
+    );
     assert.match(heads[2]!, /this pattern matches every text/);
   });
 
@@ -138,7 +172,10 @@ describe('check', () => {
   test('a rule without a literal is a warning', async () => {
     const { code, stdout } = await earshot('check', 'slow.yaml');
     assert.equal(code, 0);
-    assert.match(stdout, /^slow\.yaml:\d+:\d+: warning: no literal: the pattern runs on every record that passes the "eq" or "in" beside it$/m);
+    assert.match(
+      stdout,
+      /^slow\.yaml:\d+:\d+: warning: no literal: the pattern runs on every record that passes the "eq" or "in" beside it$/m,
+    );
   });
 
   test('a file that is missing does not hide the others', async () => {
@@ -153,7 +190,10 @@ describe('build', () => {
   test('the same rules, the same bytes', async () => {
     const first = await earshot('build', 'rules.yaml', '-o', 'first.wasm');
     assert.equal(first.code, 0, first.stderr);
-    assert.match(first.stdout, /^first\.wasm  [\d,]+ bytes, .* % of a ConfigMap; [\d,]+ of them are rules\nhash [0-9a-f]{16}, 1 rules, /);
+    assert.match(
+      first.stdout,
+      /^first\.wasm  [\d,]+ bytes, .* % of a ConfigMap; [\d,]+ of them are rules\nhash [0-9a-f]{16}, 1 rules, /,
+    );
     assert.match(first.stdout, /^log +\d+ +\d+/m);
     await earshot('build', 'rules.yaml', '--output=second.wasm');
     assert.deepEqual(readFileSync(join(folder, 'first.wasm')), readFileSync(join(folder, 'second.wasm')));
@@ -163,7 +203,10 @@ describe('build', () => {
     const { code, stderr } = await earshot('build', 'rules.yaml', '--fluent-bit', 'edge');
     assert.deepEqual([code, stderr], [0, '']);
     await earshot('build', 'rules.yaml', '-o', 'first.wasm');
-    assert.deepEqual(readFileSync(join(folder, 'edge/earshot.wasm')), readFileSync(join(folder, 'first.wasm')));
+    assert.deepEqual(
+      readFileSync(join(folder, 'edge/earshot.wasm')),
+      readFileSync(join(folder, 'first.wasm')),
+    );
     assert.match(readFileSync(join(folder, 'edge/earshot.yaml'), 'utf8'), /wasm_path: '?edge\/earshot\.wasm/);
   });
 
@@ -187,7 +230,10 @@ describe('run', () => {
     const child = start('run', 'rules.yaml', 'one.ndjson', '-', 'two.ndjson.gz');
     const { code, stdout, stderr } = await finish(child, `${failed(10)}\n`);
     assert.deepEqual([code, ids(stdout)], [0, ['1', '2', '10', '3', '4']]);
-    assert.match(stderr, /^6 records, [\d,]+ bytes in [\d.]+ s \([\d,]+ records\/s\), 5 alerts\n  Broken  5 matches\n$/);
+    assert.match(
+      stderr,
+      /^6 records, [\d,]+ bytes in [\d.]+ s \([\d,]+ records\/s\), 5 alerts\n  Broken  5 matches\n$/,
+    );
   });
 
   test('a module gives the same alerts as its rules', async () => {
@@ -210,17 +256,25 @@ describe('run', () => {
   test('lines longer than a chunk, and longer than allowed', async () => {
     const long = record(`${'x'.repeat(3 << 20)} order 7 failed`);
     const tooLong = record('x'.repeat(33 << 20));
-    const { code, stdout, stderr } = await finish(start('run', 'rules.yaml'), `${long}\n${tooLong}\n${failed(8)}`);
+    const { code, stdout, stderr } = await finish(
+      start('run', 'rules.yaml'),
+      `${long}\n${tooLong}\n${failed(8)}`,
+    );
     assert.deepEqual([code, ids(stdout)], [0, ['7', '8']]);
     assert.match(stderr, /^earshot: stdin:2: the line is too long, 33,554,432 bytes are allowed\n2 records/);
   });
 
-  const broken = [failed(1), failed(2).slice(0, -1), 'plain text', '[1]', 'null', '{"a":1}}', failed(3)].join('\n');
+  const broken = [failed(1), failed(2).slice(0, -1), 'plain text', '[1]', 'null', '{"a":1}}', failed(3)].join(
+    '\n',
+  );
 
   test('a line that is no record is counted, and the first one shown', async () => {
     const { code, stdout, stderr } = await finish(start('run', 'rules.yaml', '-'), broken);
     assert.deepEqual([code, ids(stdout)], [0, ['1', '3']]);
-    assert.match(stderr, /^earshot: stdin:2: not a JSON object: ".*"…\n2 records, .*\n5 lines are no records\n/);
+    assert.match(
+      stderr,
+      /^earshot: stdin:2: not a JSON object: ".*"…\n2 records, .*\n5 lines are no records\n/,
+    );
   });
 
   test('--strict ends there, after the alerts before it', async () => {
@@ -252,8 +306,14 @@ describe('run', () => {
 
   test('files that cannot be read', async () => {
     mkdirSync(join(folder, 'logs'));
-    assert.match((await earshot('run', 'rules.yaml', 'logs')).stderr, /logs cannot be read: it is a directory\n$/);
-    assert.match((await earshot('run', 'rules.yaml', 'none')).stderr, /none cannot be read: there is no such file\n$/);
+    assert.match(
+      (await earshot('run', 'rules.yaml', 'logs')).stderr,
+      /logs cannot be read: it is a directory\n$/,
+    );
+    assert.match(
+      (await earshot('run', 'rules.yaml', 'none')).stderr,
+      /none cannot be read: there is no such file\n$/,
+    );
     write('x.zst', Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0));
     assert.match((await earshot('run', 'rules.yaml', 'x.zst')).stderr, /x\.zst is compressed with zstd; /);
   });
@@ -318,7 +378,10 @@ describe('run --notify', () => {
     });
     await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const result = await finish(start('run', 'rules.yaml', '--notify', url, ...args, '-'), `${failed(1)}\n${failed(2)}`);
+    const result = await finish(
+      start('run', 'rules.yaml', '--notify', url, ...args, '-'),
+      `${failed(1)}\n${failed(2)}`,
+    );
     server.close();
     return { ...result, url, posts };
   }
@@ -330,18 +393,30 @@ describe('run --notify', () => {
   test('posts each body and waits for 2xx', async () => {
     const { code, stdout, posts } = await notify(status(200));
     assert.deepEqual([code, stdout], [0, '']);
-    assert.deepEqual(posts.map(({ url, body }) => [url, body.alerts[0].annotations.message]), [['/api/v2/alerts', '1'], ['/api/v2/alerts', '2']]);
+    assert.deepEqual(
+      posts.map(({ url, body }) => [url, body.alerts[0].annotations.message]),
+      [
+        ['/api/v2/alerts', '1'],
+        ['/api/v2/alerts', '2'],
+      ],
+    );
   });
 
   test('the envelope of Alertmanager is the bare array', async () => {
     const { posts } = await notify(status(200), '--envelope', 'alertmanager');
-    assert.deepEqual(posts.map(({ body }) => body[0].annotations.message), ['1', '2']);
+    assert.deepEqual(
+      posts.map(({ body }) => body[0].annotations.message),
+      ['1', '2'],
+    );
   });
 
   test('what may pass is tried again', async () => {
     for (const passing of [408, 425, 429, 500, 503]) {
       const { code, posts, stderr } = await notify(status(passing, 202));
-      assert.deepEqual([code, posts.map(({ body }) => body.alerts[0].annotations.message)], [0, ['1', '1', '2']]);
+      assert.deepEqual(
+        [code, posts.map(({ body }) => body.alerts[0].annotations.message)],
+        [0, ['1', '1', '2']],
+      );
       assert.match(stderr, new RegExp(`an alert is not accepted yet: ${passing} no; trying again in`));
     }
   });
@@ -350,7 +425,10 @@ describe('run --notify', () => {
     const { code, posts, stderr, url } = await notify(status(503), '--deadline', '0.5');
     assert.equal(code, 1);
     assert.ok(posts.length > 1 && posts.every(({ body }) => body.alerts[0].annotations.message === '1'));
-    assert.ok(stderr.endsWith(`earshot: ${url}/api/v2/alerts did not take an alert within 0.5 s: 503 no\n`), stderr);
+    assert.ok(
+      stderr.endsWith(`earshot: ${url}/api/v2/alerts did not take an alert within 0.5 s: 503 no\n`),
+      stderr,
+    );
   });
 
   test('what will never pass ends the run at once', async () => {
@@ -362,16 +440,33 @@ describe('run --notify', () => {
   });
 
   test('nobody listens there', async () => {
-    const child = start('run', 'rules.yaml', '--notify', 'http://127.0.0.1:9/api/v2/alerts', '--deadline', '0.3', '-');
+    const child = start(
+      'run',
+      'rules.yaml',
+      '--notify',
+      'http://127.0.0.1:9/api/v2/alerts',
+      '--deadline',
+      '0.3',
+      '-',
+    );
     const { code, stderr } = await finish(child, failed(1));
     assert.equal(code, 1);
-    assert.match(stderr, /earshot: http:\/\/127\.0\.0\.1:9\/api\/v2\/alerts did not take an alert within 0\.3 s: .*ECONNREFUSED/);
+    assert.match(
+      stderr,
+      /earshot: http:\/\/127\.0\.0\.1:9\/api\/v2\/alerts did not take an alert within 0\.3 s: .*ECONNREFUSED/,
+    );
   });
 });
 
 describe('explain', () => {
   test('shows which test decided, and where the text matched', async () => {
-    const input = [failed(42), record('fine'), '{"kubernetes":{"namespace_name":7}}', '{"a"', record('支付 order 9 failed')].join('\n');
+    const input = [
+      failed(42),
+      record('fine'),
+      '{"kubernetes":{"namespace_name":7}}',
+      '{"a"',
+      record('支付 order 9 failed'),
+    ].join('\n');
     const { code, stdout } = await finish(start('explain', 'rules.yaml'), input);
     assert.equal(code, 0);
     assert.equal(
@@ -440,16 +535,29 @@ stdin:5
     assert.equal(code, 0, stderr);
     tests.forEach(([text, , met], index) => {
       const [first] = stdout.split(`  a${index}: met\n`)[1]!.split('\n');
-      assert.ok(first!.startsWith(`    ${met ? 'yes' : 'no '} {field: f${index}, ${text}}`), `${text}: ${first}`);
+      assert.ok(
+        first!.startsWith(`    ${met ? 'yes' : 'no '} {field: f${index}, ${text}}`),
+        `${text}: ${first}`,
+      );
     });
   });
 });
 
 test('the main job of README: the sample logs give alerts', async () => {
-  const [rules, logs] = ['fluent-bit/rules.yaml', 'fluent-bit/logs/demo.ndjson'].map(path => join(ROOT, path));
+  const [rules, logs] = ['fluent-bit/rules.yaml', 'fluent-bit/logs/demo.ndjson'].map(path =>
+    join(ROOT, path),
+  );
   const { code, stdout, stderr } = await earshot('run', rules!, logs!);
   assert.equal(code, 0);
-  const names = stdout.trim().split('\n').map(line => JSON.parse(line).alerts[0].labels.alertname);
-  assert.deepEqual([...new Set(names)].sort(), ['404 Request', 'Go panic', 'Java out of memory', 'Payment failed']);
+  const names = stdout
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line).alerts[0].labels.alertname);
+  assert.deepEqual([...new Set(names)].sort(), [
+    '404 Request',
+    'Go panic',
+    'Java out of memory',
+    'Payment failed',
+  ]);
   assert.match(stderr, /\n38 records, .*\n1 line is no record\n/);
 });

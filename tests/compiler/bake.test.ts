@@ -11,7 +11,7 @@ const [MEMORY, DATA, DATA_COUNT] = [5, 11, 12];
 /** The sections of a module, by id, each with the bytes inside it. */
 function sectionsOf(module: Uint8Array): Map<number, string> {
   const sections = new Map<number, string>();
-  for (let at = 8; at < module.length; ) {
+  for (let at = 8; at < module.length;) {
     const id = module[at++]!;
     let size = 0;
     for (let shift = 0; ; shift += 7) {
@@ -69,5 +69,6 @@ test('what is no module, or not a whole one, is refused', () => {
   assert.throws(() => bake(Buffer.from('rules.yaml'), 0, RULESET), new UserError('not a WebAssembly module'));
   assert.throws(() => bake(new Uint8Array(), 0, RULESET), new UserError('not a WebAssembly module'));
   const cut = new UserError('the module is cut short; build it again');
-  for (const size of [9, 10, 12, 100, core.length - 1]) assert.throws(() => bake(core.subarray(0, size), 0, RULESET), cut, `${size} bytes`);
+  for (const size of [9, 10, 12, 100, core.length - 1])
+    assert.throws(() => bake(core.subarray(0, size), 0, RULESET), cut, `${size} bytes`);
 });

@@ -64,7 +64,8 @@ const PREFIXES: Array<[pattern: string, prefix: string]> = [
 ];
 
 test('the bytes that every matching text begins with are split off', () => {
-  for (const [source, prefix] of PREFIXES) assert.equal(Buffer.from(dfaOf(source)!.prefix).toString(), prefix, source);
+  for (const [source, prefix] of PREFIXES)
+    assert.equal(Buffer.from(dfaOf(source)!.prefix).toString(), prefix, source);
 });
 
 test('an automaton that would have too many states is none', () => {
@@ -79,8 +80,10 @@ test('the same program gives the same automaton', () => {
 });
 
 test('an automaton that says yes to every text is known', () => {
-  for (const source of ['\\b|\\B', '^', '$', 'a*', '(?m)$']) assert.equal(isUniversal(dfaOf(source)!), true, source);
-  for (const source of ['a', '.', '^$', '\\b', '\\B', '(?s).', '(?s)^ab.*$']) assert.equal(isUniversal(dfaOf(source)!), false, source);
+  for (const source of ['\\b|\\B', '^', '$', 'a*', '(?m)$'])
+    assert.equal(isUniversal(dfaOf(source)!), true, source);
+  for (const source of ['a', '.', '^$', '\\b', '\\B', '(?s).', '(?s)^ab.*$'])
+    assert.equal(isUniversal(dfaOf(source)!), false, source);
 });
 
 test('no two states of an automaton answer alike, and each can be reached', () => {
@@ -89,7 +92,9 @@ test('no two states of an automaton answer alike, and each can be reached', () =
     if (dfa === null || dfa.rows.length === 0) return;
     assert.equal(distinct(dfa), dfa.rows.length);
     assert.equal(reachable(dfa), dfa.rows.length);
-    const columns = new Set(Array.from({ length: dfa.stride - 1 }, (_, column) => dfa.rows.map(row => row[column]).join()));
+    const columns = new Set(
+      Array.from({ length: dfa.stride - 1 }, (_, column) => dfa.rows.map(row => row[column]).join()),
+    );
     assert.equal(columns.size, dfa.stride - 1, 'byte classes that all states treat alike');
   });
   fc.assert(property, { numRuns: 100 * RUNS });
@@ -100,7 +105,7 @@ function distinct({ rows }: Dfa): number {
   const apart = rows.map(() => rows.map(() => false));
   const differ = (a: number, b: number) =>
     a !== b && (a < DFA_FIRST_ROW || b < DFA_FIRST_ROW || apart[a - DFA_FIRST_ROW]![b - DFA_FIRST_ROW]!);
-  for (let changed = true; changed; ) {
+  for (let changed = true; changed;) {
     changed = false;
     rows.forEach((row, i) =>
       rows.forEach((other, j) => {
@@ -115,14 +120,29 @@ function distinct({ rows }: Dfa): number {
 function reachable({ rows, start }: Dfa): number {
   const seen = new Set([start]);
   for (const state of seen) {
-    for (const next of rows[state - DFA_FIRST_ROW]!) if (next !== DFA_DEAD && next !== DFA_MATCHED) seen.add(next);
+    for (const next of rows[state - DFA_FIRST_ROW]!)
+      if (next !== DFA_DEAD && next !== DFA_MATCHED) seen.add(next);
   }
   return seen.size;
 }
 
 const codeArbitrary = fc.oneof(
   fc.integer({ min: 0x80, max: 0x10ffff }),
-  fc.constantFrom(0x80, 0xbf, 0xc0, 0x7ff, 0x800, 0xfff, 0x1000, 0xffff, 0x10000, 0x3ffff, 0x40000, 0xfffff, 0x10ffff),
+  fc.constantFrom(
+    0x80,
+    0xbf,
+    0xc0,
+    0x7ff,
+    0x800,
+    0xfff,
+    0x1000,
+    0xffff,
+    0x10000,
+    0x3ffff,
+    0x40000,
+    0xfffff,
+    0x10ffff,
+  ),
 );
 
 test('ranges of code points become exactly their UTF-8', () => {
@@ -133,7 +153,9 @@ test('ranges of code points become exactly their UTF-8', () => {
       if (code < 0x80 || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) continue;
       const bytes = Buffer.from(String.fromCodePoint(code));
       const hits = sequences.filter(
-        sequence => sequence.length === bytes.length && sequence.every(([from, to], i) => bytes[i]! >= from && bytes[i]! <= to),
+        sequence =>
+          sequence.length === bytes.length &&
+          sequence.every(([from, to], i) => bytes[i]! >= from && bytes[i]! <= to),
       );
       assert.equal(hits.length, code >= low && code <= high ? 1 : 0, code.toString(16));
     }

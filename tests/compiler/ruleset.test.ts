@@ -33,13 +33,20 @@ test('the worked example', () => {
   const { bytes, hash } = compile(TINY);
   const view = new DataView(bytes.buffer);
   const u32 = (offset: number) => view.getUint32(offset, true);
-  const text = (offset: number, size: number) => Buffer.from(bytes.subarray(offset, offset + size)).toString();
+  const text = (offset: number, size: number) =>
+    Buffer.from(bytes.subarray(offset, offset + size)).toString();
 
   assert.equal(text(0, 4), 'EARS');
   assert.equal(u32(layout.HEADER_VERSION), layout.VERSION);
-  assert.equal(view.getBigUint64(layout.HEADER_CHECKSUM, true), checksum(bytes.subarray(layout.HEADER_SIZE_TOTAL)));
+  assert.equal(
+    view.getBigUint64(layout.HEADER_CHECKSUM, true),
+    checksum(bytes.subarray(layout.HEADER_SIZE_TOTAL)),
+  );
   assert.equal(view.getBigUint64(layout.HEADER_HASH, true), BigInt(`0x${hash}`));
-  const expected = HEADER.replace('@@hash', Buffer.from(bytes.subarray(layout.HEADER_HASH, layout.HEADER_HASH + 8)).toString('hex'));
+  const expected = HEADER.replace(
+    '@@hash',
+    Buffer.from(bytes.subarray(layout.HEADER_HASH, layout.HEADER_HASH + 8)).toString('hex'),
+  );
   assert.equal(
     Buffer.from(bytes.subarray(layout.HEADER_SIZE_TOTAL, layout.HEADER_TEXTS_OFFSET)).toString('hex'),
     expected.match(/\b(?:[0-9a-f]{8}){1,2}\b/g)!.join(''),
@@ -67,7 +74,10 @@ test('the worked example', () => {
   const code = u32(u32(layout.HEADER_STEPS_OFFSET) + layout.STEP_CODE_OFFSET);
   const atom = u32(layout.HEADER_ATOMS_OFFSET);
   assert.equal(u32(code + layout.CODE_ON_TRUE), (layout.CODE_MATCH | (layout.CODE_FAIL << 16)) >>> 0);
-  assert.deepEqual([u32(atom + layout.ATOM_OP), u32(atom + layout.ATOM_FIELD), u32(atom + layout.ATOM_A)], [layout.OP_VALUE, 0, value]);
+  assert.deepEqual(
+    [u32(atom + layout.ATOM_OP), u32(atom + layout.ATOM_FIELD), u32(atom + layout.ATOM_A)],
+    [layout.OP_VALUE, 0, value],
+  );
   // The rule has its name.
   const rule = u32(layout.HEADER_RULES_OFFSET);
   assert.equal(text(u32(rule + layout.RULE_NAME_OFFSET), u32(rule + layout.RULE_NAME_SIZE)), 'r');
@@ -80,7 +90,10 @@ test('hashes are the same on both sides', async () => {
     const padded = Buffer.concat([bytes, Buffer.alloc(8)]);
     const [at, words] = probe.put(bytes, padded.subarray(0, size & ~7));
     assert.equal(BigInt.asUintN(64, probe.doors.hashValue(at!, size)), hashValue(bytes));
-    assert.equal(BigInt.asUintN(64, probe.doors.checksum(words!, words! + (size & ~7))), checksum(Uint8Array.from(padded.subarray(0, size & ~7))));
+    assert.equal(
+      BigInt.asUintN(64, probe.doors.checksum(words!, words! + (size & ~7))),
+      checksum(Uint8Array.from(padded.subarray(0, size & ~7))),
+    );
     const prefix = Buffer.concat([bytes.subarray(0, 8), Buffer.alloc(8)]).readBigUInt64LE();
     assert.equal(BigInt.asUintN(64, probe.doors.hashKey(prefix, size)), hashKey(bytes));
   }
@@ -93,7 +106,11 @@ test('the same rules give the same bytes, other rules another hash', () => {
   assert.notEqual(first.hash, compile(manyRules(31)).hash);
   const spaced = compile(`# a comment\n${TINY.replaceAll(', ', ',   ')}`);
   assert.equal(spaced.hash, compile(TINY).hash);
-  for (const other of [TINY.replace('eq: b', 'eq: c'), TINY.replace('alert: r', 'alert: s'), TINY.replace('field: a', 'field: b')]) {
+  for (const other of [
+    TINY.replace('eq: b', 'eq: c'),
+    TINY.replace('alert: r', 'alert: s'),
+    TINY.replace('field: a', 'field: b'),
+  ]) {
     assert.notEqual(compile(other).hash, compile(TINY).hash);
   }
 });
@@ -128,7 +145,7 @@ async function checkFlips(ruleset: Uint8Array, offsets: Iterable<number>): Promi
   assert.ok(at > 0);
   for (const offset of offsets) {
     const flipped = Uint8Array.from(module);
-    flipped[at + offset]! ^= 1 << (offset * 5) % 8;
+    flipped[at + offset]! ^= 1 << ((offset * 5) % 8);
     assert.equal(await refusalOf(flipped), expectedRefusal(offset, flipped, at), `byte ${offset}`);
   }
 }
@@ -141,7 +158,10 @@ test('whichever byte of a ruleset is flipped, it is refused', async () => {
 test('also of a larger one', async () => {
   const { bytes } = compile(manyRules(50));
   const count = 200 * RUNS;
-  await checkFlips(bytes, Array.from({ length: count }, (_, i) => Math.floor((i * bytes.length) / count)));
+  await checkFlips(
+    bytes,
+    Array.from({ length: count }, (_, i) => Math.floor((i * bytes.length) / count)),
+  );
 });
 
 test('a rule may have the magic in its texts', async () => {
@@ -151,8 +171,10 @@ test('a rule may have the magic in its texts', async () => {
 
 test('a module that is cut anywhere is refused', async () => {
   const module = await bakeInto(shippedCore(), compile(TINY).bytes);
-  const OTHERS = 'this WebAssembly module is not Earshot’s; build one with `earshot build rules.yaml -o earshot.wasm`';
-  const CUT = /^not a whole WebAssembly module \(.+\); copy the file again, or build it again with `earshot build`$/;
+  const OTHERS =
+    'this WebAssembly module is not Earshot’s; build one with `earshot build rules.yaml -o earshot.wasm`';
+  const CUT =
+    /^not a whole WebAssembly module \(.+\); copy the file again, or build it again with `earshot build`$/;
   const seen = new Set<string>();
   for (let size = 0; size < module.length; size += size < 200 || size > module.length - 2000 ? 1 : 97) {
     const message = await refusalOf(module.subarray(0, size));
@@ -177,7 +199,10 @@ function manyRules(count: number): string {
       all: [
         { field: 'kubernetes.namespace_name', eq: `project-${i}` },
         { field: 'kubernetes.pod_name', regex: `^app${i}-v1-[A-Za-z0-9]{9}-[A-Za-z0-9]{5}$` },
-        { field: 'log', regex: `"(?P<method>[A-Z]+) (?P<path>/api/${i}/\\S*) HTTP/[0-9.]+" ${400 + (i % 200)} ` },
+        {
+          field: 'log',
+          regex: `"(?P<method>[A-Z]+) (?P<path>/api/${i}/\\S*) HTTP/[0-9.]+" ${400 + (i % 200)} `,
+        },
       ],
     },
     realert: '0s',
@@ -187,7 +212,9 @@ function manyRules(count: number): string {
       pod: '{{ $record.kubernetes.pod_name }}',
       method: '{{ $captures.method }}',
     },
-    annotations: { message: `{{ $captures.method }} {{ $captures.path }} → ${400 + (i % 200)} in {{ $labels.pod }}` },
+    annotations: {
+      message: `{{ $captures.method }} {{ $captures.path }} → ${400 + (i % 200)} in {{ $labels.pod }}`,
+    },
   }));
   return JSON.stringify({ groups: [{ name: 'many', rules }] });
 }
@@ -235,23 +262,33 @@ test('literals that begin alike are told apart, wherever they stand', async () =
   for (let i = 0; i < 3700; i += 7) {
     for (const before of ['', '-', '--', '---', '----', '/svc-', '/svc-3/svc']) {
       const log = `${before}/svc-${i}/`;
-      assert.deepEqual(namesOf(matcher, JSON.stringify({ log })).sort(), words.filter(word => log.includes(word)).sort(), log);
+      assert.deepEqual(
+        namesOf(matcher, JSON.stringify({ log })).sort(),
+        words.filter(word => log.includes(word)).sort(),
+        log,
+      );
     }
   }
 });
 
 test('more literals than can be told apart are an error', () => {
   const pattern = { program: toProgram(literal('x'), []), firstByte: null, tree: literal('x') };
-  const patterns = [{ ...pattern, literals: Array.from({ length: 70_000 }, (_, i) => `word ${i}`.slice(-8)) }];
+  const patterns = [
+    { ...pattern, literals: Array.from({ length: 70_000 }, (_, i) => `word ${i}`.slice(-8)) },
+  ];
   const distinct = new Set(patterns[0]!.literals).size;
   assert.throws(
     () => bareRuleset(patterns, { automata: false }),
-    new UserError(`the rules file has ${distinct} literals to look for in one field, 65535 are allowed; split it into several`),
+    new UserError(
+      `the rules file has ${distinct} literals to look for in one field, 65535 are allowed; split it into several`,
+    ),
   );
 });
 
 test('as many labels as a rule may have are all in the fingerprint', async () => {
-  const names = Array.from({ length: LABELS_MAX }, (_, i) => (i === 0 ? 'namespace' : `z${String(i).padStart(2, '0')}`));
+  const names = Array.from({ length: LABELS_MAX }, (_, i) =>
+    i === 0 ? 'namespace' : `z${String(i).padStart(2, '0')}`,
+  );
   const rule = (last: string) => ({
     alert: 'a',
     realert: '0s',
@@ -259,7 +296,13 @@ test('as many labels as a rule may have are all in the fingerprint', async () =>
     labels: Object.fromEntries(names.map((name, i) => [name, i === LABELS_MAX - 1 ? last : 'v'])),
   });
   const [one, two] = await Promise.all(
-    ['1', '2'].map(async last => alertsOf(await loadRules(JSON.stringify({ groups: [{ name: 'g', rules: [rule(last)] }] })), '{"x":1}')[0]!),
+    ['1', '2'].map(
+      async last =>
+        alertsOf(
+          await loadRules(JSON.stringify({ groups: [{ name: 'g', rules: [rule(last)] }] })),
+          '{"x":1}',
+        )[0]!,
+    ),
   );
   assert.equal(Object.keys(one!.labels).length, LABELS_MAX + 2);
   for (const alert of [one!, two!]) assert.equal(alert.fingerprint, fingerprintOf(alert.labels));
@@ -269,7 +312,9 @@ test('as many labels as a rule may have are all in the fingerprint', async () =>
 function fingerprintOf(labels: Record<string, string>): string {
   const pairs = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
   let hash = 14695981039346656037n;
-  for (const byte of Buffer.concat(pairs.flatMap(pair => pair.map(text => Buffer.from([...Buffer.from(text), 0xff]))))) {
+  for (const byte of Buffer.concat(
+    pairs.flatMap(pair => pair.map(text => Buffer.from([...Buffer.from(text), 0xff]))),
+  )) {
     hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 1099511628211n);
   }
   return hash.toString(16).padStart(16, '0');
@@ -278,7 +323,9 @@ function fingerprintOf(labels: Record<string, string>): string {
 test('fingerprints are those that Alertmanager 0.25.0 gave', async () => {
   const known = { ok: '01167342b0fed1b2', zero: '7397d9f5ae7b8ff2', earshotrec: '2126c235d85e4ad2' };
   for (const [alert, fingerprint] of Object.entries(known)) {
-    const matcher = await loadRules(`groups: [{name: g, rules: [{alert: ${alert}, realert: 0s, match: {field: x, exists: true}}]}]`);
+    const matcher = await loadRules(
+      `groups: [{name: g, rules: [{alert: ${alert}, realert: 0s, match: {field: x, exists: true}}]}]`,
+    );
     assert.equal(alertsOf(matcher, '{"x":1}')[0]!.fingerprint, fingerprint);
     assert.equal(fingerprintOf({ alertname: alert }), fingerprint);
   }
