@@ -2,58 +2,7 @@
 // the body is written as Go's JSON of Alertmanager's `template.Data` (prometheus/alertmanager,
 // template/template.go), maps sorted by key. A label or annotation that comes out empty is left out, as
 // Prometheus does: an empty label is no label.
-import {
-  ANNOTATION_SIZE_MAX,
-  EXTRACT_FIELD,
-  EXTRACT_PATTERN,
-  EXTRACT_SIZE,
-  EXTRACT_SLOT,
-  HEADER_SLOT_COUNT,
-  HEADER_TEXTS_OFFSET,
-  LABEL_VALUE_SIZE_MAX,
-  NONE,
-  NO_LABEL,
-  PART_A,
-  PART_B,
-  PART_CAPTURE,
-  PART_OTHERS,
-  PART_KIND,
-  PART_LABEL,
-  PART_RECORD,
-  PART_SIZE,
-  PART_SUPPRESSED,
-  PART_TEXT,
-  PART_VALUE,
-  PATTERN_SLOT_COUNT,
-  RULE_ANNOTATIONS_OFFSET,
-  RULE_ALERTNAME_LABEL,
-  RULE_ANNOTATION_COUNT,
-  RULE_LABELS_OFFSET,
-  RULE_LABEL_COUNT,
-  RULE_NAMESPACE_LABEL,
-  STEP_EXTRACTS_OFFSET,
-  STEP_EXTRACT_COUNT,
-  TEMPLATE_KEY_OFFSET,
-  TEMPLATE_NAME_SIZE,
-  TEMPLATE_PARTS_OFFSET,
-  TEMPLATE_PART_COUNT,
-  TEMPLATE_REQUIRES,
-  TEMPLATE_SIZE,
-  TEXT_ALERT_END,
-  TEXT_ALERT_FIRING,
-  TEXT_ALERT_RESOLVED,
-  TEXT_ANNOTATIONS,
-  TEXT_BODY_FIRING,
-  TEXT_BODY_RESOLVED,
-  TEXT_CLOSING,
-  TEXT_COMMON_ANNOTATIONS,
-  TEXT_COMMON_LABELS,
-  TEXT_ENDS_AT,
-  TEXT_FINGERPRINT,
-  TEXT_GROUP_LABELS,
-  TEXT_NO_END,
-  TEXT_STARTS_AT,
-} from './layout';
+import * as layout from './layout';
 import { clearWords, copyBytes, sameBytes } from './bytes';
 import { capturesOf } from './condition';
 import { allocate, resize } from './memory';
@@ -111,7 +60,7 @@ let textSize: usize = 0;
 export function placeAlerts(base: usize, at: usize): usize {
   ruleset = base;
   slots = at;
-  return at + (((<usize>load<u32>(base, HEADER_SLOT_COUNT) + 1) & ~1) << 2);
+  return at + (((<usize>load<u32>(base, layout.HEADER_SLOT_COUNT) + 1) & ~1) << 2);
 }
 
 export function beginAlerts(): void {
@@ -131,53 +80,54 @@ export function hasAlerts(): bool {
 
 /** Finds the captures that the templates of a met step use. */
 export function extractCaptures(step: usize): void {
-  clearWords(slots, (<usize>load<u32>(ruleset, HEADER_SLOT_COUNT)) << 2);
-  let extract = ruleset + load<u32>(step, STEP_EXTRACTS_OFFSET);
-  for (let left = load<u32>(step, STEP_EXTRACT_COUNT); left != 0; left--) {
-    const pattern = ruleset + load<u32>(extract, EXTRACT_PATTERN);
-    const field = load<u32>(extract, EXTRACT_FIELD);
-    const target = slots + ((<usize>load<u32>(extract, EXTRACT_SLOT)) << 2);
+  clearWords(slots, (<usize>load<u32>(ruleset, layout.HEADER_SLOT_COUNT)) << 2);
+  let extract = ruleset + load<u32>(step, layout.STEP_EXTRACTS_OFFSET);
+  for (let left = load<u32>(step, layout.STEP_EXTRACT_COUNT); left != 0; left--) {
+    const pattern = ruleset + load<u32>(extract, layout.EXTRACT_PATTERN);
+    const field = load<u32>(extract, layout.EXTRACT_FIELD);
+    const target = slots + ((<usize>load<u32>(extract, layout.EXTRACT_SLOT)) << 2);
     const at = fieldText(field);
     // Under `any` the pattern may not match: its slots then stay empty.
     const captures = capturesOf(pattern, at, at + fieldTextSize(field));
-    if (captures != 0) copyBytes(target, captures, (<usize>load<u32>(pattern, PATTERN_SLOT_COUNT)) << 2);
-    extract += EXTRACT_SIZE;
+    if (captures != 0)
+      copyBytes(target, captures, (<usize>load<u32>(pattern, layout.PATTERN_SLOT_COUNT)) << 2);
+    extract += layout.EXTRACT_SIZE;
   }
 }
 
 /** Renders the labels of a rule and gives their references, or 0 when there is no memory. */
 export function renderLabels(rule: usize): usize {
-  const count = load<u32>(rule, RULE_LABEL_COUNT);
+  const count = load<u32>(rule, layout.RULE_LABEL_COUNT);
   labels = allocate(((<usize>count) << 3) + 8);
   if (labels == 0) {
     exhausted = true;
     return 0;
   }
-  render(ruleset + load<u32>(rule, RULE_LABELS_OFFSET), count, labels, LABEL_VALUE_SIZE_MAX);
+  render(ruleset + load<u32>(rule, layout.RULE_LABELS_OFFSET), count, labels, layout.LABEL_VALUE_SIZE_MAX);
   return exhausted || outOfMemory() ? 0 : labels;
 }
 
 /** Alertmanager's fingerprint of the labels whose bit is set in `mask` (prometheus/common, model.LabelSet). */
 export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
-  let template = ruleset + load<u32>(rule, RULE_LABELS_OFFSET);
+  let template = ruleset + load<u32>(rule, layout.RULE_LABELS_OFFSET);
   let hash = FNV_OFFSET;
-  for (let left = load<u32>(rule, RULE_LABEL_COUNT); left != 0; left--) {
+  for (let left = load<u32>(rule, layout.RULE_LABEL_COUNT); left != 0; left--) {
     const size = load<u32>(references, 4);
     if (mask & 1 && size != 0) {
-      hash = addBytes(hash, nameOf(template), load<u32>(template, TEMPLATE_NAME_SIZE));
+      hash = addBytes(hash, nameOf(template), load<u32>(template, layout.TEMPLATE_NAME_SIZE));
       hash = addBytes((hash ^ SEPARATOR) * FNV_PRIME, load<usize>(references), size);
       hash = (hash ^ SEPARATOR) * FNV_PRIME;
     }
     mask >>= 1;
     references += 8;
-    template += TEMPLATE_SIZE;
+    template += layout.TEMPLATE_SIZE;
   }
   return hash;
 }
 
 /** The name of a template, behind the comma and the quote of its key. */
 function nameOf(template: usize): usize {
-  return ruleset + load<u32>(template, TEMPLATE_KEY_OFFSET) + 2;
+  return ruleset + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + 2;
 }
 
 function addBytes(hash: u64, at: usize, size: usize): u64 {
@@ -188,7 +138,7 @@ function addBytes(hash: u64, at: usize, size: usize): u64 {
 /** Writes the labels' values one behind the other, each with its size (u16) in front; gives their end. */
 export function packLabels(rule: usize, references: usize, target: usize, sizeMax: usize): usize {
   const end = target + sizeMax;
-  for (let left = load<u32>(rule, RULE_LABEL_COUNT); left != 0; left--) {
+  for (let left = load<u32>(rule, layout.RULE_LABEL_COUNT); left != 0; left--) {
     const size = load<usize>(references, 4);
     if (target + 2 + size > end) return 0;
     store<u16>(target, <u16>size);
@@ -201,7 +151,7 @@ export function packLabels(rule: usize, references: usize, target: usize, sizeMa
 
 /** The references to labels that `packLabels` wrote, or 0 when there is no memory. */
 export function unpackLabels(rule: usize, packed: usize): usize {
-  const count = load<u32>(rule, RULE_LABEL_COUNT);
+  const count = load<u32>(rule, layout.RULE_LABEL_COUNT);
   const references = allocate(((<usize>count) << 3) + 8);
   if (references == 0) {
     exhausted = true;
@@ -228,7 +178,7 @@ export function addAlert(
   suppressedCount: u64,
   othersCount: u64,
 ): void {
-  const count = load<u32>(rule, RULE_ANNOTATION_COUNT);
+  const count = load<u32>(rule, layout.RULE_ANNOTATION_COUNT);
   const alert = allocate(ALERT_SIZE + ((<usize>count) << 3));
   if (alert == 0) {
     exhausted = true;
@@ -246,7 +196,12 @@ export function addAlert(
   store<i64>(alert, startsAt, ALERT_STARTS);
   store<i64>(alert, endsAt, ALERT_ENDS);
   store<u64>(alert, hash, ALERT_FINGERPRINT);
-  render(ruleset + load<u32>(rule, RULE_ANNOTATIONS_OFFSET), count, alert + ALERT_SIZE, ANNOTATION_SIZE_MAX);
+  render(
+    ruleset + load<u32>(rule, layout.RULE_ANNOTATIONS_OFFSET),
+    count,
+    alert + ALERT_SIZE,
+    layout.ANNOTATION_SIZE_MAX,
+  );
   if (lastAlert) store<usize>(lastAlert, alert, ALERT_NEXT);
   else firstAlert = alert;
   lastAlert = alert;
@@ -256,29 +211,29 @@ export function addAlert(
 
 function render(template: usize, count: u32, references: usize, sizeMax: usize): void {
   for (; count != 0; count--) {
-    const requires = load<u32>(template, TEMPLATE_REQUIRES);
+    const requires = load<u32>(template, layout.TEMPLATE_REQUIRES);
     text = ruleset;
     textSize = 0;
-    if (requires == NONE || load<u32>(labels + ((<usize>requires) << 3), 4) != 0)
+    if (requires == layout.NONE || load<u32>(labels + ((<usize>requires) << 3), 4) != 0)
       renderOne(template, sizeMax);
     store<usize>(references, text);
     store<usize>(references, textSize, 4);
     references += 8;
-    template += TEMPLATE_SIZE;
+    template += layout.TEMPLATE_SIZE;
   }
 }
 
 /** Leaves what the template says in `text` and `textSize`. */
 function renderOne(template: usize, sizeMax: usize): void {
-  let part = ruleset + load<u32>(template, TEMPLATE_PARTS_OFFSET);
-  const end = part + <usize>load<u32>(template, TEMPLATE_PART_COUNT) * PART_SIZE;
-  if (part + PART_SIZE == end) {
+  let part = ruleset + load<u32>(template, layout.TEMPLATE_PARTS_OFFSET);
+  const end = part + <usize>load<u32>(template, layout.TEMPLATE_PART_COUNT) * layout.PART_SIZE;
+  if (part + layout.PART_SIZE == end) {
     readPart(part);
     if (textSize == 0 || (textSize <= sizeMax && text + textSize != digitsEnd)) return; // the text stays where it is
   }
   // Reading a field's text for the first time may allocate: now, so that the copy is the last block.
-  for (let i = part; i < end; i += PART_SIZE) {
-    if (load<u32>(i, PART_KIND) == PART_RECORD) fieldText(load<u32>(i, PART_A));
+  for (let i = part; i < end; i += layout.PART_SIZE) {
+    if (load<u32>(i, layout.PART_KIND) == layout.PART_RECORD) fieldText(load<u32>(i, layout.PART_A));
   }
   const room = sizeMax + 1; // one byte more tells that something was cut
   const copy = allocate(room + 3); // and SLACK behind it, for copyBytes
@@ -288,7 +243,7 @@ function renderOne(template: usize, sizeMax: usize): void {
     return;
   }
   let size: usize = 0;
-  for (; part < end && size < room; part += PART_SIZE) {
+  for (; part < end && size < room; part += layout.PART_SIZE) {
     readPart(part);
     const taken = min(textSize, room - size);
     copyBytes(copy + size, text, taken);
@@ -312,23 +267,23 @@ function cut(copy: usize, sizeMax: usize): usize {
 
 /** Leaves a part's text in `text` and `textSize`. */
 function readPart(part: usize): void {
-  const kind = load<u32>(part, PART_KIND);
-  const a = load<u32>(part, PART_A);
-  if (kind == PART_TEXT) {
+  const kind = load<u32>(part, layout.PART_KIND);
+  const a = load<u32>(part, layout.PART_A);
+  if (kind == layout.PART_TEXT) {
     text = ruleset + a;
-    textSize = load<u32>(part, PART_B);
-  } else if (kind == PART_RECORD) {
+    textSize = load<u32>(part, layout.PART_B);
+  } else if (kind == layout.PART_RECORD) {
     text = fieldText(a);
     textSize = fieldTextSize(a);
-  } else if (kind == PART_CAPTURE) {
+  } else if (kind == layout.PART_CAPTURE) {
     text = load<usize>(slots + ((<usize>a) << 2));
     textSize = text == 0 ? 0 : load<usize>(slots + ((<usize>a) << 2), 4) - text;
-  } else if (kind == PART_LABEL) {
+  } else if (kind == layout.PART_LABEL) {
     text = load<usize>(labels + ((<usize>a) << 3));
     textSize = load<usize>(labels + ((<usize>a) << 3), 4);
   } else {
-    const number = kind == PART_SUPPRESSED ? suppressed : kind == PART_OTHERS ? others : value;
-    readNumber(number & ~AT_LEAST, kind == PART_VALUE, (number & AT_LEAST) != 0);
+    const number = kind == layout.PART_SUPPRESSED ? suppressed : kind == layout.PART_OTHERS ? others : value;
+    readNumber(number & ~AT_LEAST, kind == layout.PART_VALUE, (number & AT_LEAST) != 0);
   }
 }
 
@@ -372,26 +327,26 @@ let annotationsEnd: usize = 0;
 /** Writes the body of all alerts added since `beginAlerts`; false when there is no memory. */
 export function writeBody(): bool {
   beginOutput();
-  writeText(isAnyFiring() ? TEXT_BODY_FIRING : TEXT_BODY_RESOLVED);
+  writeText(isAnyFiring() ? layout.TEXT_BODY_FIRING : layout.TEXT_BODY_RESOLVED);
   arrayMark = outputMark() - 1;
   for (let alert = firstAlert; alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
     if (alert != firstAlert) writeByte(0x2c);
     writeAlert(alert);
   }
   arrayEnd = outputMark() + 1;
-  writeText(TEXT_GROUP_LABELS);
+  writeText(layout.TEXT_GROUP_LABELS);
   writeGroup();
-  writeText(TEXT_COMMON_LABELS);
+  writeText(layout.TEXT_COMMON_LABELS);
   writeCommon(true);
-  writeText(TEXT_COMMON_ANNOTATIONS);
+  writeText(layout.TEXT_COMMON_ANNOTATIONS);
   writeCommon(false);
-  writeText(TEXT_CLOSING);
+  writeText(layout.TEXT_CLOSING);
   return !outputExhausted() && !exhausted && !outOfMemory();
 }
 
 /** Writes one of TEXT_…. */
 export function writeText(index: usize): void {
-  const entry = ruleset + load<u32>(ruleset, HEADER_TEXTS_OFFSET) + (index << 3);
+  const entry = ruleset + load<u32>(ruleset, layout.HEADER_TEXTS_OFFSET) + (index << 3);
   write(ruleset + load<u32>(entry), load<u32>(entry, 4));
 }
 
@@ -405,25 +360,25 @@ function isAnyFiring(): bool {
 
 function writeAlert(alert: usize): void {
   const rule = load<usize>(alert, ALERT_RULE);
-  writeText(load<u32>(alert, ALERT_STATUS) == FIRING ? TEXT_ALERT_FIRING : TEXT_ALERT_RESOLVED);
+  writeText(load<u32>(alert, ALERT_STATUS) == FIRING ? layout.TEXT_ALERT_FIRING : layout.TEXT_ALERT_RESOLVED);
   labelsMark = outputMark();
   writePairs(templatesOf(rule, true), templateCountOf(rule, true), referencesOf(alert, true));
   labelsEnd = outputMark();
-  writeText(TEXT_ANNOTATIONS);
+  writeText(layout.TEXT_ANNOTATIONS);
   annotationsMark = outputMark();
   writePairs(templatesOf(rule, false), templateCountOf(rule, false), referencesOf(alert, false));
   annotationsEnd = outputMark();
-  writeText(TEXT_STARTS_AT);
+  writeText(layout.TEXT_STARTS_AT);
   writeMoment(load<i64>(alert, ALERT_STARTS));
   const endsAt = load<i64>(alert, ALERT_ENDS);
-  if (endsAt == NO_END) writeText(TEXT_NO_END);
+  if (endsAt == NO_END) writeText(layout.TEXT_NO_END);
   else {
-    writeText(TEXT_ENDS_AT);
+    writeText(layout.TEXT_ENDS_AT);
     writeMoment(endsAt);
-    writeText(TEXT_FINGERPRINT);
+    writeText(layout.TEXT_FINGERPRINT);
   }
   writeHash(load<u64>(alert, ALERT_FINGERPRINT));
-  writeText(TEXT_ALERT_END);
+  writeText(layout.TEXT_ALERT_END);
 }
 
 function writeMoment(ms: i64): void {
@@ -448,7 +403,7 @@ function writePairs(template: usize, count: u32, references: usize): void {
       writePair(template, references, isFirst);
       isFirst = false;
     }
-    template += TEMPLATE_SIZE;
+    template += layout.TEMPLATE_SIZE;
     references += 8;
   }
 }
@@ -456,8 +411,8 @@ function writePairs(template: usize, count: u32, references: usize): void {
 function writePair(template: usize, reference: usize, isFirst: bool): void {
   const comma = <usize>isFirst; // of the key, and left out
   writeMember(
-    ruleset + load<u32>(template, TEMPLATE_KEY_OFFSET) + comma,
-    <usize>load<u32>(template, TEMPLATE_NAME_SIZE) + 4 - comma,
+    ruleset + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma,
+    <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE) + 4 - comma,
     load<usize>(reference),
     load<u32>(reference, 4),
   );
@@ -466,9 +421,9 @@ function writePair(template: usize, reference: usize, isFirst: bool): void {
 /** Writes the labels that Alertmanager would group the body's alerts by: the alert's name, and its namespace. */
 function writeGroup(): void {
   const rule = load<usize>(firstAlert, ALERT_RULE);
-  const isFirst = !writeIfCommon(rule, load<u16>(rule, RULE_ALERTNAME_LABEL), true, true);
-  const namespace = <u32>load<u16>(rule, RULE_NAMESPACE_LABEL);
-  if (namespace != NO_LABEL) writeIfCommon(rule, namespace, true, isFirst);
+  const isFirst = !writeIfCommon(rule, load<u16>(rule, layout.RULE_ALERTNAME_LABEL), true, true);
+  const namespace = <u32>load<u16>(rule, layout.RULE_NAMESPACE_LABEL);
+  if (namespace != layout.NO_LABEL) writeIfCommon(rule, namespace, true, isFirst);
 }
 
 /** Writes the labels, or annotations, that all alerts of the body have in common. */
@@ -489,7 +444,7 @@ function writeCommon(ofLabels: bool): void {
 
 /** Writes the first alert's label, or annotation, `index` when it is not empty and all other alerts have the same. */
 function writeIfCommon(rule: usize, index: u32, ofLabels: bool, isFirst: bool): bool {
-  const template = templatesOf(rule, ofLabels) + <usize>index * TEMPLATE_SIZE;
+  const template = templatesOf(rule, ofLabels) + <usize>index * layout.TEMPLATE_SIZE;
   const reference = referencesOf(firstAlert, ofLabels) + ((<usize>index) << 3);
   if (load<u32>(reference, 4) == 0 || !isCommon(template, reference, ofLabels)) return false;
   writePair(template, reference, isFirst);
@@ -498,7 +453,8 @@ function writeIfCommon(rule: usize, index: u32, ofLabels: bool, isFirst: bool): 
 
 function templatesOf(rule: usize, ofLabels: bool): usize {
   return (
-    ruleset + (ofLabels ? load<u32>(rule, RULE_LABELS_OFFSET) : load<u32>(rule, RULE_ANNOTATIONS_OFFSET))
+    ruleset +
+    (ofLabels ? load<u32>(rule, layout.RULE_LABELS_OFFSET) : load<u32>(rule, layout.RULE_ANNOTATIONS_OFFSET))
   );
 }
 
@@ -507,12 +463,12 @@ function referencesOf(alert: usize, ofLabels: bool): usize {
 }
 
 function templateCountOf(rule: usize, ofLabels: bool): u32 {
-  return ofLabels ? load<u32>(rule, RULE_LABEL_COUNT) : load<u32>(rule, RULE_ANNOTATION_COUNT);
+  return ofLabels ? load<u32>(rule, layout.RULE_LABEL_COUNT) : load<u32>(rule, layout.RULE_ANNOTATION_COUNT);
 }
 
 function haveSameName(a: usize, b: usize): bool {
-  const size = load<u32>(a, TEMPLATE_NAME_SIZE);
-  return load<u32>(b, TEMPLATE_NAME_SIZE) == size && sameBytes(nameOf(a), nameOf(b), size);
+  const size = load<u32>(a, layout.TEMPLATE_NAME_SIZE);
+  return load<u32>(b, layout.TEMPLATE_NAME_SIZE) == size && sameBytes(nameOf(a), nameOf(b), size);
 }
 
 function isCommon(template: usize, reference: usize, ofLabels: bool): bool {
@@ -534,7 +490,7 @@ function hasPair(alert: usize, template: usize, reference: usize, ofLabels: bool
         sameBytes(load<usize>(otherReference), load<usize>(reference), size)
       );
     }
-    other += TEMPLATE_SIZE;
+    other += layout.TEMPLATE_SIZE;
     otherReference += 8;
   }
   return false;

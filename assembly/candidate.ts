@@ -2,56 +2,12 @@
 // in one field's text), both, or neither. Gates open while the record is scanned; then the texts that an
 // open gate asks for are searched for needles, each once for all rules. What is left are candidates,
 // which `condition` decides.
-import {
-  FIELD_IS_GATE,
-  FIELD_SIZE,
-  FOLD_BYTE,
-  GATE_INDEX_MASK,
-  GATE_SIZE,
-  GATE_STEPS_OFFSET,
-  GATE_STEP_COUNT,
-  GRAM_BACK,
-  GRAM_FACTOR,
-  GRAM_FLAGS,
-  GRAM_IS_GROUP,
-  GRAM_IS_LAST,
-  GRAM_NEEDLE,
-  GRAM_SIZE,
-  GRAM_SIZE_LONG,
-  HEADER_ALWAYS_COUNT,
-  HEADER_ALWAYS_MASK,
-  HEADER_ALWAYS_OFFSET,
-  HEADER_FIELDS_OFFSET,
-  HEADER_GATES_OFFSET,
-  HEADER_GATE_FIELD_COUNT,
-  HEADER_INDEXES_OFFSET,
-  HEADER_INDEX_COUNT,
-  HEADER_NEEDLE_COUNT,
-  HEADER_STEP_COUNT,
-  HEADER_UNGATED_COUNT,
-  INDEX_FIELD,
-  INDEX_FIRST_NEEDLE,
-  INDEX_GRAMS_OFFSET,
-  INDEX_GRAM_SIZE,
-  INDEX_MASK_BITS,
-  INDEX_HEADS_OFFSET,
-  INDEX_NEEDLES_OFFSET,
-  INDEX_SHIFT,
-  INDEX_SIZE,
-  INDEX_STEP,
-  NEEDLE_MASK,
-  NEEDLE_SIZE,
-  NEEDLE_STEPS_OFFSET,
-  NEEDLE_STEP_COUNT,
-  NEEDLE_WORD,
-  TYPE_STRING,
-  VALUE_GATE,
-} from './layout';
+import * as layout from './layout';
 import { fieldText, fieldTextSize, fieldType, fieldValue } from './record';
 
-const FOLD_WORD: u64 = <u64>FOLD_BYTE * 0x0101010101010101;
-const FOLD_LONG: u32 = <u32>FOLD_BYTE * 0x01010101;
-const FOLD_SHORT: u32 = <u32>FOLD_BYTE * 0x0101;
+const FOLD_WORD: u64 = <u64>layout.FOLD_BYTE * 0x0101010101010101;
+const FOLD_LONG: u32 = <u32>layout.FOLD_BYTE * 0x01010101;
+const FOLD_SHORT: u32 = <u32>layout.FOLD_BYTE * 0x0101;
 
 let ruleset: usize = 0;
 let fields: usize = 0;
@@ -69,48 +25,48 @@ let epoch: u32 = 0;
 
 export function placeCandidates(base: usize, at: usize): usize {
   ruleset = base;
-  fields = base + load<u32>(base, HEADER_FIELDS_OFFSET);
+  fields = base + load<u32>(base, layout.HEADER_FIELDS_OFFSET);
   openGates = at;
-  at += ((<usize>load<u32>(base, HEADER_GATE_FIELD_COUNT) + 2) & ~1) << 2;
+  at += ((<usize>load<u32>(base, layout.HEADER_GATE_FIELD_COUNT) + 2) & ~1) << 2;
   needlesSeen = at;
-  at += ((<usize>load<u32>(base, HEADER_NEEDLE_COUNT) + 1) & ~1) << 2;
+  at += ((<usize>load<u32>(base, layout.HEADER_NEEDLE_COUNT) + 1) & ~1) << 2;
   candidates = at;
-  at += ((<usize>load<u32>(base, HEADER_STEP_COUNT) + 63) >>> 6) << 3;
-  ungated = load<u32>(base, HEADER_UNGATED_COUNT) != 0;
+  at += ((<usize>load<u32>(base, layout.HEADER_STEP_COUNT) + 63) >>> 6) << 3;
+  ungated = load<u32>(base, layout.HEADER_UNGATED_COUNT) != 0;
   return at;
 }
 
 /** `now` is a number that no earlier record had. */
 export function beginCandidates(now: u32): void {
   epoch = now;
-  gatesLeft = load<u32>(ruleset, HEADER_GATE_FIELD_COUNT);
-  indexMask = load<u32>(ruleset, HEADER_ALWAYS_MASK);
+  gatesLeft = load<u32>(ruleset, layout.HEADER_GATE_FIELD_COUNT);
+  indexMask = load<u32>(ruleset, layout.HEADER_ALWAYS_MASK);
   store<u32>(openGates, 0);
   openCount = 1;
   anyCandidate = false;
-  const count = load<u32>(ruleset, HEADER_ALWAYS_COUNT);
-  if (count) addCandidates(load<u32>(ruleset, HEADER_ALWAYS_OFFSET), count);
+  const count = load<u32>(ruleset, layout.HEADER_ALWAYS_COUNT);
+  if (count) addCandidates(load<u32>(ruleset, layout.HEADER_ALWAYS_OFFSET), count);
 }
 
 /** Tells of a field that the scan has met. True when no step can be met any more. */
 export function openGate(field: u32): bool {
-  if (load<u32>(fields + <usize>field * FIELD_SIZE, FIELD_IS_GATE) == 0) return false;
+  if (load<u32>(fields + <usize>field * layout.FIELD_SIZE, layout.FIELD_IS_GATE) == 0) return false;
   gatesLeft--;
   const value = fieldValue(field);
   if (value != 1) {
-    const gate = load<u32>(ruleset + value, VALUE_GATE);
+    const gate = load<u32>(ruleset + value, layout.VALUE_GATE);
     if (gate != 0) enter(gate);
   }
   return gatesLeft == 0 && openCount == 1 && !ungated;
 }
 
 function enter(gate: u32): void {
-  const entry = ruleset + load<u32>(ruleset, HEADER_GATES_OFFSET) + <usize>gate * GATE_SIZE;
+  const entry = ruleset + load<u32>(ruleset, layout.HEADER_GATES_OFFSET) + <usize>gate * layout.GATE_SIZE;
   store<u32>(openGates + ((<usize>openCount) << 2), gate);
   openCount++;
-  indexMask |= load<u32>(entry, GATE_INDEX_MASK);
-  const count = load<u32>(entry, GATE_STEP_COUNT);
-  if (count) addCandidates(load<u32>(entry, GATE_STEPS_OFFSET), count);
+  indexMask |= load<u32>(entry, layout.GATE_INDEX_MASK);
+  const count = load<u32>(entry, layout.GATE_STEP_COUNT);
+  if (count) addCandidates(load<u32>(entry, layout.GATE_STEPS_OFFSET), count);
 }
 
 function addCandidates(stepsOffset: u32, count: u32): void {
@@ -133,13 +89,13 @@ function addCandidate(step: u32): void {
 
 /** Searches the texts for needles, once the scan is over. */
 export function findNeedles(): void {
-  const count = load<u32>(ruleset, HEADER_INDEX_COUNT);
-  const indexes = ruleset + load<u32>(ruleset, HEADER_INDEXES_OFFSET);
+  const count = load<u32>(ruleset, layout.HEADER_INDEX_COUNT);
+  const indexes = ruleset + load<u32>(ruleset, layout.HEADER_INDEXES_OFFSET);
   for (let i: u32 = 0; i < count; i++) {
-    const index = indexes + <usize>i * INDEX_SIZE;
+    const index = indexes + <usize>i * layout.INDEX_SIZE;
     if (
-      (indexMask & (1 << min(i, INDEX_MASK_BITS - 1))) != 0 &&
-      fieldType(load<u32>(index, INDEX_FIELD)) == TYPE_STRING
+      (indexMask & (1 << min(i, layout.INDEX_MASK_BITS - 1))) != 0 &&
+      fieldType(load<u32>(index, layout.INDEX_FIELD)) == layout.TYPE_STRING
     ) {
       searchText(index);
     }
@@ -147,24 +103,24 @@ export function findNeedles(): void {
 }
 
 function searchText(index: usize): void {
-  const field = load<u32>(index, INDEX_FIELD);
+  const field = load<u32>(index, layout.INDEX_FIELD);
   const text = fieldText(field);
   const size = fieldTextSize(field);
-  const gramSize = load<u32>(index, INDEX_GRAM_SIZE);
+  const gramSize = load<u32>(index, layout.INDEX_GRAM_SIZE);
   if (size < gramSize) return;
   const last = text + size - gramSize;
-  const step = load<u32>(index, INDEX_STEP);
-  const shift = load<u32>(index, INDEX_SHIFT);
-  const heads = ruleset + load<u32>(index, INDEX_HEADS_OFFSET);
-  if (gramSize == GRAM_SIZE_LONG) {
+  const step = load<u32>(index, layout.INDEX_STEP);
+  const shift = load<u32>(index, layout.INDEX_SHIFT);
+  const heads = ruleset + load<u32>(index, layout.INDEX_HEADS_OFFSET);
+  if (gramSize == layout.GRAM_SIZE_LONG) {
     for (let at = text; at <= last; at += step) {
-      const bucket = ((load<u32>(at) | FOLD_LONG) * GRAM_FACTOR) >>> shift;
+      const bucket = ((load<u32>(at) | FOLD_LONG) * layout.GRAM_FACTOR) >>> shift;
       const head = load<u16>(heads + ((<usize>bucket) << 1));
       if (head != 0) checkGrams(index, head - 1, at);
     }
   } else {
     for (let at = text; at <= last; at += step) {
-      const bucket = (((<u32>load<u16>(at)) | FOLD_SHORT) * GRAM_FACTOR) >>> shift;
+      const bucket = (((<u32>load<u16>(at)) | FOLD_SHORT) * layout.GRAM_FACTOR) >>> shift;
       const head = load<u16>(heads + ((<usize>bucket) << 1));
       if (head != 0) checkGrams(index, head - 1, at);
     }
@@ -173,49 +129,49 @@ function searchText(index: usize): void {
 
 /** Looks at the needles that have a gram in this bucket. Bytes outside the text may join in: never a miss. */
 function checkGrams(index: usize, first: u32, at: usize): void {
-  const needles = ruleset + load<u32>(index, INDEX_NEEDLES_OFFSET);
-  const seen = needlesSeen + ((<usize>load<u32>(index, INDEX_FIRST_NEEDLE)) << 2);
-  let gram = ruleset + load<u32>(index, INDEX_GRAMS_OFFSET) + <usize>first * GRAM_SIZE;
+  const needles = ruleset + load<u32>(index, layout.INDEX_NEEDLES_OFFSET);
+  const seen = needlesSeen + ((<usize>load<u32>(index, layout.INDEX_FIRST_NEEDLE)) << 2);
+  let gram = ruleset + load<u32>(index, layout.INDEX_GRAMS_OFFSET) + <usize>first * layout.GRAM_SIZE;
   for (;;) {
-    const flags = <u32>load<u8>(gram, GRAM_FLAGS);
-    const word = load<u64>(at - load<u8>(gram, GRAM_BACK)) | FOLD_WORD;
-    let id = <u32>load<u16>(gram, GRAM_NEEDLE);
-    if (flags & GRAM_IS_GROUP) {
+    const flags = <u32>load<u8>(gram, layout.GRAM_FLAGS);
+    const word = load<u64>(at - load<u8>(gram, layout.GRAM_BACK)) | FOLD_WORD;
+    let id = <u32>load<u16>(gram, layout.GRAM_NEEDLE);
+    if (flags & layout.GRAM_IS_GROUP) {
       const count = id;
-      id = findInGroup(needles, gram + GRAM_SIZE, count, word);
-      gram += <usize>count * GRAM_SIZE;
+      id = findInGroup(needles, gram + layout.GRAM_SIZE, count, word);
+      gram += <usize>count * layout.GRAM_SIZE;
     }
-    const needle = needles + <usize>id * NEEDLE_SIZE;
+    const needle = needles + <usize>id * layout.NEEDLE_SIZE;
     if (
-      (word & load<u64>(needle, NEEDLE_MASK)) == load<u64>(needle, NEEDLE_WORD) &&
+      (word & load<u64>(needle, layout.NEEDLE_MASK)) == load<u64>(needle, layout.NEEDLE_WORD) &&
       load<u32>(seen + ((<usize>id) << 2)) != epoch
     ) {
       store<u32>(seen + ((<usize>id) << 2), epoch);
       addSteps(needle);
     }
-    if (flags & GRAM_IS_LAST) return;
-    gram += GRAM_SIZE;
+    if (flags & layout.GRAM_IS_LAST) return;
+    gram += layout.GRAM_SIZE;
   }
 }
 
 /** The needle of a group that may be this word: the first that is not below it, or the last. */
 function findInGroup(needles: usize, group: usize, count: u32, word: u64): u32 {
-  word &= load<u64>(needles + <usize>load<u16>(group) * NEEDLE_SIZE, NEEDLE_MASK);
+  word &= load<u64>(needles + <usize>load<u16>(group) * layout.NEEDLE_SIZE, layout.NEEDLE_MASK);
   let low: u32 = 0;
   let high = count - 1;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const id = <usize>load<u16>(group + <usize>middle * GRAM_SIZE);
-    if (load<u64>(needles + id * NEEDLE_SIZE, NEEDLE_WORD) < word) low = middle + 1;
+    const id = <usize>load<u16>(group + <usize>middle * layout.GRAM_SIZE);
+    if (load<u64>(needles + id * layout.NEEDLE_SIZE, layout.NEEDLE_WORD) < word) low = middle + 1;
     else high = middle;
   }
-  return load<u16>(group + <usize>low * GRAM_SIZE);
+  return load<u16>(group + <usize>low * layout.GRAM_SIZE);
 }
 
 /** A needle's steps become candidates where their gate is open. */
 function addSteps(needle: usize): void {
-  const pairs = ruleset + load<u32>(needle, NEEDLE_STEPS_OFFSET);
-  const count = load<u32>(needle, NEEDLE_STEP_COUNT);
+  const pairs = ruleset + load<u32>(needle, layout.NEEDLE_STEPS_OFFSET);
+  const count = load<u32>(needle, layout.NEEDLE_STEP_COUNT);
   for (let i: u32 = 0; i < openCount; i++) {
     const gate = load<u32>(openGates + ((<usize>i) << 2));
     for (let pair = lowerBound(pairs, count, gate); pair < count; pair++) {

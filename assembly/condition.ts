@@ -1,41 +1,6 @@
 // Does a record meet a step? A step's code is a decision graph: test an atom, go on at one of two places.
 // Atoms are shared between rules, and each is tested at most once a record.
-import {
-  ATOM_A,
-  ATOM_B,
-  ATOM_FIELD,
-  ATOM_OP,
-  ATOM_SIZE,
-  CODE_ATOM,
-  CODE_FAIL,
-  CODE_MATCH,
-  CODE_ON_FALSE,
-  CODE_ON_TRUE,
-  CODE_SIZE,
-  HEADER_ATOMS_OFFSET,
-  HEADER_ATOM_COUNT,
-  HEADER_STEPS_OFFSET,
-  OP_ENDS,
-  OP_EQUAL,
-  OP_EXISTS,
-  OP_LESS,
-  OP_LESS_OR_EQUAL,
-  OP_PATTERN,
-  OP_STARTS,
-  OP_TYPE,
-  OP_VALUE,
-  OP_VALUES,
-  CAPTURE_COUNT_MAX,
-  PATTERN_CAPTURES_FIRST,
-  PATTERN_DFA_OFFSET,
-  PATTERN_FIRST_BYTE,
-  NONE,
-  STEP_CODE_OFFSET,
-  STEP_SIZE,
-  TYPE_ABSENT,
-  TYPE_NUMBER,
-  TYPE_STRING,
-} from './layout';
+import * as layout from './layout';
 import { findByte, sameBytes } from './bytes';
 import { runDfa } from './dfa';
 import { matchedFrom, matchedTo, search, searchExhausted } from './nfa';
@@ -53,7 +18,7 @@ let exhausted: bool = false;
 export function placeConditions(base: usize, at: usize): usize {
   ruleset = base;
   answers = at;
-  return at + (((<usize>load<u32>(base, HEADER_ATOM_COUNT) + 1) & ~1) << 2);
+  return at + (((<usize>load<u32>(base, layout.HEADER_ATOM_COUNT) + 1) & ~1) << 2);
 }
 
 export function beginConditions(now: u32): void {
@@ -69,16 +34,16 @@ export function conditionsExhausted(): bool {
 
 /** Does the scanned record meet this step? */
 export function meets(step: u32): bool {
-  const steps = ruleset + load<u32>(ruleset, HEADER_STEPS_OFFSET);
-  const code = ruleset + load<u32>(steps + <usize>step * STEP_SIZE, STEP_CODE_OFFSET);
+  const steps = ruleset + load<u32>(ruleset, layout.HEADER_STEPS_OFFSET);
+  const code = ruleset + load<u32>(steps + <usize>step * layout.STEP_SIZE, layout.STEP_CODE_OFFSET);
   let next: u32 = 0;
-  while (next < CODE_FAIL) {
-    const instruction = code + <usize>next * CODE_SIZE;
-    next = holdsAtom(load<u32>(instruction, CODE_ATOM))
-      ? <u32>load<u16>(instruction, CODE_ON_TRUE)
-      : <u32>load<u16>(instruction, CODE_ON_FALSE);
+  while (next < layout.CODE_FAIL) {
+    const instruction = code + <usize>next * layout.CODE_SIZE;
+    next = holdsAtom(load<u32>(instruction, layout.CODE_ATOM))
+      ? <u32>load<u16>(instruction, layout.CODE_ON_TRUE)
+      : <u32>load<u16>(instruction, layout.CODE_ON_FALSE);
   }
-  return next == CODE_MATCH;
+  return next == layout.CODE_MATCH;
 }
 
 /** The answer of an atom, tested now or remembered. */
@@ -86,40 +51,42 @@ export function holdsAtom(atom: u32): bool {
   const answer = answers + ((<usize>atom) << 2);
   const known = load<u32>(answer);
   if (known >>> 1 == epoch) return (known & 1) != 0;
-  const holds = testAtom(ruleset + load<u32>(ruleset, HEADER_ATOMS_OFFSET) + <usize>atom * ATOM_SIZE);
+  const holds = testAtom(
+    ruleset + load<u32>(ruleset, layout.HEADER_ATOMS_OFFSET) + <usize>atom * layout.ATOM_SIZE,
+  );
   store<u32>(answer, (epoch << 1) | (<u32>holds));
   return holds;
 }
 
 function testAtom(atom: usize): bool {
-  const op = load<u32>(atom, ATOM_OP);
-  const field = load<u32>(atom, ATOM_FIELD);
-  const a = load<u32>(atom, ATOM_A);
+  const op = load<u32>(atom, layout.ATOM_OP);
+  const field = load<u32>(atom, layout.ATOM_FIELD);
+  const a = load<u32>(atom, layout.ATOM_A);
   const type = fieldType(field);
   switch (op) {
-    case OP_EXISTS:
-      return type != TYPE_ABSENT;
-    case OP_TYPE:
+    case layout.OP_EXISTS:
+      return type != layout.TYPE_ABSENT;
+    case layout.OP_TYPE:
       return type == a;
-    case OP_EQUAL:
-    case OP_LESS:
-    case OP_LESS_OR_EQUAL: {
-      if (type != TYPE_NUMBER) return false;
+    case layout.OP_EQUAL:
+    case layout.OP_LESS:
+    case layout.OP_LESS_OR_EQUAL: {
+      if (type != layout.TYPE_NUMBER) return false;
       const order = compareNumber(fieldStart(field), fieldEnd(field), ruleset + a);
-      return op == OP_EQUAL ? order == 0 : op == OP_LESS ? order < 0 : order <= 0;
+      return op == layout.OP_EQUAL ? order == 0 : op == layout.OP_LESS ? order < 0 : order <= 0;
     }
     default:
-      return type == TYPE_STRING && testText(op, field, a, load<u32>(atom, ATOM_B));
+      return type == layout.TYPE_STRING && testText(op, field, a, load<u32>(atom, layout.ATOM_B));
   }
 }
 
 function testText(op: u32, field: u32, a: u32, b: u32): bool {
-  if (op == OP_VALUE) return fieldValue(field) == a;
-  if (op == OP_VALUES) return isAmong(fieldValue(field), ruleset + a, b);
+  if (op == layout.OP_VALUE) return fieldValue(field) == a;
+  if (op == layout.OP_VALUES) return isAmong(fieldValue(field), ruleset + a, b);
   const text = fieldText(field);
   const size = <u32>fieldTextSize(field);
-  if (op == OP_STARTS) return size >= b && sameBytes(text, ruleset + a, b);
-  if (op == OP_ENDS) return size >= b && sameBytes(text + (size - b), ruleset + a, b);
+  if (op == layout.OP_STARTS) return size >= b && sameBytes(text, ruleset + a, b);
+  if (op == layout.OP_ENDS) return size >= b && sameBytes(text + (size - b), ruleset + a, b);
   return matchesPattern(ruleset + a, text, text + size);
 }
 
@@ -139,7 +106,7 @@ function isAmong(value: u32, values: usize, count: u32): bool {
 // The captures of the pattern that was searched last, when it was asked for them: an alert need not search again.
 let capturedPattern: usize = 0;
 let capturedText: usize = 0;
-const capturedSlots: usize = memory.data(CAPTURE_COUNT_MAX * 8);
+const capturedSlots: usize = memory.data(layout.CAPTURE_COUNT_MAX * 8);
 
 /** Finds a pattern's captures in a text and gives their slots (addresses, 0: not set), or 0 when it is not there. */
 export function capturesOf(pattern: usize, at: usize, end: usize): usize {
@@ -152,20 +119,20 @@ export function capturesOf(pattern: usize, at: usize, end: usize): usize {
 }
 
 function matchesPattern(pattern: usize, at: usize, end: usize): bool {
-  const capturesFirst = load<u32>(pattern, PATTERN_CAPTURES_FIRST) != 0;
+  const capturesFirst = load<u32>(pattern, layout.PATTERN_CAPTURES_FIRST) != 0;
   if (capturesFirst && end - at <= CAPTURES_FIRST_SIZE_MAX) {
     capturedPattern = pattern;
     capturedText = at;
     return search(ruleset, pattern, at, end, capturedSlots);
   }
-  const dfa = load<u32>(pattern, PATTERN_DFA_OFFSET);
+  const dfa = load<u32>(pattern, layout.PATTERN_DFA_OFFSET);
   if (dfa == 0) {
     const matched = search(ruleset, pattern, at, end, 0);
     if (searchExhausted()) exhausted = true;
     return matched;
   }
-  const firstByte = load<u32>(pattern, PATTERN_FIRST_BYTE);
-  if (firstByte != NONE) at = findByte(at, end, firstByte); // the automaton would only stay at its start
+  const firstByte = load<u32>(pattern, layout.PATTERN_FIRST_BYTE);
+  if (firstByte != layout.NONE) at = findByte(at, end, firstByte); // the automaton would only stay at its start
   return runDfa(ruleset, ruleset + dfa, at, end);
 }
 
@@ -184,20 +151,20 @@ export function spanTo(): usize {
 
 /** Finds the bytes of its field's text that make an atom true: none (start = end) when it is false. */
 export function locateAtom(index: u32, captures: usize): void {
-  const atom = ruleset + load<u32>(ruleset, HEADER_ATOMS_OFFSET) + <usize>index * ATOM_SIZE;
-  const op = load<u32>(atom, ATOM_OP);
-  const field = load<u32>(atom, ATOM_FIELD);
-  const size = <usize>load<u32>(atom, ATOM_B);
+  const atom = ruleset + load<u32>(ruleset, layout.HEADER_ATOMS_OFFSET) + <usize>index * layout.ATOM_SIZE;
+  const op = load<u32>(atom, layout.ATOM_OP);
+  const field = load<u32>(atom, layout.ATOM_FIELD);
+  const size = <usize>load<u32>(atom, layout.ATOM_B);
   spanStart = fieldText(field);
   spanEnd = spanStart;
   if (!holdsAtom(index)) return;
   const end = spanStart + fieldTextSize(field);
-  if (op == OP_STARTS) spanEnd = spanStart + size;
-  else if (op == OP_ENDS) {
+  if (op == layout.OP_STARTS) spanEnd = spanStart + size;
+  else if (op == layout.OP_ENDS) {
     spanStart = end - size;
     spanEnd = end;
-  } else if (op != OP_PATTERN) spanEnd = end;
-  else if (search(ruleset, ruleset + load<u32>(atom, ATOM_A), spanStart, end, captures)) {
+  } else if (op != layout.OP_PATTERN) spanEnd = end;
+  else if (search(ruleset, ruleset + load<u32>(atom, layout.ATOM_A), spanStart, end, captures)) {
     spanStart = matchedFrom();
     spanEnd = matchedTo();
   }
@@ -205,5 +172,8 @@ export function locateAtom(index: u32, captures: usize): void {
 
 /** The field that an atom tests. */
 export function atomField(index: u32): u32 {
-  return load<u32>(ruleset + load<u32>(ruleset, HEADER_ATOMS_OFFSET) + <usize>index * ATOM_SIZE, ATOM_FIELD);
+  return load<u32>(
+    ruleset + load<u32>(ruleset, layout.HEADER_ATOMS_OFFSET) + <usize>index * layout.ATOM_SIZE,
+    layout.ATOM_FIELD,
+  );
 }

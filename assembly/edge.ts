@@ -4,7 +4,7 @@
 //
 // `id` becomes the tag of the alert's own chunk (a retry of one alert is then no retry of another), so it
 // has only hexadecimal digits and `-`. out_http posts `alert` byte for byte (body_key, headers_key).
-import { TEXT_EDGE_ALERT, TEXT_EDGE_CLOSE, TEXT_EDGE_OPEN } from './layout';
+import * as layout from './layout';
 import { alertsFrom, alertsTo, writeHash, writeText } from './alert';
 import { hashText } from './bytes';
 import { beginOutput, outputExhausted, outputSize, outputStart, writeByte, writeString } from './output';
@@ -22,13 +22,13 @@ export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32,
   // equal records of one instance apart.
   const hash = hashText(record, size) ^ ((((<u64>sec) << 32) | (<u64>nsec)) * 0x9e3779b97f4a7c15);
   beginOutput();
-  writeText(TEXT_EDGE_OPEN);
+  writeText(layout.TEXT_EDGE_OPEN);
   writeHash(hash);
   writeByte(0x2d);
   writeHash(<u64>++count);
-  writeText(TEXT_EDGE_ALERT);
+  writeText(layout.TEXT_EDGE_ALERT);
   writeString(body, bodySize);
-  writeText(TEXT_EDGE_CLOSE);
+  writeText(layout.TEXT_EDGE_CLOSE);
   writeByte(0);
   return outputExhausted() ? 0 : outputStart();
 }

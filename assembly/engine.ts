@@ -1,40 +1,5 @@
 // One record through the module: scan, candidates, conditions, alerts. `index` has the doors to it.
-import {
-  ABSENCE_LABELS_SIZE_MAX,
-  ALERT,
-  DISTINCT_COUNT_MAX,
-  DUE_COUNT_MAX,
-  FLAG_RECORD_TIME,
-  FLAG_WARM,
-  FLAG_WHOLE,
-  HEADER_HAS_ABSENCE,
-  HEADER_NOTICE_RULE,
-  HEADER_RULES_OFFSET,
-  HEADER_RULE_COUNT,
-  HEADER_SIZE_TOTAL,
-  HEADER_STEPS_OFFSET,
-  HEADER_TIMESTAMP_FIELD,
-  KIND_ABSENCE,
-  KIND_EACH,
-  KIND_SEQUENCE,
-  KIND_THRESHOLD,
-  MALFORMED,
-  NONE,
-  NO_ALERT,
-  RULE_BY_MASK,
-  RULE_COUNT,
-  RULE_DISTINCT_FIELD,
-  RULE_KIND,
-  RULE_REALERT_MS,
-  RULE_SIZE,
-  RULE_WINDOW_MS,
-  SLOT_DATA_SIZE,
-  STEP_ORDINAL,
-  STEP_RULE,
-  STEP_SIZE,
-  TOO_LARGE,
-  TYPE_ABSENT,
-} from './layout';
+import * as layout from './layout';
 import {
   AT_LEAST,
   FIRING,
@@ -116,8 +81,8 @@ function start(): bool {
   const status = checkRuleset(RULESET, ((<usize>memory.size()) << 16) - RULESET);
   if (status == RULESET_ABSENT) return false;
   if (status != RULESET_OK) unreachable();
-  matches = (RULESET + load<u32>(RULESET, HEADER_SIZE_TOTAL) + 15) & ~15;
-  scratch = matches + (((<usize>load<u32>(RULESET, HEADER_RULE_COUNT) + 1) & ~1) << 2);
+  matches = (RULESET + load<u32>(RULESET, layout.HEADER_SIZE_TOTAL) + 15) & ~15;
+  scratch = matches + (((<usize>load<u32>(RULESET, layout.HEADER_RULE_COUNT) + 1) & ~1) << 2);
   let at = scratch;
   at = placeRecord(RULESET, at);
   at = placeCandidates(RULESET, at);
@@ -139,16 +104,16 @@ export function matchCounters(): usize {
 /** Judges the record at `record` … `end`: NO_ALERT, ALERT (the body is the output), MALFORMED or TOO_LARGE. */
 export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
   begin();
-  const scanned = scan(record, end, epoch, (flags & FLAG_WHOLE) != 0);
-  if (scanned == SCAN_REJECTED) return outOfMemory() ? TOO_LARGE : NO_ALERT; // never with an absence: its clock needs every record's time
+  const scanned = scan(record, end, epoch, (flags & layout.FLAG_WHOLE) != 0);
+  if (scanned == SCAN_REJECTED) return outOfMemory() ? layout.TOO_LARGE : layout.NO_ALERT; // never with an absence: its clock needs every record's time
   if (scanned == SCAN_MALFORMED) {
     dropCandidates();
-    return MALFORMED;
+    return layout.MALFORMED;
   }
   findNeedles();
   let step = nextCandidate();
-  const hasAbsence = load<u32>(RULESET, HEADER_HAS_ABSENCE) != 0;
-  if (step < 0 && !hasAbsence) return outOfMemory() ? TOO_LARGE : NO_ALERT;
+  const hasAbsence = load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0;
+  if (step < 0 && !hasAbsence) return outOfMemory() ? layout.TOO_LARGE : layout.NO_ALERT;
   let time = NO_TIME;
   if (hasAbsence) {
     time = readLate(record, end, sec, nsec, flags);
@@ -160,13 +125,13 @@ export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flag
     onMatch(stepAt(step), time, flags);
   }
   if (hasAbsence && mayBeDue()) tellDue(flags);
-  if (outOfMemory() || conditionsExhausted() || alertsExhausted()) return TOO_LARGE;
-  if (!hasAlerts()) return NO_ALERT;
-  return writeBody() ? ALERT : TOO_LARGE;
+  if (outOfMemory() || conditionsExhausted() || alertsExhausted()) return layout.TOO_LARGE;
+  if (!hasAlerts()) return layout.NO_ALERT;
+  return writeBody() ? layout.ALERT : layout.TOO_LARGE;
 }
 
 function stepAt(index: u32): usize {
-  return RULESET + load<u32>(RULESET, HEADER_STEPS_OFFSET) + <usize>index * STEP_SIZE;
+  return RULESET + load<u32>(RULESET, layout.HEADER_STEPS_OFFSET) + <usize>index * layout.STEP_SIZE;
 }
 
 /** Readies everything for a new record. An epoch marks what belongs to it, so that nothing need be cleared. */
@@ -185,8 +150,8 @@ function begin(): void {
 /** Reads what only a match needs, and gives the event time. */
 function readLate(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i64 {
   scanLate(record, end);
-  const field = load<u32>(RULESET, HEADER_TIMESTAMP_FIELD);
-  if (flags & FLAG_RECORD_TIME && field != NONE) {
+  const field = load<u32>(RULESET, layout.HEADER_TIMESTAMP_FIELD);
+  if (flags & layout.FLAG_RECORD_TIME && field != layout.NONE) {
     const time = parseTime(fieldType(field), fieldStart(field), fieldEnd(field));
     if (time != NO_TIME) return time;
   }
@@ -194,32 +159,32 @@ function readLate(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i
 }
 
 function onMatch(step: usize, time: i64, flags: u32): void {
-  const index = load<u32>(step, STEP_RULE);
+  const index = load<u32>(step, layout.STEP_RULE);
   const rule = ruleAt(index);
   const count = matches + ((<usize>index) << 2);
   store<u32>(count, load<u32>(count) + 1);
   extractCaptures(step);
   const labels = renderLabels(rule);
   if (labels == 0) return;
-  const kind = load<u32>(rule, RULE_KIND);
-  if (kind == KIND_EACH) {
+  const kind = load<u32>(rule, layout.RULE_KIND);
+  if (kind == layout.KIND_EACH) {
     send(rule, index, labels, time, 1, flags);
     return;
   }
-  const by = fingerprint(rule, labels, load<u64>(rule, RULE_BY_MASK));
-  const windowMs = load<i64>(rule, RULE_WINDOW_MS);
+  const by = fingerprint(rule, labels, load<u64>(rule, layout.RULE_BY_MASK));
+  const windowMs = load<i64>(rule, layout.RULE_WINDOW_MS);
   let value: u64 = 1;
   switch (kind) {
-    case KIND_THRESHOLD:
+    case layout.KIND_THRESHOLD:
       value = countMatch(rule, index, by, time, windowMs);
-      if ((value & ~AT_LEAST) < <u64>load<u32>(rule, RULE_COUNT)) return;
+      if ((value & ~AT_LEAST) < <u64>load<u32>(rule, layout.RULE_COUNT)) return;
       break;
-    case KIND_SEQUENCE: {
-      const ordinal = load<u32>(step, STEP_ORDINAL);
-      if (!advanceSequence(index, by, ordinal, load<u32>(rule, RULE_COUNT), time, windowMs)) return;
+    case layout.KIND_SEQUENCE: {
+      const ordinal = load<u32>(step, layout.STEP_ORDINAL);
+      if (!advanceSequence(index, by, ordinal, load<u32>(rule, layout.RULE_COUNT), time, windowMs)) return;
       break;
     }
-    case KIND_ABSENCE:
+    case layout.KIND_ABSENCE:
       onSeen(rule, index, by, labels, time, windowMs, flags);
       return;
   }
@@ -227,23 +192,23 @@ function onMatch(step: usize, time: i64, flags: u32): void {
 }
 
 function ruleAt(index: u32): usize {
-  return RULESET + load<u32>(RULESET, HEADER_RULES_OFFSET) + <usize>index * RULE_SIZE;
+  return RULESET + load<u32>(RULESET, layout.HEADER_RULES_OFFSET) + <usize>index * layout.RULE_SIZE;
 }
 
 /** The count of a threshold's window, this match included. */
 function countMatch(rule: usize, index: u32, by: u64, time: i64, windowMs: i64): u64 {
-  const field = load<u32>(rule, RULE_DISTINCT_FIELD);
-  if (field == NONE) return countInWindow(index, by, time, windowMs);
-  if (fieldType(field) == TYPE_ABSENT) return 0;
+  const field = load<u32>(rule, layout.RULE_DISTINCT_FIELD);
+  if (field == layout.NONE) return countInWindow(index, by, time, windowMs);
+  if (fieldType(field) == layout.TYPE_ABSENT) return 0;
   const text = fieldText(field);
   const count = countDistinct(index, by, hashText(text, fieldTextSize(field)), time, windowMs);
-  return count < DISTINCT_COUNT_MAX ? count : count | AT_LEAST;
+  return count < layout.DISTINCT_COUNT_MAX ? count : count | AT_LEAST;
 }
 
 /** An alert is due: it is sent, unless one of its label set was just before, or too many were this second. */
 function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, flags: u32): void {
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-  const realertMs = load<i64>(rule, RULE_REALERT_MS);
+  const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   const coolDown = realertMs == 0 ? <usize>0 : coolDownOf(index, hash);
   if (coolDown != 0 && isCooling(coolDown, time, realertMs)) {
     addSuppressed(coolDown);
@@ -261,7 +226,8 @@ function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, fla
   }
   const others = takeElsewhere();
   // While warming, the alert went out when the record was first read, and told what it had to tell.
-  if ((flags & FLAG_WARM) == 0) addAlert(rule, labels, hash, FIRING, time, NO_END, value, suppressed, others);
+  if ((flags & layout.FLAG_WARM) == 0)
+    addAlert(rule, labels, hash, FIRING, time, NO_END, value, suppressed, others);
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
@@ -275,9 +241,9 @@ function onSeen(rule: usize, index: u32, by: u64, labels: usize, time: i64, wind
     // A time that is not believed must not end it in the future.
     tellAbsence(link, since, max(since, min(time, clockTime())), flags);
   }
-  const packed = allocate(ABSENCE_LABELS_SIZE_MAX);
+  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
   if (packed == 0) return;
-  const end = packLabels(rule, labels, packed, ABSENCE_LABELS_SIZE_MAX);
+  const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
   // Labels too long to be kept: those that it had before stay.
   const size = end != 0 ? end - packed : link != 0 ? readLabels(link, packed) : 0;
   if (size != 0) seeKey(index, by, time, windowMs, packed, size);
@@ -287,13 +253,13 @@ function onSeen(rule: usize, index: u32, by: u64, labels: usize, time: i64, wind
 /** Adds the alert of an absence, with the labels that its key had when it was seen. */
 function tellAbsence(link: u32, since: i64, endsAt: i64, flags: u32): void {
   const rule = ruleAt(absenceRule(link));
-  const packed = allocate(ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
+  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX + layout.SLOT_DATA_SIZE);
   if (packed == 0 || readLabels(link, packed) == 0) return;
   const labels = unpackLabels(rule, packed);
   if (labels == 0) return;
   const status = endsAt == NO_END ? FIRING : RESOLVED;
   const others = takeElsewhere();
-  if ((flags & FLAG_WARM) != 0) return;
+  if ((flags & layout.FLAG_WARM) != 0) return;
   addAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE), status, since, endsAt, 1, 0, others);
 }
 
@@ -303,8 +269,8 @@ function tellDue(flags: u32): void {
   let count: u32 = 0;
   beginDue();
   for (let link = nextAbsence(1); link != 0; link = nextAbsence(link + 1)) {
-    const due = absenceSeen(link) + load<i64>(ruleAt(absenceRule(link)), RULE_WINDOW_MS);
-    if (due > clock || count == DUE_COUNT_MAX) {
+    const due = absenceSeen(link) + load<i64>(ruleAt(absenceRule(link)), layout.RULE_WINDOW_MS);
+    if (due > clock || count == layout.DUE_COUNT_MAX) {
       postpone(due);
       continue;
     }
@@ -321,20 +287,20 @@ export function tellTime(sec: u32, nsec: u32): i32 {
   setClock(time);
   if (mayBeDue()) tellDue(0);
   if (!hasAlerts()) tellOthers(time);
-  if (alertsExhausted()) return TOO_LARGE;
-  if (!hasAlerts()) return NO_ALERT;
-  return writeBody() ? ALERT : TOO_LARGE;
+  if (alertsExhausted()) return layout.TOO_LARGE;
+  if (!hasAlerts()) return layout.NO_ALERT;
+  return writeBody() ? layout.ALERT : layout.TOO_LARGE;
 }
 
 /** When no other alert comes to tell of what was held back, one of its own does. */
 function tellOthers(time: i64): void {
-  const index = load<u32>(RULESET, HEADER_NOTICE_RULE);
-  if (index == NONE || untoldElsewhere() == 0) return;
+  const index = load<u32>(RULESET, layout.HEADER_NOTICE_RULE);
+  if (index == layout.NONE || untoldElsewhere() == 0) return;
   const rule = ruleAt(index);
   const labels = renderLabels(rule);
   if (labels == 0) return;
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-  const realertMs = load<i64>(rule, RULE_REALERT_MS);
+  const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   const coolDown = coolDownOf(index, hash);
   if (coolDown == 0 || isCooling(coolDown, time, realertMs)) return;
   startCooling(coolDown, time, realertMs);

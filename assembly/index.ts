@@ -1,15 +1,7 @@
 // The doors of the module. A host puts a record into a block from `malloc` and calls `match`; the answer
 // says whether there is a body to fetch. Fluent Bit calls `alerts_only`. No door traps, whatever the record.
 // The one trap is at the start, on a ruleset that is damaged or of another version: nothing must run on that.
-import {
-  ALERT,
-  CAPTURE_COUNT_MAX,
-  MALFORMED,
-  NO_ALERT,
-  RECORD_SIZE_MAX,
-  TOO_LARGE,
-  TYPE_ABSENT,
-} from './layout';
+import * as layout from './layout';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import { writeEdgeRecord } from './edge';
 import { examineRecord, loaded, matchCounters, matchRecord, tellTime } from './engine';
@@ -51,7 +43,7 @@ export function match(record: usize, size: usize, sec: u32, nsec: u32, flags: u3
 }
 
 function judge(record: usize, size: usize, sec: u32, nsec: u32, flags: u32): i32 {
-  if (!loaded || record == 0 || size > RECORD_SIZE_MAX) return TOO_LARGE;
+  if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
   return matchRecord(record, record + size, sec, nsec, flags);
 }
 
@@ -66,7 +58,7 @@ export function alertSize(): usize {
 
 /** Tells the time, for absences. NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */
 export function tick(sec: u32, nsec: u32): i32 {
-  if (!loaded) return NO_ALERT;
+  if (!loaded) return layout.NO_ALERT;
   const answer = tellTime(sec, nsec);
   finish();
   return answer;
@@ -148,8 +140,8 @@ function filter(
 ): usize {
   const answer = isTick(tag, tagSize) ? tellTime(sec, nsec) : judge(record, size, sec, nsec, 0);
   let result = NOTHING;
-  if (answer == ALERT) result = writeEdgeRecord(record, size, sec, nsec, onlyArray);
-  if (answer == MALFORMED || answer == TOO_LARGE || result == 0) unreadable++;
+  if (answer == layout.ALERT) result = writeEdgeRecord(record, size, sec, nsec, onlyArray);
+  if (answer == layout.MALFORMED || answer == layout.TOO_LARGE || result == 0) unreadable++;
   finish();
   return result == 0 ? NOTHING : result;
 }
@@ -173,9 +165,9 @@ export function unreadableCount(): u32 {
 
 /** Reads a record for `testAtom`; 0 when it is a JSON object, else MALFORMED or TOO_LARGE. */
 export function examine(record: usize, size: usize): i32 {
-  if (!loaded || record == 0 || size > RECORD_SIZE_MAX) return TOO_LARGE;
+  if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
   finish(); // what the record before left goes; what this one finds stays
-  return examineRecord(record, record + size) ? 0 : MALFORMED;
+  return examineRecord(record, record + size) ? 0 : layout.MALFORMED;
 }
 
 /** The answer of an atom of the record that `examine` read. What this allocates stays until `malloc` or a call. */
@@ -186,8 +178,8 @@ export function testAtom(atom: u32): bool {
 /** Finds where an atom's field matches, for the four doors below. 0 when the field has no text. */
 export function spanOf(atom: u32): bool {
   spanField = atomField(atom);
-  if (fieldType(spanField) == TYPE_ABSENT) return false;
-  const slots = allocate(CAPTURE_COUNT_MAX * 8);
+  if (fieldType(spanField) == layout.TYPE_ABSENT) return false;
+  const slots = allocate(layout.CAPTURE_COUNT_MAX * 8);
   if (slots == 0) return false;
   locateAtom(atom, slots);
   return true;

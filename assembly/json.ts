@@ -4,16 +4,7 @@
 //
 // Two liberties, because loggers take them: raw control characters and bytes that are not UTF-8 are
 // allowed inside strings. Such a byte reads as U+FFFD, as Go's encoding/json reads it.
-import {
-  NESTING_MAX,
-  TYPE_ARRAY,
-  TYPE_FALSE,
-  TYPE_NULL,
-  TYPE_NUMBER,
-  TYPE_OBJECT,
-  TYPE_STRING,
-  TYPE_TRUE,
-} from './layout';
+import * as layout from './layout';
 import { firstMarked, wordMask } from './bytes';
 
 export const QUOTE: u32 = 0x22;
@@ -145,19 +136,19 @@ export function skipNumber(at: usize, end: usize): usize {
 export function typeAt(at: usize): u32 {
   switch (load<u8>(at)) {
     case 0x22:
-      return TYPE_STRING;
+      return layout.TYPE_STRING;
     case 0x7b:
-      return TYPE_OBJECT;
+      return layout.TYPE_OBJECT;
     case 0x5b:
-      return TYPE_ARRAY;
+      return layout.TYPE_ARRAY;
     case 0x74:
-      return TYPE_TRUE;
+      return layout.TYPE_TRUE;
     case 0x66:
-      return TYPE_FALSE;
+      return layout.TYPE_FALSE;
     case 0x6e:
-      return TYPE_NULL;
+      return layout.TYPE_NULL;
     default:
-      return TYPE_NUMBER;
+      return layout.TYPE_NUMBER;
   }
 }
 
@@ -189,7 +180,7 @@ function skipKey(at: usize, end: usize): usize {
 }
 
 // A bit for each open container: 1 an object, 0 an array.
-const nesting: usize = memory.data(NESTING_MAX / 8);
+const nesting: usize = memory.data(layout.NESTING_MAX / 8);
 
 function isObject(depth: u32): bool {
   return (load<u8>(nesting + (depth >>> 3)) & (1 << (depth & 7))) != 0;
@@ -209,7 +200,7 @@ export function skipValue(at: usize, end: usize): usize {
     const byte = load<u8>(at);
     if (byte == OPEN_BRACE || byte == OPEN_BRACKET) {
       const object = byte == OPEN_BRACE;
-      if (depth == NESTING_MAX) return 0;
+      if (depth == layout.NESTING_MAX) return 0;
       at = skipSpace(at + 1, end);
       if (at >= end) return 0;
       if (load<u8>(at) != byte + 2) {

@@ -4,34 +4,7 @@
 // so that none is tried twice (RE2's BitState). That needs a bit for each pair, so longer texts go to
 // `lockstep`, which keeps all threads at one position (Pike's VM). All are linear in the text.
 // The text is valid UTF-8: `record` saw to that.
-import {
-  ASSERT_LINE_END,
-  ASSERT_LINE_START,
-  ASSERT_TEXT_END,
-  ASSERT_TEXT_START,
-  ASSERT_WORD_BOUNDARY,
-  BACKTRACK_BITS_MAX,
-  INSTRUCTION_SIZE,
-  HEADER_SETS_OFFSET,
-  PATTERN_ANCHORED,
-  PATTERN_FIRST_BYTE,
-  PATTERN_INSTRUCTION_COUNT,
-  PATTERN_PROGRAM_OFFSET,
-  PATTERN_SLOT_COUNT,
-  RUN_ASSERT,
-  RUN_CHAR,
-  RUN_FAIL,
-  RUN_JUMP,
-  RUN_MATCH,
-  RUN_SAVE,
-  RUN_SET,
-  RUN_SKIP,
-  RUN_SPLIT,
-  RUN_SPLIT_AWAY,
-  SET_RANGES_OFFSET,
-  SET_RANGE_COUNT,
-  SET_SIZE,
-} from './layout';
+import * as layout from './layout';
 import { clearWords, findByte } from './bytes';
 import { codePoint } from './json';
 import { allocate, arenaTop, release, resize } from './memory';
@@ -83,17 +56,17 @@ export function searchExhausted(): bool {
  */
 export function search(base: usize, pattern: usize, at: usize, end: usize, captures: usize): bool {
   ruleset = base;
-  program = base + load<u32>(pattern, PATTERN_PROGRAM_OFFSET);
-  instructionCount = load<u32>(pattern, PATTERN_INSTRUCTION_COUNT);
-  sets = base + load<u32>(base, HEADER_SETS_OFFSET);
+  program = base + load<u32>(pattern, layout.PATTERN_PROGRAM_OFFSET);
+  instructionCount = load<u32>(pattern, layout.PATTERN_INSTRUCTION_COUNT);
+  sets = base + load<u32>(base, layout.HEADER_SETS_OFFSET);
   textStart = at;
   textEnd = end;
   slots = captures;
-  slotCount = captures ? load<u32>(pattern, PATTERN_SLOT_COUNT) : 0;
+  slotCount = captures ? load<u32>(pattern, layout.PATTERN_SLOT_COUNT) : 0;
   exhausted = false;
   clearSlots();
-  const anchored = load<u32>(pattern, PATTERN_ANCHORED) != 0;
-  const firstByte = load<u32>(pattern, PATTERN_FIRST_BYTE);
+  const anchored = load<u32>(pattern, layout.PATTERN_ANCHORED) != 0;
+  const firstByte = load<u32>(pattern, layout.PATTERN_FIRST_BYTE);
   const mark = arenaTop();
   const matched = run(anchored, firstByte);
   release(mark);
@@ -113,7 +86,7 @@ function run(anchored: bool, firstByte: u32): bool {
   clearSlots();
   fuel = FUEL_MIN; // nobody takes of it any more
   const bits = <u64>instructionCount * <u64>(size + 1);
-  if (bits > BACKTRACK_BITS_MAX) return lockstep(start, anchored, firstByte);
+  if (bits > layout.BACKTRACK_BITS_MAX) return lockstep(start, anchored, firstByte);
   const visitedSize = ((<usize>bits + 63) >>> 6) << 3;
   visited = allocate(visitedSize);
   if (visited == 0) {
@@ -133,11 +106,11 @@ function sequenceSizeOf(lead: u32): usize {
 }
 
 function isInSet(index: u32, code: u32): bool {
-  const set = sets + <usize>index * SET_SIZE;
+  const set = sets + <usize>index * layout.SET_SIZE;
   if (code < 0x80) return (load<u32>(set + <usize>((code >>> 5) << 2)) & (1 << (code & 31))) != 0;
-  const ranges = ruleset + load<u32>(set, SET_RANGES_OFFSET);
+  const ranges = ruleset + load<u32>(set, layout.SET_RANGES_OFFSET);
   let low: u32 = 0;
-  let high = load<u32>(set, SET_RANGE_COUNT);
+  let high = load<u32>(set, layout.SET_RANGE_COUNT);
   while (low < high) {
     const middle = (low + high) >>> 1;
     const range = ranges + ((<usize>middle) << 3);
@@ -154,7 +127,7 @@ function isInSetAt(index: u32, at: usize): bool {
 
 /** The first address from `at` on whose code point is not in the set, or 0 when there is no fuel left to go on. */
 function skipRun(index: u32, at: usize): usize {
-  const bitmap = sets + <usize>index * SET_SIZE;
+  const bitmap = sets + <usize>index * layout.SET_SIZE;
   const start = at;
   while (at < textEnd) {
     const code = <u32>load<u8>(at);
@@ -192,16 +165,16 @@ function isWord(at: usize): bool {
 
 function holds(assertion: u32, at: usize): bool {
   switch (assertion) {
-    case ASSERT_TEXT_START:
+    case layout.ASSERT_TEXT_START:
       return at == textStart;
-    case ASSERT_TEXT_END:
+    case layout.ASSERT_TEXT_END:
       return at == textEnd;
-    case ASSERT_LINE_START:
+    case layout.ASSERT_LINE_START:
       return at == textStart || load<u8>(at - 1) == 0x0a;
-    case ASSERT_LINE_END:
+    case layout.ASSERT_LINE_END:
       return at == textEnd || load<u8>(at) == 0x0a;
     default:
-      return (isWord(at - 1) != isWord(at)) == (assertion == ASSERT_WORD_BOUNDARY);
+      return (isWord(at - 1) != isWord(at)) == (assertion == layout.ASSERT_WORD_BOUNDARY);
   }
 }
 
@@ -277,11 +250,11 @@ function backtrackFrom(start: usize): bool {
     let pc = <usize>first;
     let alive = true;
     while (alive) {
-      const instruction = load<u32>(program + pc * INSTRUCTION_SIZE);
+      const instruction = load<u32>(program + pc * layout.INSTRUCTION_SIZE);
       const operand = instruction >>> 8;
       switch (instruction & 0xff) {
-        case RUN_CHAR:
-        case RUN_SET: {
+        case layout.RUN_CHAR:
+        case layout.RUN_SET: {
           if (at == textEnd) {
             alive = false;
             break;
@@ -292,7 +265,7 @@ function backtrackFrom(start: usize): bool {
             size = sequenceSizeOf(code);
             code = codePoint(at, size);
           }
-          if ((instruction & 0xff) == RUN_CHAR ? code != operand : !isInSet(operand, code)) {
+          if ((instruction & 0xff) == layout.RUN_CHAR ? code != operand : !isInSet(operand, code)) {
             alive = false;
             break;
           }
@@ -300,23 +273,23 @@ function backtrackFrom(start: usize): bool {
           pc++;
           break;
         }
-        case RUN_SKIP:
+        case layout.RUN_SKIP:
           at = visited == 0 ? skipRun(operand, at) : skipMarked(operand, pc, at);
           alive = at != 0;
           pc++;
           break;
-        case RUN_SPLIT:
+        case layout.RUN_SPLIT:
           alive = isNew(pc, at) && pushJob(operand, at);
           pc++;
           break;
-        case RUN_SPLIT_AWAY:
+        case layout.RUN_SPLIT_AWAY:
           alive = isNew(pc, at) && pushJob(<u32>pc + 1, at);
           pc = operand;
           break;
-        case RUN_JUMP:
+        case layout.RUN_JUMP:
           pc = operand;
           break;
-        case RUN_SAVE:
+        case layout.RUN_SAVE:
           if (slotCount) {
             const slot = slots + ((<usize>operand) << 2);
             alive = pushJob(operand | RESTORE, load<usize>(slot));
@@ -324,11 +297,11 @@ function backtrackFrom(start: usize): bool {
           }
           pc++;
           break;
-        case RUN_ASSERT:
+        case layout.RUN_ASSERT:
           alive = holds(operand, at);
           pc++;
           break;
-        case RUN_MATCH:
+        case layout.RUN_MATCH:
           matchEnd = at;
           return true;
         default: // RUN_FAIL
@@ -389,10 +362,10 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
     let nextCount: u32 = 0;
     for (let i: u32 = 0; i < currentCount; i++) {
       const pc = <usize>load<u32>(current + ((<usize>i) << 2));
-      const instruction = load<u32>(program + pc * INSTRUCTION_SIZE);
+      const instruction = load<u32>(program + pc * layout.INSTRUCTION_SIZE);
       const op = instruction & 0xff;
       const threadRow = rowsOf(current) + pc * rowSize;
-      if (op == RUN_MATCH) {
+      if (op == layout.RUN_MATCH) {
         matched = true;
         matchEnd = at;
         matchStart = load<usize>(threadRow + ((<usize>slotCount) << 2));
@@ -402,12 +375,12 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
       }
       if (at == textEnd) continue;
       if (
-        op == RUN_CHAR
+        op == layout.RUN_CHAR
           ? code == instruction >>> 8
-          : (op == RUN_SET || op == RUN_SKIP) && isInSet(instruction >>> 8, code)
+          : (op == layout.RUN_SET || op == layout.RUN_SKIP) && isInSet(instruction >>> 8, code)
       ) {
         memory.copy(row, threadRow, rowSize);
-        nextCount = addThreads(next, nextCount, op == RUN_SKIP ? pc : pc + 1, at + size, row);
+        nextCount = addThreads(next, nextCount, op == layout.RUN_SKIP ? pc : pc + 1, at + size, row);
       }
     }
     if (at == textEnd || exhausted) break;
@@ -440,32 +413,32 @@ function addThreads(list: usize, count: u32, pc: usize, at: usize, row: usize): 
       store<u32>(sparse + (pc << 2), count);
       store<u32>(list + ((<usize>count) << 2), <u32>pc);
       count++;
-      const instruction = load<u32>(program + pc * INSTRUCTION_SIZE);
+      const instruction = load<u32>(program + pc * layout.INSTRUCTION_SIZE);
       const operand = instruction >>> 8;
       const op = instruction & 0xff;
-      if (op == RUN_SPLIT) {
+      if (op == layout.RUN_SPLIT) {
         if (!pushJob(operand, 0)) return count;
         pc++;
-      } else if (op == RUN_SPLIT_AWAY) {
+      } else if (op == layout.RUN_SPLIT_AWAY) {
         if (!pushJob(<u32>pc + 1, 0)) return count;
         pc = operand;
-      } else if (op == RUN_JUMP) {
+      } else if (op == layout.RUN_JUMP) {
         pc = operand;
-      } else if (op == RUN_SAVE) {
+      } else if (op == layout.RUN_SAVE) {
         if (slotCount) {
           const slot = row + ((<usize>operand) << 2);
           if (!pushJob(operand | RESTORE, load<usize>(slot))) return count;
           store<usize>(slot, at);
         }
         pc++;
-      } else if (op == RUN_ASSERT) {
+      } else if (op == layout.RUN_ASSERT) {
         if (!holds(operand, at)) break;
         pc++;
-      } else if (op == RUN_SKIP && !isInSetAt(operand, at)) {
+      } else if (op == layout.RUN_SKIP && !isInSetAt(operand, at)) {
         pc++; // there is nothing to skip
       } else {
         // Reads a code point, or matches.
-        if (op != RUN_FAIL) memory.copy(rowsOf(list) + pc * rowSize, row, rowSize);
+        if (op != layout.RUN_FAIL) memory.copy(rowsOf(list) + pc * rowSize, row, rowSize);
         break;
       }
     }

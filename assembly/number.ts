@@ -1,6 +1,6 @@
 // Comparing a JSON number with a number of the rules, digit by digit: exact for any length, so that 64-bit
 // ids and long decimals are what they are. No floating point is involved.
-import { NUMBER_DIGITS, NUMBER_DIGIT_COUNT, NUMBER_EXPONENT, NUMBER_SIGN } from './layout';
+import * as layout from './layout';
 
 const EXPONENT_MAX: i64 = 1 << 30; // larger ones compare as this: no record can hold that many digits
 
@@ -9,13 +9,13 @@ export function compareNumber(at: usize, end: usize, number: usize): i32 {
   const negative = load<u8>(at) == 0x2d;
   if (negative) at++;
   const first = firstDigit(at, end);
-  const digitCount = load<u32>(number, NUMBER_DIGIT_COUNT);
-  const otherNegative = load<u32>(number, NUMBER_SIGN) != 0;
+  const digitCount = load<u32>(number, layout.NUMBER_DIGIT_COUNT);
+  const otherNegative = load<u32>(number, layout.NUMBER_SIGN) != 0;
   if (first == end) return digitCount == 0 ? 0 : otherNegative ? 1 : -1;
   if (digitCount == 0 || negative != otherNegative) return negative ? -1 : 1;
 
   const exponent = exponentOf(at, first, end);
-  const otherExponent = <i64>load<i32>(number, NUMBER_EXPONENT);
+  const otherExponent = <i64>load<i32>(number, layout.NUMBER_EXPONENT);
   const order =
     exponent != otherExponent
       ? exponent < otherExponent
@@ -68,7 +68,7 @@ function compareDigits(at: usize, end: usize, number: usize, digitCount: u32): i
   for (; at < end && !isExponent(load<u8>(at)); at++) {
     if (load<u8>(at) == 0x2e) continue;
     const digit = <i32>load<u8>(at) - 0x30;
-    const other = index < digitCount ? <i32>load<u8>(number + index, NUMBER_DIGITS) : 0;
+    const other = index < digitCount ? <i32>load<u8>(number + index, layout.NUMBER_DIGITS) : 0;
     if (digit != other) return digit < other ? -1 : 1;
     index++;
   }

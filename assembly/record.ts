@@ -1,18 +1,6 @@
 // What the scan found of one record: for each field of the ruleset its type and its bytes, and on first
 // use its text (unescaped, UTF-8) and its value id. All of it lives until the next record.
-import {
-  FIELD_SIZE,
-  FIELD_VALUES_OFFSET,
-  HEADER_FIELDS_OFFSET,
-  HEADER_FIELD_COUNT,
-  TYPE_ABSENT,
-  TYPE_STRING,
-  VALUES_HEADS,
-  VALUES_SHIFT,
-  VALUE_NEXT_OFFSET,
-  VALUE_TEXT_OFFSET,
-  VALUE_TEXT_SIZE,
-} from './layout';
+import * as layout from './layout';
 import { clearWords, hashValue, sameBytes } from './bytes';
 import { copyValid, decode, decodedSizeMax, isPlain } from './json';
 import { allocate, resize } from './memory';
@@ -36,9 +24,9 @@ let exhausted: bool = false;
 /** Takes its scratch at `at` and gives the address behind it. */
 export function placeRecord(base: usize, at: usize): usize {
   ruleset = base;
-  fields = base + load<u32>(base, HEADER_FIELDS_OFFSET);
+  fields = base + load<u32>(base, layout.HEADER_FIELDS_OFFSET);
   found = at;
-  fieldCount = load<u32>(base, HEADER_FIELD_COUNT);
+  fieldCount = load<u32>(base, layout.HEADER_FIELD_COUNT);
   return at + <usize>fieldCount * FOUND_SIZE;
 }
 
@@ -59,7 +47,7 @@ export function runOut(): void {
 
 export function setField(field: u32, type: u32, start: usize, end: usize): void {
   const entry = found + <usize>field * FOUND_SIZE;
-  const inset = <usize>(type == TYPE_STRING);
+  const inset = <usize>(type == layout.TYPE_STRING);
   store<u32>(entry, type, FOUND_TYPE);
   store<usize>(entry, start + inset, FOUND_START);
   store<usize>(entry, end - inset, FOUND_END);
@@ -94,7 +82,7 @@ function readText(entry: usize): void {
   let text = load<usize>(entry, FOUND_START);
   const end = load<usize>(entry, FOUND_END);
   let size = end - text;
-  if (type == TYPE_ABSENT) {
+  if (type == layout.TYPE_ABSENT) {
     text = found;
   } else if (!isPlain(text, end)) {
     const start = text;
@@ -104,7 +92,7 @@ function readText(entry: usize): void {
       text = found;
       size = 0;
     } else {
-      size = (type == TYPE_STRING ? decode(start, end, text) : copyValid(start, end, text)) - text;
+      size = (type == layout.TYPE_STRING ? decode(start, end, text) : copyValid(start, end, text)) - text;
       resize(text, size);
     }
   }
@@ -124,22 +112,22 @@ export function fieldValue(field: u32): u32 {
 }
 
 function lookUpValue(field: u32): u32 {
-  const table = load<u32>(fields + <usize>field * FIELD_SIZE, FIELD_VALUES_OFFSET);
-  if (table == 0 || fieldType(field) != TYPE_STRING) return UNKNOWN_VALUE;
+  const table = load<u32>(fields + <usize>field * layout.FIELD_SIZE, layout.FIELD_VALUES_OFFSET);
+  if (table == 0 || fieldType(field) != layout.TYPE_STRING) return UNKNOWN_VALUE;
   const text = fieldText(field);
   const size = fieldTextSize(field);
   const heads = ruleset + table;
-  const bucket = <usize>(hashValue(text, size) >>> (<u64>load<u32>(heads, VALUES_SHIFT)));
-  let value = load<u32>(heads + (bucket << 2), VALUES_HEADS);
+  const bucket = <usize>(hashValue(text, size) >>> (<u64>load<u32>(heads, layout.VALUES_SHIFT)));
+  let value = load<u32>(heads + (bucket << 2), layout.VALUES_HEADS);
   while (value != 0) {
     const entry = ruleset + value;
     if (
-      <usize>load<u32>(entry, VALUE_TEXT_SIZE) == size &&
-      sameBytes(ruleset + load<u32>(entry, VALUE_TEXT_OFFSET), text, size)
+      <usize>load<u32>(entry, layout.VALUE_TEXT_SIZE) == size &&
+      sameBytes(ruleset + load<u32>(entry, layout.VALUE_TEXT_OFFSET), text, size)
     ) {
       return value;
     }
-    value = load<u32>(entry, VALUE_NEXT_OFFSET);
+    value = load<u32>(entry, layout.VALUE_NEXT_OFFSET);
   }
   return UNKNOWN_VALUE;
 }

@@ -1,14 +1,6 @@
 // The ruleset's header: read and checked once, at the start; every offset in it is trusted from then on,
 // because the compiler wrote it and the checksum says that nobody changed it since.
-import {
-  HEADER_CHECKSUM,
-  HEADER_MAGIC,
-  HEADER_SIZE,
-  HEADER_SIZE_TOTAL,
-  HEADER_VERSION,
-  MAGIC,
-  VERSION,
-} from './layout';
+import * as layout from './layout';
 
 export const RULESET_OK = 0;
 export const RULESET_ABSENT = 1;
@@ -17,11 +9,12 @@ export const RULESET_DAMAGED = 3;
 
 /** One of RULESET_…, for the ruleset at `base` with at most `room` bytes of memory behind it. */
 export function checkRuleset(base: usize, room: usize): i32 {
-  if (room < HEADER_SIZE || load<u32>(base, HEADER_MAGIC) != MAGIC) return RULESET_ABSENT;
-  if (load<u32>(base, HEADER_VERSION) != VERSION) return RULESET_VERSION;
-  const size = <usize>load<u32>(base, HEADER_SIZE_TOTAL);
-  if (size < HEADER_SIZE || size > room || size & 7) return RULESET_DAMAGED;
-  if (checksum(base + HEADER_SIZE_TOTAL, base + size) != load<u64>(base, HEADER_CHECKSUM))
+  if (room < layout.HEADER_SIZE || load<u32>(base, layout.HEADER_MAGIC) != layout.MAGIC)
+    return RULESET_ABSENT;
+  if (load<u32>(base, layout.HEADER_VERSION) != layout.VERSION) return RULESET_VERSION;
+  const size = <usize>load<u32>(base, layout.HEADER_SIZE_TOTAL);
+  if (size < layout.HEADER_SIZE || size > room || size & 7) return RULESET_DAMAGED;
+  if (checksum(base + layout.HEADER_SIZE_TOTAL, base + size) != load<u64>(base, layout.HEADER_CHECKSUM))
     return RULESET_DAMAGED;
   return RULESET_OK;
 }

@@ -2,30 +2,7 @@
 // else is skipped. The pass ends as soon as every field is found, or no rule can match any more. Of
 // duplicate keys the first wins. Paths are at most 10 long, so the recursion below is shallow; the depth
 // of the record itself costs no stack (skipValue).
-import {
-  EDGE_KEY_OFFSET,
-  EDGE_KEY_SIZE,
-  EDGE_NEXT,
-  EDGE_NODE,
-  EDGE_PREFIX,
-  EDGE_SIZE,
-  HEADER_EDGES_OFFSET,
-  HEADER_LATE_NODE_OFFSET,
-  HEADER_NODES_OFFSET,
-  HEADER_NODE_COUNT,
-  NODE_EDGE_COUNT,
-  NODE_FIELD,
-  NODE_FIELDS_BELOW,
-  NODE_HEADS_OFFSET,
-  NODE_ITEMS_OFFSET,
-  NODE_ITEM_COUNT,
-  NODE_SHIFT,
-  NODE_SIZE,
-  NONE,
-  TYPE_ARRAY,
-  TYPE_OBJECT,
-  TYPE_STRING,
-} from './layout';
+import * as layout from './layout';
 import { hashKey, sameBytes, wordMask } from './bytes';
 import { openGate } from './candidate';
 import {
@@ -62,10 +39,10 @@ let outcome: i32 = SCAN_MALFORMED;
 
 export function placeScan(base: usize, at: usize): usize {
   ruleset = base;
-  nodes = base + load<u32>(base, HEADER_NODES_OFFSET);
-  edges = base + load<u32>(base, HEADER_EDGES_OFFSET);
+  nodes = base + load<u32>(base, layout.HEADER_NODES_OFFSET);
+  edges = base + load<u32>(base, layout.HEADER_EDGES_OFFSET);
   nodesSeen = at;
-  const nodeCount = <usize>load<u32>(base, HEADER_NODE_COUNT);
+  const nodeCount = <usize>load<u32>(base, layout.HEADER_NODE_COUNT);
   guesses = at + (((nodeCount + 1) & ~1) << 2);
   return guesses + nodeCount * GUESS_COUNT * GUESS_SIZE;
 }
@@ -80,12 +57,12 @@ export function scan(at: usize, end: usize, now: u32, toEnd: bool): i32 {
 /** Finds the fields that only a match needs. The record was scanned before; whatever is malformed is absent. */
 export function scanLate(at: usize, end: usize): void {
   whole = false;
-  scanFrom(ruleset + load<u32>(ruleset, HEADER_LATE_NODE_OFFSET), at, end);
+  scanFrom(ruleset + load<u32>(ruleset, layout.HEADER_LATE_NODE_OFFSET), at, end);
 }
 
 function scanFrom(root: usize, at: usize, end: usize): i32 {
   outcome = SCAN_MALFORMED;
-  fieldsLeft = load<u32>(root, NODE_FIELDS_BELOW);
+  fieldsLeft = load<u32>(root, layout.NODE_FIELDS_BELOW);
   at = skipSpace(at, end);
   if (at >= end || load<u8>(at) != OPEN_BRACE) return SCAN_MALFORMED;
   at = scanObject(root, at, end);
@@ -94,7 +71,7 @@ function scanFrom(root: usize, at: usize, end: usize): i32 {
 }
 
 function isUnseen(node: usize): bool {
-  const seen = nodesSeen + (((node - nodes) / NODE_SIZE) << 2);
+  const seen = nodesSeen + (((node - nodes) / layout.NODE_SIZE) << 2);
   if (load<u32>(seen) == epoch) return false;
   store<u32>(seen, epoch);
   return true;
@@ -136,7 +113,7 @@ function learn(guess: usize, key: usize, size: usize, child: usize): void {
 
 /** From the opening brace to behind the closing one; 0 when malformed or stopped. */
 function scanObject(node: usize, at: usize, end: usize): usize {
-  let guess = guesses + ((node - nodes) / NODE_SIZE) * (GUESS_COUNT * GUESS_SIZE);
+  let guess = guesses + ((node - nodes) / layout.NODE_SIZE) * (GUESS_COUNT * GUESS_SIZE);
   const lastGuess = guess + (GUESS_COUNT - 1) * GUESS_SIZE; // shared by all further keys
   at = skipSpace(at + 1, end);
   if (at < end && load<u8>(at) == CLOSE_BRACE) return at + 1;
@@ -180,8 +157,8 @@ function skipOther(at: usize, end: usize): usize {
 
 /** As scanObject, for the items of an array that paths name. */
 function scanArray(node: usize, at: usize, end: usize): usize {
-  let item = ruleset + load<u32>(node, NODE_ITEMS_OFFSET);
-  const behind = item + ((<usize>load<u32>(node, NODE_ITEM_COUNT)) << 3);
+  let item = ruleset + load<u32>(node, layout.NODE_ITEMS_OFFSET);
+  const behind = item + ((<usize>load<u32>(node, layout.NODE_ITEM_COUNT)) << 3);
   at = skipSpace(at + 1, end);
   if (at < end && load<u8>(at) == CLOSE_BRACKET) return at + 1;
   for (let index: u32 = 0; at < end; index++) {
@@ -207,17 +184,19 @@ function scanValue(node: usize, at: usize, end: usize): usize {
   const type = typeAt(at);
   const before = fieldsLeft;
   let behind: usize;
-  if (type == TYPE_STRING) {
+  if (type == layout.TYPE_STRING) {
     behind = skipString(at + 1, end);
     if (behind != 0) behind++;
-  } else if (type == TYPE_OBJECT && load<u32>(node, NODE_EDGE_COUNT) != 0) behind = scanObject(node, at, end);
-  else if (type == TYPE_ARRAY && load<u32>(node, NODE_ITEM_COUNT) != 0) behind = scanArray(node, at, end);
+  } else if (type == layout.TYPE_OBJECT && load<u32>(node, layout.NODE_EDGE_COUNT) != 0)
+    behind = scanObject(node, at, end);
+  else if (type == layout.TYPE_ARRAY && load<u32>(node, layout.NODE_ITEM_COUNT) != 0)
+    behind = scanArray(node, at, end);
   else behind = skipValue(at, end);
   if (behind == 0) return 0;
   // Whatever was not found below this node will not be found any more.
-  fieldsLeft = before - load<u32>(node, NODE_FIELDS_BELOW);
-  const field = load<u32>(node, NODE_FIELD);
-  if (field != NONE) {
+  fieldsLeft = before - load<u32>(node, layout.NODE_FIELDS_BELOW);
+  const field = load<u32>(node, layout.NODE_FIELD);
+  if (field != layout.NONE) {
     setField(field, type, at, behind);
     if (openGate(field) && !whole) return stop(SCAN_REJECTED); // a late field opens none
   }
@@ -231,7 +210,7 @@ function stop(why: i32): usize {
 
 /** The node behind a key (its bytes between the quotes), or 0. */
 function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usize {
-  if (load<u32>(node, NODE_EDGE_COUNT) == 0) return 0;
+  if (load<u32>(node, layout.NODE_EDGE_COUNT) == 0) return 0;
   let size = quote - key;
   if (isEscaped) {
     const text = allocate(decodedSizeMax(key, quote));
@@ -243,18 +222,18 @@ function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usiz
     key = text;
   }
   const prefix = size == 0 ? 0 : load<u64>(key) & wordMask(min(size, 8));
-  const bucket = <usize>(hashKey(prefix, size) >>> (<u64>load<u32>(node, NODE_SHIFT)));
-  let next = <u32>load<u16>(ruleset + load<u32>(node, NODE_HEADS_OFFSET) + (bucket << 1));
+  const bucket = <usize>(hashKey(prefix, size) >>> (<u64>load<u32>(node, layout.NODE_SHIFT)));
+  let next = <u32>load<u16>(ruleset + load<u32>(node, layout.NODE_HEADS_OFFSET) + (bucket << 1));
   while (next != 0) {
-    const edge = edges + <usize>(next - 1) * EDGE_SIZE;
+    const edge = edges + <usize>(next - 1) * layout.EDGE_SIZE;
     if (
-      load<u64>(edge, EDGE_PREFIX) == prefix &&
-      <usize>load<u32>(edge, EDGE_KEY_SIZE) == size &&
-      (size <= 8 || sameBytes(key, ruleset + load<u32>(edge, EDGE_KEY_OFFSET), size))
+      load<u64>(edge, layout.EDGE_PREFIX) == prefix &&
+      <usize>load<u32>(edge, layout.EDGE_KEY_SIZE) == size &&
+      (size <= 8 || sameBytes(key, ruleset + load<u32>(edge, layout.EDGE_KEY_OFFSET), size))
     ) {
-      return ruleset + load<u32>(edge, EDGE_NODE);
+      return ruleset + load<u32>(edge, layout.EDGE_NODE);
     }
-    next = load<u32>(edge, EDGE_NEXT);
+    next = load<u32>(edge, layout.EDGE_NEXT);
   }
   return 0;
 }

@@ -5,43 +5,7 @@
 // Records come late, twice, and from clocks that are wrong. So nothing here asks whether time "moves on":
 // a cool-down and a window each remember two eras, stretches of time that lie far apart. A record that
 // claims to be from next year opens an era of its own and leaves the present one as it was.
-import {
-  DISTINCT_COUNT_MAX,
-  HEADER_HASH,
-  HEADER_KEY_COUNT,
-  HEADER_RATE_COUNT,
-  SLOT_CHAIN,
-  SLOT_DATA,
-  SLOT_DATA_SIZE,
-  SLOT_KEY,
-  SLOT_NEWER,
-  SLOT_OLDER,
-  SLOT_SIZE,
-  SLOT_USE,
-  STATE_CLOCK,
-  STATE_EVICTED_COUNT,
-  STATE_FORMAT,
-  STATE_HEADER_SIZE,
-  STATE_HEAD_BITS,
-  STATE_KEY_COUNT,
-  STATE_LEAP_COUNT,
-  STATE_LEAP_TIME,
-  STATE_NEWEST,
-  STATE_NEXT_DUE,
-  STATE_OLDEST,
-  STATE_OTHERS,
-  STATE_RULESET_HASH,
-  STATE_SECONDS,
-  STATE_USED_COUNT,
-  STATE_VERSION,
-  USE_ABSENCE,
-  USE_COOL_DOWN,
-  USE_DISTINCT,
-  USE_LABELS,
-  USE_SEQUENCE,
-  USE_WINDOW,
-  WINDOW_SLICES,
-} from './layout';
+import * as layout from './layout';
 import { AT_LEAST } from './alert';
 
 /** No time. */
@@ -60,26 +24,26 @@ let isNew: bool = false; // what `findOrAdd` found last had to be added
 
 /** Takes the region at `at` and gives the address behind it. */
 export function placeState(base: usize, at: usize): usize {
-  const keyCount = load<u32>(base, HEADER_KEY_COUNT);
+  const keyCount = load<u32>(base, layout.HEADER_KEY_COUNT);
   const bits = <u32>max(1, 32 - <i32>clz<u32>(max(keyCount, 2) - 1));
   state = at;
-  heads = at + STATE_HEADER_SIZE;
+  heads = at + layout.STATE_HEADER_SIZE;
   slots = heads + ((<usize>4) << bits);
   shift = 64 - <u64>bits;
-  rateCount = load<u32>(base, HEADER_RATE_COUNT);
-  return keyCount == 0 ? heads : slots + <usize>keyCount * SLOT_SIZE;
+  rateCount = load<u32>(base, layout.HEADER_RATE_COUNT);
+  return keyCount == 0 ? heads : slots + <usize>keyCount * layout.SLOT_SIZE;
 }
 
 /** Makes the region empty. */
 export function clearState(base: usize): void {
-  const keyCount = load<u32>(base, HEADER_KEY_COUNT);
-  memory.fill(state, 0, keyCount == 0 ? <usize>STATE_HEADER_SIZE : slots - state);
-  store<u32>(state, STATE_VERSION, STATE_FORMAT);
-  store<u32>(state, keyCount, STATE_KEY_COUNT);
-  store<u64>(state, load<u64>(base, HEADER_HASH), STATE_RULESET_HASH);
-  store<u32>(state, 64 - <u32>shift, STATE_HEAD_BITS);
-  store<i64>(state, NEVER, STATE_CLOCK);
-  store<i64>(state, i64.MAX_VALUE, STATE_NEXT_DUE);
+  const keyCount = load<u32>(base, layout.HEADER_KEY_COUNT);
+  memory.fill(state, 0, keyCount == 0 ? <usize>layout.STATE_HEADER_SIZE : slots - state);
+  store<u32>(state, layout.STATE_VERSION, layout.STATE_FORMAT);
+  store<u32>(state, keyCount, layout.STATE_KEY_COUNT);
+  store<u64>(state, load<u64>(base, layout.HEADER_HASH), layout.STATE_RULESET_HASH);
+  store<u32>(state, 64 - <u32>shift, layout.STATE_HEAD_BITS);
+  store<i64>(state, NEVER, layout.STATE_CLOCK);
+  store<i64>(state, i64.MAX_VALUE, layout.STATE_NEXT_DUE);
 }
 
 export function stateAddress(): usize {
@@ -88,32 +52,36 @@ export function stateAddress(): usize {
 
 /** Bytes of the region that are in use: a snapshot is these. */
 export function stateUsedSize(): usize {
-  if (load<u32>(state, STATE_KEY_COUNT) == 0) return STATE_HEADER_SIZE;
-  return slots + <usize>load<u32>(state, STATE_USED_COUNT) * SLOT_SIZE - state;
+  if (load<u32>(state, layout.STATE_KEY_COUNT) == 0) return layout.STATE_HEADER_SIZE;
+  return slots + <usize>load<u32>(state, layout.STATE_USED_COUNT) * layout.SLOT_SIZE - state;
 }
 
 /** True when a region of these first bytes and this size was written by the same rules and format. */
 export function canRestore(base: usize, snapshot: usize, size: usize): bool {
-  if (size < STATE_HEADER_SIZE || load<u32>(snapshot, STATE_FORMAT) != STATE_VERSION) return false;
-  if (load<u64>(snapshot, STATE_RULESET_HASH) != load<u64>(base, HEADER_HASH)) return false;
-  const keyCount = load<u32>(base, HEADER_KEY_COUNT);
-  const usedCount = load<u32>(snapshot, STATE_USED_COUNT);
-  if (load<u32>(snapshot, STATE_KEY_COUNT) != keyCount || usedCount > keyCount) return false;
-  return size == (keyCount == 0 ? <usize>STATE_HEADER_SIZE : slots + <usize>usedCount * SLOT_SIZE - state);
+  if (size < layout.STATE_HEADER_SIZE || load<u32>(snapshot, layout.STATE_FORMAT) != layout.STATE_VERSION)
+    return false;
+  if (load<u64>(snapshot, layout.STATE_RULESET_HASH) != load<u64>(base, layout.HEADER_HASH)) return false;
+  const keyCount = load<u32>(base, layout.HEADER_KEY_COUNT);
+  const usedCount = load<u32>(snapshot, layout.STATE_USED_COUNT);
+  if (load<u32>(snapshot, layout.STATE_KEY_COUNT) != keyCount || usedCount > keyCount) return false;
+  return (
+    size ==
+    (keyCount == 0 ? <usize>layout.STATE_HEADER_SIZE : slots + <usize>usedCount * layout.SLOT_SIZE - state)
+  );
 }
 
 export function evictedCount(): u64 {
-  return load<u64>(state, STATE_EVICTED_COUNT);
+  return load<u64>(state, layout.STATE_EVICTED_COUNT);
 }
 
 // ── The table ───────────────────────────────────────────────────────────────────────────────────────
 
 function slotAt(link: u32): usize {
-  return slots + <usize>(link - 1) * SLOT_SIZE;
+  return slots + <usize>(link - 1) * layout.SLOT_SIZE;
 }
 
 function linkOf(slot: usize): u32 {
-  return <u32>((slot - slots) / SLOT_SIZE) + 1;
+  return <u32>((slot - slots) / layout.SLOT_SIZE) + 1;
 }
 
 /** One key for each rule, use, part and label set. */
@@ -128,37 +96,37 @@ function find(key: u64): usize {
   let link = load<u32>(heads + ((<usize>(key >>> shift)) << 2));
   while (link != 0) {
     const slot = slotAt(link);
-    if (load<u64>(slot, SLOT_KEY) == key) {
+    if (load<u64>(slot, layout.SLOT_KEY) == key) {
       touch(slot, link);
       return slot;
     }
-    link = load<u32>(slot, SLOT_CHAIN);
+    link = load<u32>(slot, layout.SLOT_CHAIN);
   }
   return 0;
 }
 
 /** The slot of a key, with empty data when it is new; 0 only when the ruleset asked for no keys. */
 function findOrAdd(rule: u32, use: u32, part: u32, hash: u64): usize {
-  if (load<u32>(state, STATE_KEY_COUNT) == 0) return 0;
+  if (load<u32>(state, layout.STATE_KEY_COUNT) == 0) return 0;
   const key = keyOf(rule, use, part, hash);
   const known = find(key);
   isNew = known == 0;
   if (known != 0) return known;
-  const used = load<u32>(state, STATE_USED_COUNT);
+  const used = load<u32>(state, layout.STATE_USED_COUNT);
   let link: u32;
-  if (used < load<u32>(state, STATE_KEY_COUNT)) {
+  if (used < load<u32>(state, layout.STATE_KEY_COUNT)) {
     link = used + 1;
-    store<u32>(state, link, STATE_USED_COUNT);
+    store<u32>(state, link, layout.STATE_USED_COUNT);
   } else {
-    link = load<u32>(state, STATE_OLDEST);
+    link = load<u32>(state, layout.STATE_OLDEST);
     evict(slotAt(link), link);
   }
   const slot = slotAt(link);
   const head = heads + ((<usize>(key >>> shift)) << 2);
-  memory.fill(slot, 0, SLOT_SIZE);
-  store<u64>(slot, key, SLOT_KEY);
-  store<u32>(slot, load<u32>(head), SLOT_CHAIN);
-  store<u32>(slot, (rule << 3) | use, SLOT_USE);
+  memory.fill(slot, 0, layout.SLOT_SIZE);
+  store<u64>(slot, key, layout.SLOT_KEY);
+  store<u32>(slot, load<u32>(head), layout.SLOT_CHAIN);
+  store<u32>(slot, (rule << 3) | use, layout.SLOT_USE);
   store<u32>(head, link);
   pushNewest(slot, link);
   return slot;
@@ -166,38 +134,39 @@ function findOrAdd(rule: u32, use: u32, part: u32, hash: u64): usize {
 
 /** Counts a key that the state could not keep. */
 export function countEvicted(): void {
-  store<u64>(state, load<u64>(state, STATE_EVICTED_COUNT) + 1, STATE_EVICTED_COUNT);
+  store<u64>(state, load<u64>(state, layout.STATE_EVICTED_COUNT) + 1, layout.STATE_EVICTED_COUNT);
 }
 
 function evict(slot: usize, link: u32): void {
   countEvicted();
-  if ((load<u32>(slot, SLOT_USE) & 7) == USE_COOL_DOWN) tellElsewhere(load<u64>(slot, COOL_SUPPRESSED));
-  let at = heads + ((<usize>(load<u64>(slot, SLOT_KEY) >>> shift)) << 2);
-  while (load<u32>(at) != link) at = slotAt(load<u32>(at)) + SLOT_CHAIN;
-  store<u32>(at, load<u32>(slot, SLOT_CHAIN));
+  if ((load<u32>(slot, layout.SLOT_USE) & 7) == layout.USE_COOL_DOWN)
+    tellElsewhere(load<u64>(slot, COOL_SUPPRESSED));
+  let at = heads + ((<usize>(load<u64>(slot, layout.SLOT_KEY) >>> shift)) << 2);
+  while (load<u32>(at) != link) at = slotAt(load<u32>(at)) + layout.SLOT_CHAIN;
+  store<u32>(at, load<u32>(slot, layout.SLOT_CHAIN));
   unlink(slot);
 }
 
 function unlink(slot: usize): void {
-  const newer = load<u32>(slot, SLOT_NEWER);
-  const older = load<u32>(slot, SLOT_OLDER);
-  if (newer != 0) store<u32>(slotAt(newer), older, SLOT_OLDER);
-  else store<u32>(state, older, STATE_NEWEST);
-  if (older != 0) store<u32>(slotAt(older), newer, SLOT_NEWER);
-  else store<u32>(state, newer, STATE_OLDEST);
+  const newer = load<u32>(slot, layout.SLOT_NEWER);
+  const older = load<u32>(slot, layout.SLOT_OLDER);
+  if (newer != 0) store<u32>(slotAt(newer), older, layout.SLOT_OLDER);
+  else store<u32>(state, older, layout.STATE_NEWEST);
+  if (older != 0) store<u32>(slotAt(older), newer, layout.SLOT_NEWER);
+  else store<u32>(state, newer, layout.STATE_OLDEST);
 }
 
 function pushNewest(slot: usize, link: u32): void {
-  const older = load<u32>(state, STATE_NEWEST);
-  store<u32>(slot, 0, SLOT_NEWER);
-  store<u32>(slot, older, SLOT_OLDER);
-  if (older != 0) store<u32>(slotAt(older), link, SLOT_NEWER);
-  else store<u32>(state, link, STATE_OLDEST);
-  store<u32>(state, link, STATE_NEWEST);
+  const older = load<u32>(state, layout.STATE_NEWEST);
+  store<u32>(slot, 0, layout.SLOT_NEWER);
+  store<u32>(slot, older, layout.SLOT_OLDER);
+  if (older != 0) store<u32>(slotAt(older), link, layout.SLOT_NEWER);
+  else store<u32>(state, link, layout.STATE_OLDEST);
+  store<u32>(state, link, layout.STATE_NEWEST);
 }
 
 function touch(slot: usize, link: u32): void {
-  if (load<u32>(state, STATE_NEWEST) == link) return;
+  if (load<u32>(state, layout.STATE_NEWEST) == link) return;
   unlink(slot);
   pushNewest(slot, link);
 }
@@ -206,19 +175,22 @@ function touch(slot: usize, link: u32): void {
 // Two eras of alerts, the one used last in front: [first, last] i64 each; and what was held back since.
 
 const ERA_SIZE = 16;
-const COOL_SUPPRESSED = SLOT_DATA + 2 * ERA_SIZE; // u64
+const COOL_SUPPRESSED = layout.SLOT_DATA + 2 * ERA_SIZE; // u64
 /** The cool-down of a label set, or 0 when the state holds no keys. */
 export function coolDownOf(rule: u32, labelsHash: u64): usize {
-  const slot = findOrAdd(rule, USE_COOL_DOWN, 0, labelsHash);
+  const slot = findOrAdd(rule, layout.USE_COOL_DOWN, 0, labelsHash);
   if (slot != 0 && isNew) {
-    for (let i: usize = 0; i < 4; i++) store<i64>(slot + (i << 3), NEVER, SLOT_DATA);
+    for (let i: usize = 0; i < 4; i++) store<i64>(slot + (i << 3), NEVER, layout.SLOT_DATA);
   }
   return slot;
 }
 
 /** Is an alert of this label set too close to one that was sent? Late records are, when they fall into an era. */
 export function isCooling(slot: usize, time: i64, realertMs: i64): bool {
-  return isInEra(slot + SLOT_DATA, time, realertMs) || isInEra(slot + SLOT_DATA + ERA_SIZE, time, realertMs);
+  return (
+    isInEra(slot + layout.SLOT_DATA, time, realertMs) ||
+    isInEra(slot + layout.SLOT_DATA + ERA_SIZE, time, realertMs)
+  );
 }
 
 function isInEra(era: usize, time: i64, realertMs: i64): bool {
@@ -229,7 +201,7 @@ function isInEra(era: usize, time: i64, realertMs: i64): bool {
 
 /** Remembers that an alert was sent. */
 export function startCooling(slot: usize, time: i64, realertMs: i64): void {
-  const era = slot + SLOT_DATA;
+  const era = slot + layout.SLOT_DATA;
   if (!adjoins(era, time, realertMs)) {
     const isOther = adjoins(era + ERA_SIZE, time, realertMs);
     const last = load<i64>(era, 8);
@@ -273,26 +245,27 @@ export function takeSuppressed(slot: usize): u64 {
 /** What is held back and not yet told, of one rule. */
 export function suppressedOf(rule: u32): u64 {
   let count: u64 = 0;
-  const used = load<u32>(state, STATE_USED_COUNT);
+  const used = load<u32>(state, layout.STATE_USED_COUNT);
   for (let link: u32 = 1; link <= used; link++) {
     const slot = slotAt(link);
-    if (load<u32>(slot, SLOT_USE) == ((rule << 3) | USE_COOL_DOWN)) count += load<u64>(slot, COOL_SUPPRESSED);
+    if (load<u32>(slot, layout.SLOT_USE) == ((rule << 3) | layout.USE_COOL_DOWN))
+      count += load<u64>(slot, COOL_SUPPRESSED);
   }
   return count;
 }
 
 /** Counts matches that no label set of their own will tell of: the next alert of any tells of them. */
 export function tellElsewhere(count: u64): void {
-  store<u64>(state, load<u64>(state, STATE_OTHERS) + count, STATE_OTHERS);
+  store<u64>(state, load<u64>(state, layout.STATE_OTHERS) + count, layout.STATE_OTHERS);
 }
 
 export function untoldElsewhere(): u64 {
-  return load<u64>(state, STATE_OTHERS);
+  return load<u64>(state, layout.STATE_OTHERS);
 }
 
 export function takeElsewhere(): u64 {
-  const count = load<u64>(state, STATE_OTHERS);
-  store<u64>(state, 0, STATE_OTHERS);
+  const count = load<u64>(state, layout.STATE_OTHERS);
+  store<u64>(state, 0, layout.STATE_OTHERS);
   return count;
 }
 
@@ -305,7 +278,7 @@ const RATE_RING: u32 = 59;
 export function takeRate(time: i64): bool {
   if (rateCount == 0) return true;
   const second = <u32>(time / 1000);
-  const entry = state + STATE_SECONDS + ((<usize>(second % RATE_RING)) << 3);
+  const entry = state + layout.STATE_SECONDS + ((<usize>(second % RATE_RING)) << 3);
   const count = load<u32>(entry) == second ? load<u32>(entry, 4) : 0;
   if (count >= rateCount) return false;
   store<u32>(entry, second);
@@ -317,24 +290,24 @@ export function takeRate(time: i64): bool {
 // Time is cut into slices of a seventh of the window. An era has the number of its newest slice (u32,
 // compared modulo 2^32) and the counts of that slice and the seven before (u16, slice number modulo 8).
 
-const WINDOW_NEWEST = SLOT_DATA;
-const WINDOW_COUNTS = SLOT_DATA + 4;
-const WINDOW_ERA_SIZE: usize = 4 + 2 * WINDOW_SLICES;
+const WINDOW_NEWEST = layout.SLOT_DATA;
+const WINDOW_COUNTS = layout.SLOT_DATA + 4;
+const WINDOW_ERA_SIZE: usize = 4 + 2 * layout.WINDOW_SLICES;
 const SLICE_COUNT_MAX: u32 = 0xffff;
 
 function sliceSize(windowMs: i64): i64 {
-  return (windowMs + WINDOW_SLICES - 2) / (WINDOW_SLICES - 1);
+  return (windowMs + layout.WINDOW_SLICES - 2) / (layout.WINDOW_SLICES - 1);
 }
 
 /** Adds a match to the window of a key and gives the count of the window, this match included. */
 export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64): u64 {
-  const slot = findOrAdd(rule, USE_WINDOW, 0, hash);
+  const slot = findOrAdd(rule, layout.USE_WINDOW, 0, hash);
   if (slot == 0) return 1;
   const sliceMs = sliceSize(windowMs);
   const slice = <u32>(time / sliceMs);
-  if (!turnToEra(slot + SLOT_DATA, WINDOW_ERA_SIZE, slice, sliceMs)) {
+  if (!turnToEra(slot + layout.SLOT_DATA, WINDOW_ERA_SIZE, slice, sliceMs)) {
     store<u32>(slot, slice, WINDOW_NEWEST);
-    memory.fill(slot + WINDOW_COUNTS, 0, 2 * WINDOW_SLICES);
+    memory.fill(slot + WINDOW_COUNTS, 0, 2 * layout.WINDOW_SLICES);
   }
   const newest = load<u32>(slot, WINDOW_NEWEST);
   for (let next = newest + 1; <i32>(slice - next) >= 0; next++) store<u16>(countAt(slot, next), 0);
@@ -342,7 +315,7 @@ export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64): u
   addCount(countAt(slot, slice), 1);
   joinEras(slot);
   let sum: u64 = 0;
-  for (let i: u32 = 0; i < <u32>WINDOW_SLICES; i++) {
+  for (let i: u32 = 0; i < <u32>layout.WINDOW_SLICES; i++) {
     const count = <u64>load<u16>(countAt(slot, i));
     sum = (sum + count) | (count == SLICE_COUNT_MAX ? AT_LEAST : 0);
   }
@@ -350,7 +323,7 @@ export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64): u
 }
 
 function countAt(slot: usize, slice: u32): usize {
-  return slot + WINDOW_COUNTS + ((<usize>(slice % WINDOW_SLICES)) << 1);
+  return slot + WINDOW_COUNTS + ((<usize>(slice % layout.WINDOW_SLICES)) << 1);
 }
 
 function addCount(at: usize, count: u32): void {
@@ -359,7 +332,7 @@ function addCount(at: usize, count: u32): void {
 
 function isNear(slice: u32, other: u32): bool {
   const distance = <i32>(slice - other);
-  return distance > -WINDOW_SLICES && distance < WINDOW_SLICES;
+  return distance > -layout.WINDOW_SLICES && distance < layout.WINDOW_SLICES;
 }
 
 /**
@@ -381,8 +354,8 @@ function turnToEra(front: usize, eraSize: usize, slice: u32, sliceMs: i64): bool
 function joinEras(slot: usize): void {
   const newest = load<u32>(slot, WINDOW_NEWEST);
   const other = load<u32>(slot + WINDOW_ERA_SIZE, WINDOW_NEWEST);
-  if (newest - other >= <u32>WINDOW_SLICES) return;
-  for (let slice = newest - WINDOW_SLICES + 1; <i32>(other - slice) >= 0; slice++) {
+  if (newest - other >= <u32>layout.WINDOW_SLICES) return;
+  for (let slice = newest - layout.WINDOW_SLICES + 1; <i32>(other - slice) >= 0; slice++) {
     const count = countAt(slot + WINDOW_ERA_SIZE, slice);
     addCount(countAt(slot, slice), load<u16>(count));
     store<u16>(count, 0);
@@ -393,16 +366,16 @@ function joinEras(slot: usize): void {
 // Slots of a key, counted by `part`, each with five pairs of u32: a value's hash (0: none) and its slice. The
 // very first pair holds the newest slices of two eras instead.
 
-const PAIRS: u32 = SLOT_DATA_SIZE / 8;
-const PARTS_MAX: u32 = DISTINCT_COUNT_MAX / PAIRS + 1;
+const PAIRS: u32 = layout.SLOT_DATA_SIZE / 8;
+const PARTS_MAX: u32 = layout.DISTINCT_COUNT_MAX / PAIRS + 1;
 
 /** Adds a value and gives how many different ones the window holds, at most DISTINCT_COUNT_MAX. */
 export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windowMs: i64): u64 {
-  let slot = findOrAdd(rule, USE_DISTINCT, 0, hash);
+  let slot = findOrAdd(rule, layout.USE_DISTINCT, 0, hash);
   if (slot == 0) return 1;
   const sliceMs = sliceSize(windowMs);
   const slice = <u32>(time / sliceMs);
-  const eras = slot + SLOT_DATA;
+  const eras = slot + layout.SLOT_DATA;
   if (!turnToEra(eras, 4, slice, sliceMs) || <i32>(slice - load<u32>(eras)) > 0) store<u32>(eras, slice);
   const newest = load<u32>(eras);
   const other = load<u32>(eras, 4);
@@ -413,12 +386,12 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
   let count: u64 = 0;
   for (let part: u32 = 1; slot != 0; part++) {
     for (let i: u32 = part == 1 ? 1 : 0; i < PAIRS; i++) {
-      const pair = slot + SLOT_DATA + ((<usize>i) << 3);
+      const pair = slot + layout.SLOT_DATA + ((<usize>i) << 3);
       const at = load<u32>(pair, 4);
       if (load<u32>(pair) == 0) {
         if (free == 0) free = pair;
-      } else if (newest - at >= <u32>WINDOW_SLICES) {
-        if (free == 0 && other - at >= <u32>WINDOW_SLICES) free = pair;
+      } else if (newest - at >= <u32>layout.WINDOW_SLICES) {
+        if (free == 0 && other - at >= <u32>layout.WINDOW_SLICES) free = pair;
         spare = pair;
       } else if (load<u32>(pair) != wanted) {
         count++;
@@ -433,8 +406,8 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
     if (part == PARTS_MAX) break;
     slot =
       known || free != 0
-        ? find(keyOf(rule, USE_DISTINCT, part, hash))
-        : findOrAdd(rule, USE_DISTINCT, part, hash);
+        ? find(keyOf(rule, layout.USE_DISTINCT, part, hash))
+        : findOrAdd(rule, layout.USE_DISTINCT, part, hash);
   }
   if (free == 0) free = spare;
   if (!known && free != 0) {
@@ -442,7 +415,7 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
     store<u32>(free, slice, 4);
     count++;
   }
-  return min(count, DISTINCT_COUNT_MAX);
+  return min(count, layout.DISTINCT_COUNT_MAX);
 }
 
 // ── Sequences ───────────────────────────────────────────────────────────────────────────────────────
@@ -451,7 +424,7 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
 // the two began a chain last.
 
 const CHAIN_SIZE = 12;
-const SEQUENCE_LAST = SLOT_DATA + 3 * CHAIN_SIZE;
+const SEQUENCE_LAST = layout.SLOT_DATA + 3 * CHAIN_SIZE;
 
 /** Tells that a record met a step; true when it completes the sequence. */
 export function advanceSequence(
@@ -464,7 +437,7 @@ export function advanceSequence(
 ): bool {
   const slot = chainsOf(rule, hash, 0);
   if (slot == 0) return false;
-  const other = find(keyOf(rule, USE_SEQUENCE, 1, hash));
+  const other = find(keyOf(rule, layout.USE_SEQUENCE, 1, hash));
   if (step != 0)
     return (
       extendChain(slot, step, stepCount, time, windowMs) ||
@@ -486,18 +459,18 @@ export function advanceSequence(
 }
 
 function chainsOf(rule: u32, hash: u64, part: u32): usize {
-  const slot = findOrAdd(rule, USE_SEQUENCE, part, hash);
+  const slot = findOrAdd(rule, layout.USE_SEQUENCE, part, hash);
   if (slot != 0 && isNew) clearChains(slot);
   return slot;
 }
 
 function isFree(slot: usize): bool {
-  return load<i64>(slot, SLOT_DATA) == NEVER;
+  return load<i64>(slot, layout.SLOT_DATA) == NEVER;
 }
 
 /** Begins a chain, unless a later one has; false when the slot has none of this era. */
 function beginChain(slot: usize, time: i64, windowMs: i64): bool {
-  const began = load<i64>(slot, SLOT_DATA);
+  const began = load<i64>(slot, layout.SLOT_DATA);
   if (isFree(slot) || time < began - windowMs || time > began + max(windowMs, CLOCK_GAP_MS)) return false;
   if (time >= began) setChain(slot, 0, time, time);
   return true;
@@ -505,7 +478,7 @@ function beginChain(slot: usize, time: i64, windowMs: i64): bool {
 
 /** Adds a step to the chain that reached the step before; true when it was the last. */
 function extendChain(slot: usize, step: u32, stepCount: u32, time: i64, windowMs: i64): bool {
-  const before = slot + SLOT_DATA + <usize>(step - 1) * CHAIN_SIZE;
+  const before = slot + layout.SLOT_DATA + <usize>(step - 1) * CHAIN_SIZE;
   const began = load<i64>(before);
   if (began == NEVER || time < began + <i64>load<u32>(before, 8) || time - began > windowMs) return false;
   if (step + 1 == stepCount) {
@@ -519,7 +492,7 @@ function extendChain(slot: usize, step: u32, stepCount: u32, time: i64, windowMs
 }
 
 function setChain(slot: usize, step: u32, began: i64, time: i64): void {
-  const chain = slot + SLOT_DATA + <usize>step * CHAIN_SIZE;
+  const chain = slot + layout.SLOT_DATA + <usize>step * CHAIN_SIZE;
   store<i64>(chain, began);
   store<u32>(chain, <u32>(time - began), 8);
 }
@@ -533,28 +506,28 @@ function clearChains(slot: usize): void {
 // labels' values (u32), which lie in slots of their own, 40 bytes each, and when a record said that it was
 // seen which was ahead of the clock (i64): that counts once the clock has come there.
 
-const ABSENCE_SEEN = SLOT_DATA;
-const ABSENCE_SINCE = SLOT_DATA + 8;
-const ABSENCE_LABELS_SIZE = SLOT_DATA + 16;
-const ABSENCE_HASH = SLOT_DATA + 24; // u64, of the labels
-const ABSENCE_CLAIMED = SLOT_DATA + 32;
+const ABSENCE_SEEN = layout.SLOT_DATA;
+const ABSENCE_SINCE = layout.SLOT_DATA + 8;
+const ABSENCE_LABELS_SIZE = layout.SLOT_DATA + 16;
+const ABSENCE_HASH = layout.SLOT_DATA + 24; // u64, of the labels
+const ABSENCE_CLAIMED = layout.SLOT_DATA + 32;
 
 const LEAP_MS: i64 = 3600 * 1000; // a record further away than this, ahead or behind, is not believed at once
 const LEAP_COUNT: u32 = 8; // so many in a row are
 
 /** The stream has come to `time`, a record says. */
 export function moveClock(time: i64): void {
-  const clock = load<i64>(state, STATE_CLOCK);
+  const clock = load<i64>(state, layout.STATE_CLOCK);
   if (clock == NEVER || isWithinLeap(time, clock)) {
-    store<i64>(state, max(time, clock), STATE_CLOCK);
-    store<u32>(state, 0, STATE_LEAP_COUNT);
+    store<i64>(state, max(time, clock), layout.STATE_CLOCK);
+    store<u32>(state, 0, layout.STATE_LEAP_COUNT);
     return;
   }
-  const count = isWithinLeap(time, load<i64>(state, STATE_LEAP_TIME))
-    ? load<u32>(state, STATE_LEAP_COUNT) + 1
+  const count = isWithinLeap(time, load<i64>(state, layout.STATE_LEAP_TIME))
+    ? load<u32>(state, layout.STATE_LEAP_COUNT) + 1
     : 1;
-  store<i64>(state, time, STATE_LEAP_TIME);
-  store<u32>(state, count, STATE_LEAP_COUNT);
+  store<i64>(state, time, layout.STATE_LEAP_TIME);
+  store<u32>(state, count, layout.STATE_LEAP_COUNT);
   if (count >= LEAP_COUNT) leap(time);
 }
 
@@ -564,33 +537,35 @@ function isWithinLeap(time: i64, other: i64): bool {
 
 /** It is `time`, the host says: it is believed. Backward only from far: its own clock may jitter. */
 export function setClock(time: i64): void {
-  const clock = load<i64>(state, STATE_CLOCK);
+  const clock = load<i64>(state, layout.STATE_CLOCK);
   if (time > clock || !isWithinLeap(time, clock)) leap(time);
-  store<u32>(state, 0, STATE_LEAP_COUNT);
+  store<u32>(state, 0, layout.STATE_LEAP_COUNT);
 }
 
 /** Sets the clock. When it was wrong and goes back, the absences have to be looked at: `absenceSeen` mends them. */
 function leap(time: i64): void {
-  store<i64>(state, time, STATE_CLOCK);
-  store<u32>(state, 0, STATE_LEAP_COUNT);
+  store<i64>(state, time, layout.STATE_CLOCK);
+  store<u32>(state, 0, layout.STATE_LEAP_COUNT);
   postpone(time);
 }
 
 export function clockTime(): i64 {
-  return load<i64>(state, STATE_CLOCK);
+  return load<i64>(state, layout.STATE_CLOCK);
 }
 
 /** True when an absence may have fallen due; never while records say that the clock is wrong. */
 export function mayBeDue(): bool {
-  const clock = load<i64>(state, STATE_CLOCK);
+  const clock = load<i64>(state, layout.STATE_CLOCK);
   return (
-    clock != NEVER && load<i64>(state, STATE_NEXT_DUE) <= clock && load<u32>(state, STATE_LEAP_COUNT) == 0
+    clock != NEVER &&
+    load<i64>(state, layout.STATE_NEXT_DUE) <= clock &&
+    load<u32>(state, layout.STATE_LEAP_COUNT) == 0
   );
 }
 
 /** The absence of a key, as a link, or 0 when the key is new. */
 export function absenceOf(rule: u32, hash: u64): u32 {
-  const slot = find(keyOf(rule, USE_ABSENCE, 0, hash));
+  const slot = find(keyOf(rule, layout.USE_ABSENCE, 0, hash));
   return slot == 0 ? 0 : linkOf(slot);
 }
 
@@ -608,51 +583,54 @@ export function seeKey(
   labels: usize,
   labelsSize: usize,
 ): void {
-  const slot = findOrAdd(rule, USE_ABSENCE, 0, hash);
+  const slot = findOrAdd(rule, layout.USE_ABSENCE, 0, hash);
   if (slot == 0) return;
   if (isNew) {
     store<i64>(slot, NEVER, ABSENCE_SEEN);
     store<i64>(slot, NEVER, ABSENCE_CLAIMED);
   }
   // A time that is not believed must not make the key look alive until then.
-  const clock = load<i64>(state, STATE_CLOCK);
+  const clock = load<i64>(state, layout.STATE_CLOCK);
   store<i64>(slot, max(load<i64>(slot, ABSENCE_SEEN), min(time, clock)), ABSENCE_SEEN);
   if (time > clock) store<i64>(slot, time, ABSENCE_CLAIMED);
   store<i64>(slot, NEVER, ABSENCE_SINCE);
   store<u32>(slot, <u32>labelsSize, ABSENCE_LABELS_SIZE);
   store<u64>(slot, hash, ABSENCE_HASH);
   postpone(load<i64>(slot, ABSENCE_SEEN) + windowMs);
-  for (let at: usize = 0; at < labelsSize; at += SLOT_DATA_SIZE) {
+  for (let at: usize = 0; at < labelsSize; at += layout.SLOT_DATA_SIZE) {
     // Touched after the key's own slot, so that they never give way before it.
-    const part = findOrAdd(rule, USE_LABELS, <u32>(at / SLOT_DATA_SIZE), hash);
-    memory.copy(part + SLOT_DATA, labels + at, min(labelsSize - at, SLOT_DATA_SIZE));
+    const part = findOrAdd(rule, layout.USE_LABELS, <u32>(at / layout.SLOT_DATA_SIZE), hash);
+    memory.copy(part + layout.SLOT_DATA, labels + at, min(labelsSize - at, layout.SLOT_DATA_SIZE));
   }
 }
 
 /** Begins to go through the absences: each that stays is postponed again. */
 export function beginDue(): void {
-  store<i64>(state, i64.MAX_VALUE, STATE_NEXT_DUE);
+  store<i64>(state, i64.MAX_VALUE, layout.STATE_NEXT_DUE);
 }
 
 /** The next absence from `link` on of which no alert was sent, or 0. The caller marks it missing or postpones it. */
 export function nextAbsence(link: u32): u32 {
-  const used = load<u32>(state, STATE_USED_COUNT);
+  const used = load<u32>(state, layout.STATE_USED_COUNT);
   for (; link <= used; link++) {
     const slot = slotAt(link);
-    if ((load<u32>(slot, SLOT_USE) & 7) == USE_ABSENCE && load<i64>(slot, ABSENCE_SINCE) == NEVER)
+    if (
+      (load<u32>(slot, layout.SLOT_USE) & 7) == layout.USE_ABSENCE &&
+      load<i64>(slot, ABSENCE_SINCE) == NEVER
+    )
       return link;
   }
   return 0;
 }
 
 export function absenceRule(link: u32): u32 {
-  return load<u32>(slotAt(link), SLOT_USE) >>> 3;
+  return load<u32>(slotAt(link), layout.SLOT_USE) >>> 3;
 }
 
 /** When a key was seen last, by the clock as it is believed now. */
 export function absenceSeen(link: u32): i64 {
   const slot = slotAt(link);
-  const clock = load<i64>(state, STATE_CLOCK);
+  const clock = load<i64>(state, layout.STATE_CLOCK);
   const claimed = load<i64>(slot, ABSENCE_CLAIMED);
   let seen = load<i64>(slot, ABSENCE_SEEN);
   if (seen > clock) {
@@ -667,7 +645,7 @@ export function absenceSeen(link: u32): i64 {
 
 /** Not yet: look again at `due`. */
 export function postpone(due: i64): void {
-  if (due < load<i64>(state, STATE_NEXT_DUE)) store<i64>(state, due, STATE_NEXT_DUE);
+  if (due < load<i64>(state, layout.STATE_NEXT_DUE)) store<i64>(state, due, layout.STATE_NEXT_DUE);
 }
 
 /** Marks the key as missing since `due`. */
@@ -679,11 +657,13 @@ export function markMissing(link: u32, due: i64): void {
 export function readLabels(link: u32, target: usize): usize {
   const slot = slotAt(link);
   const size = <usize>load<u32>(slot, ABSENCE_LABELS_SIZE);
-  const rule = load<u32>(slot, SLOT_USE) >>> 3;
-  for (let at: usize = 0; at < size; at += SLOT_DATA_SIZE) {
-    const part = find(keyOf(rule, USE_LABELS, <u32>(at / SLOT_DATA_SIZE), load<u64>(slot, ABSENCE_HASH)));
+  const rule = load<u32>(slot, layout.SLOT_USE) >>> 3;
+  for (let at: usize = 0; at < size; at += layout.SLOT_DATA_SIZE) {
+    const part = find(
+      keyOf(rule, layout.USE_LABELS, <u32>(at / layout.SLOT_DATA_SIZE), load<u64>(slot, ABSENCE_HASH)),
+    );
     if (part == 0) return 0;
-    memory.copy(target + at, part + SLOT_DATA, min(size - at, SLOT_DATA_SIZE));
+    memory.copy(target + at, part + layout.SLOT_DATA, min(size - at, layout.SLOT_DATA_SIZE));
   }
   return size;
 }

@@ -1,7 +1,7 @@
 // Event time: milliseconds since 1970, UTC. Whatever clock a record passed on its way (nanoseconds at the
 // edge, a double with six decimals or ISO 8601 behind Kafka), it is rounded to microseconds and then cut to
 // milliseconds, so that the same event has the same time everywhere.
-import { TYPE_NUMBER, TYPE_STRING } from './layout';
+import * as layout from './layout';
 
 export const NO_TIME: i64 = i64.MIN_VALUE;
 
@@ -16,8 +16,8 @@ export function toMs(sec: i64, nsec: i64): i64 {
 
 /** The time that a field's text says (`type` is the field's), or NO_TIME. */
 export function parseTime(type: u32, at: usize, end: usize): i64 {
-  if (type == TYPE_NUMBER) return parseSeconds(at, end);
-  if (type == TYPE_STRING) return parseIso(at, end);
+  if (type == layout.TYPE_NUMBER) return parseSeconds(at, end);
+  if (type == layout.TYPE_STRING) return parseIso(at, end);
   return NO_TIME;
 }
 

@@ -1,5 +1,5 @@
 // The automaton on texts of no and few bytes, in both widths. Its tables are written here by hand.
-import { DFA_CLASSES_OFFSET, DFA_ROWS, DFA_START, DFA_STRIDE, DFA_WIDTH } from '../../assembly/layout';
+import * as layout from '../../assembly/layout';
 import { runDfa } from '../../assembly/dfa';
 import { behind, put } from './text';
 
@@ -22,13 +22,13 @@ function build(rows: StaticArray<u8>, width: u32): usize {
   store<u8>(ruleset + CLASSES + 0x61, 1);
   store<u8>(ruleset + CLASSES + 0x62, 2);
   const dfa = ruleset + 64;
-  store<u32>(dfa, <u32>CLASSES, DFA_CLASSES_OFFSET);
-  store<u32>(dfa, STRIDE, DFA_STRIDE);
-  store<u32>(dfa, width, DFA_WIDTH);
-  store<u32>(dfa, width == 1 ? 2 : wide(2), DFA_START);
+  store<u32>(dfa, <u32>CLASSES, layout.DFA_CLASSES_OFFSET);
+  store<u32>(dfa, STRIDE, layout.DFA_STRIDE);
+  store<u32>(dfa, width, layout.DFA_WIDTH);
+  store<u32>(dfa, width == 1 ? 2 : wide(2), layout.DFA_START);
   for (let i = 0; i < rows.length; i++) {
-    if (width == 1) store<u8>(dfa + DFA_ROWS + i, rows[i]);
-    else store<u16>(dfa + DFA_ROWS + (i << 1), <u16>wide(rows[i]));
+    if (width == 1) store<u8>(dfa + layout.DFA_ROWS + i, rows[i]);
+    else store<u16>(dfa + layout.DFA_ROWS + (i << 1), <u16>wide(rows[i]));
   }
   return dfa;
 }

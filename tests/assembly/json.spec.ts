@@ -1,6 +1,6 @@
 // Walking JSON: up to the last byte of a record and never past it. Around each text stand quotes, backslashes, digits
 // and braces in turn, any of which would end or go on with a value if it were read.
-import { NESTING_MAX, TYPE_NUMBER, TYPE_OBJECT, TYPE_STRING } from '../../assembly/layout';
+import * as layout from '../../assembly/layout';
 import {
   copyValid,
   decode,
@@ -77,13 +77,13 @@ describe('a value', () => {
   });
 
   it('has the type of its first byte', () => {
-    expect<u32>(typeAt(put('"'))).toBe(TYPE_STRING);
-    expect<u32>(typeAt(put('{'))).toBe(TYPE_OBJECT);
-    expect<u32>(typeAt(put('-'))).toBe(TYPE_NUMBER);
+    expect<u32>(typeAt(put('"'))).toBe(layout.TYPE_STRING);
+    expect<u32>(typeAt(put('{'))).toBe(layout.TYPE_OBJECT);
+    expect<u32>(typeAt(put('-'))).toBe(layout.TYPE_NUMBER);
   });
 
   it('may be nested as deep as there are bits for it', () => {
-    const depth = NESTING_MAX;
+    const depth = layout.NESTING_MAX;
     const deepest = '['.repeat(depth / 2) + '{"a":'.repeat(8) + '1' + '}'.repeat(8) + ']'.repeat(depth / 2);
     const at = __alloc(deepest.length * 4);
     String.UTF8.encodeUnsafe(changetype<usize>(deepest), deepest.length, at);

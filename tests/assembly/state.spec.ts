@@ -1,21 +1,6 @@
 // The table under the state: its chains, its list from the newest to the oldest, and what gives way when it is full.
 // The region is small, so that a walk over all of it after each step costs nothing.
-import {
-  HEADER_HASH,
-  HEADER_KEY_COUNT,
-  HEADER_RATE_COUNT,
-  HEADER_SIZE,
-  SLOT_CHAIN,
-  SLOT_NEWER,
-  SLOT_OLDER,
-  SLOT_SIZE,
-  STATE_HEAD_BITS,
-  STATE_HEADER_SIZE,
-  STATE_KEY_COUNT,
-  STATE_NEWEST,
-  STATE_OLDEST,
-  STATE_USED_COUNT,
-} from '../../assembly/layout';
+import * as layout from '../../assembly/layout';
 import {
   addSuppressed,
   advanceSequence,
@@ -41,38 +26,38 @@ const region: usize = memory.data(4096, 16);
 const copy: usize = memory.data(4096, 16);
 
 function begin(): void {
-  memory.fill(base, 0, HEADER_SIZE);
-  store<u32>(base, KEY_COUNT, HEADER_KEY_COUNT);
-  store<u32>(base, 2, HEADER_RATE_COUNT);
-  store<u64>(base, 42, HEADER_HASH);
+  memory.fill(base, 0, layout.HEADER_SIZE);
+  store<u32>(base, KEY_COUNT, layout.HEADER_KEY_COUNT);
+  store<u32>(base, 2, layout.HEADER_RATE_COUNT);
+  store<u64>(base, 42, layout.HEADER_HASH);
   placeState(base, region);
   clearState(base);
 }
 
 function slotsAt(): usize {
-  return region + STATE_HEADER_SIZE + ((<usize>4) << load<u32>(region, STATE_HEAD_BITS));
+  return region + layout.STATE_HEADER_SIZE + ((<usize>4) << load<u32>(region, layout.STATE_HEAD_BITS));
 }
 
 function slotAt(link: u32): usize {
-  return slotsAt() + <usize>(link - 1) * SLOT_SIZE;
+  return slotsAt() + <usize>(link - 1) * layout.SLOT_SIZE;
 }
 
 /** Every used slot is in the list once, both ways, and in one chain. */
 function isWhole(): bool {
-  const used = load<u32>(region, STATE_USED_COUNT);
+  const used = load<u32>(region, layout.STATE_USED_COUNT);
   let count: u32 = 0;
   let newer: u32 = 0;
-  let link = load<u32>(region, STATE_NEWEST);
+  let link = load<u32>(region, layout.STATE_NEWEST);
   while (link != 0) {
-    if (load<u32>(slotAt(link), SLOT_NEWER) != newer) return false;
+    if (load<u32>(slotAt(link), layout.SLOT_NEWER) != newer) return false;
     if (++count > used) return false;
     newer = link;
-    link = load<u32>(slotAt(link), SLOT_OLDER);
+    link = load<u32>(slotAt(link), layout.SLOT_OLDER);
   }
-  if (count != used || load<u32>(region, STATE_OLDEST) != newer) return false;
+  if (count != used || load<u32>(region, layout.STATE_OLDEST) != newer) return false;
   let chained: u32 = 0;
-  for (let head = region + STATE_HEADER_SIZE; head < slotsAt(); head += 4) {
-    for (let next = load<u32>(head); next != 0; next = load<u32>(slotAt(next), SLOT_CHAIN)) {
+  for (let head = region + layout.STATE_HEADER_SIZE; head < slotsAt(); head += 4) {
+    for (let next = load<u32>(head); next != 0; next = load<u32>(slotAt(next), layout.SLOT_CHAIN)) {
       if (++chained > used) return false;
     }
   }
@@ -83,8 +68,8 @@ describe('the table', () => {
   beforeEach(begin);
 
   it('is empty at first', () => {
-    expect<u32>(load<u32>(region, STATE_KEY_COUNT)).toBe(KEY_COUNT);
-    expect<u32>(load<u32>(region, STATE_USED_COUNT)).toBe(0);
+    expect<u32>(load<u32>(region, layout.STATE_KEY_COUNT)).toBe(KEY_COUNT);
+    expect<u32>(load<u32>(region, layout.STATE_USED_COUNT)).toBe(0);
     expect<usize>(stateAddress()).toBe(region);
     expect<usize>(stateUsedSize()).toBe(slotsAt() - region);
     expect<bool>(isWhole()).toBe(true);
@@ -94,7 +79,7 @@ describe('the table', () => {
     const slot = coolDownOf(0, 7);
     expect<usize>(coolDownOf(0, 7)).toBe(slot);
     expect<usize>(coolDownOf(1, 7)).not.toBe(slot);
-    expect<u32>(load<u32>(region, STATE_USED_COUNT)).toBe(2);
+    expect<u32>(load<u32>(region, layout.STATE_USED_COUNT)).toBe(2);
     expect<bool>(isWhole()).toBe(true);
   });
 
@@ -136,7 +121,7 @@ describe('the table', () => {
       whole = whole && isWhole();
     }
     expect<bool>(whole).toBe(true);
-    expect<u32>(load<u32>(region, STATE_USED_COUNT)).toBe(KEY_COUNT);
+    expect<u32>(load<u32>(region, layout.STATE_USED_COUNT)).toBe(KEY_COUNT);
   });
 
   it('is taken back only by the rules and the size that it had', () => {
@@ -145,8 +130,8 @@ describe('the table', () => {
     memory.copy(copy, region, size);
     expect<bool>(canRestore(base, copy, size)).toBe(true);
     expect<bool>(canRestore(base, copy, size - 1)).toBe(false);
-    expect<bool>(canRestore(base, copy, size + SLOT_SIZE)).toBe(false);
-    store<u64>(base, 43, HEADER_HASH);
+    expect<bool>(canRestore(base, copy, size + layout.SLOT_SIZE)).toBe(false);
+    store<u64>(base, 43, layout.HEADER_HASH);
     expect<bool>(canRestore(base, copy, size)).toBe(false);
   });
 });

@@ -1,13 +1,6 @@
 // Numbers and times: a few of each, with digits around them that are not theirs. tests/number.test.ts and
 // tests/time.test.ts compare many more with exact arithmetic and with Date.
-import {
-  NUMBER_DIGITS,
-  NUMBER_DIGIT_COUNT,
-  NUMBER_EXPONENT,
-  NUMBER_SIGN,
-  TYPE_NUMBER,
-  TYPE_STRING,
-} from '../../assembly/layout';
+import * as layout from '../../assembly/layout';
 import { compareNumber } from '../../assembly/number';
 import { NO_TIME, parseTime, writeTime } from '../../assembly/time';
 import { behind, put, textAt } from './text';
@@ -17,12 +10,12 @@ const target: usize = memory.data(64, 16);
 
 /** 404: 0.404 × 10³. */
 function compareWith404(text: string): i32 {
-  store<u32>(number, 0, NUMBER_SIGN);
-  store<i32>(number, 3, NUMBER_EXPONENT);
-  store<u32>(number, 3, NUMBER_DIGIT_COUNT);
-  store<u8>(number, 4, NUMBER_DIGITS);
-  store<u8>(number, 0, NUMBER_DIGITS + 1);
-  store<u8>(number, 4, NUMBER_DIGITS + 2);
+  store<u32>(number, 0, layout.NUMBER_SIGN);
+  store<i32>(number, 3, layout.NUMBER_EXPONENT);
+  store<u32>(number, 3, layout.NUMBER_DIGIT_COUNT);
+  store<u8>(number, 4, layout.NUMBER_DIGITS);
+  store<u8>(number, 0, layout.NUMBER_DIGITS + 1);
+  store<u8>(number, 4, layout.NUMBER_DIGITS + 2);
   const at = put(text, 0x39);
   return compareNumber(at, behind(), number);
 }
@@ -71,18 +64,18 @@ describe('a time', () => {
   });
 
   it('is read from what loggers write', () => {
-    expect<i64>(read(TYPE_NUMBER, '1629856477.226758')).toBe(1629856477226);
-    expect<i64>(read(TYPE_NUMBER, '1629856477226')).toBe(1629856477226);
-    expect<i64>(read(TYPE_NUMBER, '1.629856477226758e9')).toBe(1629856477226);
-    expect<i64>(read(TYPE_STRING, '2021-08-25T01:54:37.226757612Z')).toBe(1629856477226);
-    expect<i64>(read(TYPE_STRING, '2021-08-25T09:54:37+08:00')).toBe(1629856477000);
+    expect<i64>(read(layout.TYPE_NUMBER, '1629856477.226758')).toBe(1629856477226);
+    expect<i64>(read(layout.TYPE_NUMBER, '1629856477226')).toBe(1629856477226);
+    expect<i64>(read(layout.TYPE_NUMBER, '1.629856477226758e9')).toBe(1629856477226);
+    expect<i64>(read(layout.TYPE_STRING, '2021-08-25T01:54:37.226757612Z')).toBe(1629856477226);
+    expect<i64>(read(layout.TYPE_STRING, '2021-08-25T09:54:37+08:00')).toBe(1629856477000);
   });
 
   it('ends where its text ends', () => {
-    expect<i64>(read(TYPE_NUMBER, '1')).toBe(1000);
-    expect<i64>(read(TYPE_STRING, '2021-08-25T01:54:37')).toBe(1629856477000);
-    expect<i64>(read(TYPE_STRING, '2021-08-25T01:54:3')).toBe(NO_TIME);
-    expect<i64>(read(TYPE_STRING, '')).toBe(NO_TIME);
-    expect<i64>(read(TYPE_NUMBER, '-1')).toBe(NO_TIME);
+    expect<i64>(read(layout.TYPE_NUMBER, '1')).toBe(1000);
+    expect<i64>(read(layout.TYPE_STRING, '2021-08-25T01:54:37')).toBe(1629856477000);
+    expect<i64>(read(layout.TYPE_STRING, '2021-08-25T01:54:3')).toBe(NO_TIME);
+    expect<i64>(read(layout.TYPE_STRING, '')).toBe(NO_TIME);
+    expect<i64>(read(layout.TYPE_NUMBER, '-1')).toBe(NO_TIME);
   });
 });
