@@ -1,6 +1,6 @@
 // `npm test`: the core's specs in as-pect, then every *.test.ts here in node:test. Arguments choose files by a
-// part of their path. The last line counts. What cannot run says why; where a program is missing that
-// EARSHOT_REQUIRED names, because .ci/run installs it, that is a failure.
+// part of their path. The last line has the counts. A test that cannot run says why. If it cannot because a
+// program is missing that EARSHOT_REQUIRED names (.ci/run installs those), that is a failure.
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,8 @@ await runTests();
 for (const skip of skips) console.log(`skipped: ${skip}`);
 for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
-process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
+// Not process.exit: it would lose what a slow reader of a pipe has not taken yet.
+process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;
 
 /** as-pect has no report for programs; its summary reads `[Tests]: 41 / 42`, in colours. */
 async function runSpecs(): Promise<void> {
