@@ -1,0 +1,133 @@
+// Rules as the fuzzer thinks of them, and how they are written as YAML. The oracle judges these, not what the
+// compiler's parser made of the file, so that a fault of the parser shows too.
+
+export type Path = readonly (string | number)[];
+
+/** A value of `eq` or `in`. A number is kept as it is written. */
+export type Value = { kind: 'string'; text: string } | { kind: 'number' | 'word'; text: string };
+
+export type Test =
+  | { op: 'exists'; value: boolean }
+  | { op: 'eq'; value: Value }
+  | { op: 'in'; values: Value[] }
+  | { op: 'contains' | 'startsWith' | 'endsWith'; text: string }
+  | { op: 'regex'; source: string }
+  | { op: 'gt' | 'gte' | 'lt' | 'lte'; number: string };
+
+export type Condition =
+  | { kind: 'all' | 'any'; of: Condition[] }
+  | { kind: 'not'; of: Condition }
+  | { kind: 'test'; path: Path; test: Test };
+
+export type Part =
+  | { kind: 'text'; text: string }
+  | { kind: 'record'; path: Path }
+  | { kind: 'capture' | 'label'; name: string }
+  | { kind: 'value' | 'alert' };
+
+export interface Rule {
+  alert: string;
+  match: Condition;
+  labels: Record<string, Part[]>;
+  annotations: Record<string, Part[]>;
+}
+
+/** One rule a line, in flow style: each JSON string is a YAML string, and numbers stay as they are written. */
+export function toYaml(rules: readonly Rule[]): string {
+  const lines = rules.map(rule => `      - ${ruleText(rule)}\n`);
+  return `groups:\n  - name: fuzz\n    rules:\n${lines.join('')}`;
+}
+
+function ruleText({ alert, match, labels, annotations }: Rule): string {
+  const templates = (parts: Record<string, Part[]>) =>
+    map(Object.entries(parts).map(([name, value]) => [name, quote(templateText(value))]));
+  return map([
+    ['alert', quote(alert)],
+    ['realert', '0s'],
+    ['match', conditionText(match)],
+    ['labels', templates(labels)],
+    ['annotations', templates(annotations)],
+  ]);
+}
+
+function conditionText(condition: Condition): string {
+  switch (condition.kind) {
+    case 'all':
+    case 'any':
+      return map([[condition.kind, list(condition.of.map(conditionText))]]);
+    case 'not':
+      return map([['not', conditionText(condition.of)]]);
+    case 'test':
+      return map([
+        ['field', quote(pathText(condition.path))],
+        [condition.test.op, operandText(condition.test)],
+      ]);
+  }
+}
+
+function operandText(test: Test): string {
+  switch (test.op) {
+    case 'exists':
+      return String(test.value);
+    case 'eq':
+      return valueText(test.value);
+    case 'in':
+      return list(test.values.map(valueText));
+    case 'regex':
+      return quote(test.source);
+    case 'contains':
+    case 'startsWith':
+    case 'endsWith':
+      return quote(test.text);
+    default:
+      return test.number;
+  }
+}
+
+function valueText(value: Value): string {
+  return value.kind === 'string' ? quote(value.text) : value.text;
+}
+
+/** `a.b[0]["c.d"]` */
+export function pathText(path: Path): string {
+  const steps = path.map((step, i) => {
+    if (typeof step === 'number') return `[${step}]`;
+    if (!/^[A-Za-z_][\w-]*$/.test(step)) return `[${JSON.stringify(step)}]`;
+    return i === 0 ? step : `.${step}`;
+  });
+  return steps.join('');
+}
+
+function templateText(parts: Part[]): string {
+  const texts = parts.map(part => {
+    switch (part.kind) {
+      case 'text':
+        return part.text;
+      case 'record':
+        return `{{ $record${pathText(part.path).startsWith('[') ? '' : '.'}${pathText(part.path)} }}`;
+      case 'capture':
+        return `{{ $captures.${part.name} }}`;
+      case 'label':
+        return `{{ $labels.${part.name} }}`;
+      default:
+        return `{{ $${part.kind} }}`;
+    }
+  });
+  return texts.join('');
+}
+
+function map(entries: Array<[key: string, value: string]>): string {
+  return `{${entries.map(([key, value]) => `${key}: ${value}`).join(', ')}}`;
+}
+
+function list(items: string[]): string {
+  return `[${items.join(', ')}]`;
+}
+
+/** A JSON string without the characters that YAML does not print. */
+function quote(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]/g,
+    unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

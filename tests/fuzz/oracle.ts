@@ -1,0 +1,189 @@
+// What a rule set says about a record, worked out in the plainest way: each rule by itself, each condition as
+// README states it, patterns by RE2 (re2js), numbers by exact arithmetic. No index, no automaton, no cache but
+// that of compiled patterns.
+import { RE2JS } from 're2js';
+import type { Json } from './json.ts';
+import type { Condition, Part, Path, Rule, Test, Value } from './model.ts';
+
+export interface Expected {
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+}
+
+// README: cut at a character, marked `…`.
+const LABEL_SIZE_MAX = 1024;
+const ANNOTATION_SIZE_MAX = 4096;
+
+/** The alerts of a record, in the order of the rules. */
+export function judge(rules: readonly Rule[], record: Json): Expected[] {
+  return rules.filter(rule => holds(rule.match, record)).map(rule => alertOf(rule, record));
+}
+
+/** The value at a path. If an object has a key twice, the first is used. */
+export function lookUp(record: Json, path: Path): Json | undefined {
+  let value: Json | undefined = record;
+  for (const step of path) {
+    if (typeof step === 'number') value = value?.items[step];
+    else value = value?.members.find(({ key }) => key === step)?.value;
+  }
+  return value;
+}
+
+export function holds(condition: Condition, record: Json): boolean {
+  switch (condition.kind) {
+    case 'all':
+      return condition.of.every(child => holds(child, record));
+    case 'any':
+      return condition.of.some(child => holds(child, record));
+    case 'not':
+      return !holds(condition.of, record);
+    case 'test':
+      return passes(condition.test, lookUp(record, condition.path));
+  }
+}
+
+function passes(test: Test, value: Json | undefined): boolean {
+  if (test.op === 'exists') return (value !== undefined) === test.value;
+  if (value === undefined) return false;
+  const isText = value.kind === 'string';
+  const isNumber = value.kind === 'number';
+  switch (test.op) {
+    case 'eq':
+      return isSame(value, test.value);
+    case 'in':
+      return test.values.some(other => isSame(value, other));
+    case 'contains':
+      return isText && value.text.includes(test.text);
+    case 'startsWith':
+      return isText && value.text.startsWith(test.text);
+    case 'endsWith':
+      return isText && value.text.endsWith(test.text);
+    case 'regex':
+      return isText && compiled(test.source).matcher(value.text).find();
+    case 'gt':
+      return isNumber && compareNumbers(value.text, test.number) > 0;
+    case 'gte':
+      return isNumber && compareNumbers(value.text, test.number) >= 0;
+    case 'lt':
+      return isNumber && compareNumbers(value.text, test.number) < 0;
+    case 'lte':
+      return isNumber && compareNumbers(value.text, test.number) <= 0;
+  }
+}
+
+/** Type and value. */
+function isSame(value: Json, other: Value): boolean {
+  switch (other.kind) {
+    case 'string':
+      return value.kind === 'string' && value.text === other.text;
+    case 'number':
+      return value.kind === 'number' && compareNumbers(value.text, other.text) === 0;
+    case 'word':
+      return value.kind === other.text;
+  }
+}
+
+// ── Numbers ──
+
+/** -1, 0 or 1. A number is 0.d₁d₂… × 10^exponent: that is compared without ever writing its zeros out. */
+export function compareNumbers(left: string, right: string): number {
+  const [a, b] = [decimalOf(left), decimalOf(right)];
+  if (a.sign !== b.sign) return a.sign < b.sign ? -1 : 1;
+  if (a.exponent !== b.exponent) return a.exponent < b.exponent ? -a.sign : a.sign;
+  const size = Math.max(a.digits.length, b.digits.length);
+  const [m, n] = [a.digits.padEnd(size, '0'), b.digits.padEnd(size, '0')];
+  return m === n ? 0 : m < n ? -a.sign : a.sign;
+}
+
+function decimalOf(text: string): { sign: number; digits: string; exponent: bigint } {
+  const [, sign, whole, fraction = '', written = '0'] = /^([-+]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/.exec(
+    text,
+  )!;
+  const digits = (whole! + fraction).replace(/^0+/, '');
+  if (digits === '') return { sign: 0, digits: '', exponent: 0n };
+  const leadingZeros = whole!.length + fraction.length - digits.length;
+  const exponent = BigInt(written) + BigInt(whole!.length - leadingZeros);
+  return { sign: sign === '-' ? -1 : 1, digits, exponent };
+}
+
+// ── Patterns ──
+
+const patterns = new Map<string, RE2JS>();
+
+export function compiled(source: string): RE2JS {
+  if (!patterns.has(source)) patterns.set(source, RE2JS.compile(source));
+  return patterns.get(source)!;
+}
+
+/** The captures of all patterns that are found and do not stand under `not`. */
+function capturesOf(condition: Condition, record: Json): Record<string, string> {
+  if (condition.kind === 'not') return {};
+  if (condition.kind !== 'test')
+    return Object.assign({}, ...condition.of.map(child => capturesOf(child, record)));
+  const { path, test } = condition;
+  const value = lookUp(record, path);
+  if (test.op !== 'regex' || value?.kind !== 'string') return {};
+  const pattern = compiled(test.source);
+  const matcher = pattern.matcher(value.text);
+  if (!matcher.find()) return {};
+  return Object.fromEntries(
+    Object.keys(pattern.namedGroups()).map(name => [name, matcher.group(name) ?? '']),
+  );
+}
+
+// ── Templates ──
+
+function alertOf(rule: Rule, record: Json): Expected {
+  const captures = capturesOf(rule.match, record);
+  const render = (templates: Record<string, Part[]>, labels: Record<string, string>, sizeMax: number) =>
+    withoutEmpty(
+      Object.entries(templates).map(([name, parts]) => {
+        const texts = parts.map(part => partText(part, rule, record, captures, labels));
+        return [name, cut(texts.join(''), sizeMax)];
+      }),
+    );
+  const labels = { alertname: rule.alert, ...render(rule.labels, {}, LABEL_SIZE_MAX) };
+  return {
+    labels: { ...labels, ...('namespace' in labels && { rule_level: 'namespace' }) },
+    annotations: render(rule.annotations, labels, ANNOTATION_SIZE_MAX),
+  };
+}
+
+function partText(
+  part: Part,
+  rule: Rule,
+  record: Json,
+  captures: Record<string, string>,
+  labels: Record<string, string>,
+): string {
+  switch (part.kind) {
+    case 'text':
+      return part.text;
+    case 'record':
+      return lookUp(record, part.path)?.text ?? '';
+    case 'capture':
+      return captures[part.name] ?? '';
+    case 'label':
+      return labels[part.name] ?? '';
+    case 'value':
+      return '1';
+    case 'alert':
+      return rule.alert;
+  }
+}
+
+function withoutEmpty(entries: Array<[name: string, value: string]>): Record<string, string> {
+  return Object.fromEntries(entries.filter(([, value]) => value !== ''));
+}
+
+function cut(text: string, sizeMax: number): string {
+  if (Buffer.byteLength(text) <= sizeMax) return text;
+  let size = 0;
+  let kept = '';
+  for (const character of text) {
+    size += Buffer.byteLength(character);
+    if (size > sizeMax - 3) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
