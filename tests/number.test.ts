@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decimal } from '../host/compiler/ruleset.ts';
+import { decimal } from '../host/compiler/decimal.ts';
 import { NUMBER_DIGITS, NUMBER_DIGIT_COUNT, NUMBER_EXPONENT, NUMBER_SIGN } from '../assembly/layout.ts';
 import { Probe, RUNS } from './core.ts';
 
