@@ -10,7 +10,7 @@ import type {
   CompiledTemplate,
   NeedleIndex,
 } from './compiled.ts';
-import { decimal } from './decimal.ts';
+import { parseDecimal } from './decimal.ts';
 import type { Dfa } from './dfa.ts';
 import { dfaSize } from './dfa.ts';
 import type { TrieNode } from './fields.ts';
@@ -440,7 +440,7 @@ function encodeAtom(
 }
 
 function encodeNumber(writer: Writer, text: string): number {
-  const { negative, digits, exponent } = decimal(text);
+  const { negative, digits, exponent } = parseDecimal(text)!; // the rules hold nothing else
   const at = writer.allocate(layout.NUMBER_DIGITS + digits.length, 4);
   writer.record(at, {
     [layout.NUMBER_SIGN]: negative ? 1 : 0,
