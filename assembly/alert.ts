@@ -346,8 +346,8 @@ export function writeBody(): bool {
 
 /** Writes one of TEXT_…. */
 export function writeText(index: usize): void {
-  const entry = ruleset + load<u32>(ruleset, layout.HEADER_TEXTS_OFFSET) + (index << 3);
-  write(ruleset + load<u32>(entry), load<u32>(entry, 4));
+  const entry = ruleset + load<u32>(ruleset, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
+  write(ruleset + load<u32>(entry, layout.TEXT_OFFSET), load<u32>(entry, layout.TEXT_SIZE));
 }
 
 /** A body is resolved when each of its alerts is, as in Alertmanager. */

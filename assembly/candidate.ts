@@ -175,9 +175,9 @@ function addSteps(needle: usize): void {
   for (let i: u32 = 0; i < openCount; i++) {
     const gate = load<u32>(openGates + ((<usize>i) << 2));
     for (let pair = lowerBound(pairs, count, gate); pair < count; pair++) {
-      const entry = pairs + ((<usize>pair) << 3);
-      if (load<u32>(entry) != gate) break;
-      addCandidate(load<u32>(entry, 4));
+      const entry = pairs + <usize>pair * layout.WAITING_SIZE;
+      if (load<u32>(entry, layout.WAITING_GATE) != gate) break;
+      addCandidate(load<u32>(entry, layout.WAITING_STEP));
     }
   }
 }
@@ -188,7 +188,7 @@ function lowerBound(pairs: usize, count: u32, gate: u32): u32 {
   let high = count;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (load<u32>(pairs + ((<usize>middle) << 3)) < gate) low = middle + 1;
+    if (load<u32>(pairs + <usize>middle * layout.WAITING_SIZE, layout.WAITING_GATE) < gate) low = middle + 1;
     else high = middle;
   }
   return low;

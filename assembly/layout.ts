@@ -7,6 +7,7 @@
 // Integers are little-endian; the ruleset begins at an address that is a multiple of 16, every table at
 // a multiple of 8. Names end in their unit: _OFFSET is a distance in bytes from the first byte of the
 // ruleset (0: there is none), _SIZE is bytes, _COUNT is a number of things, a bare name is an index.
+// A field is a u32 unless its comment says otherwise; host/compiler/widths.ts has the others as lists.
 //
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
 //   45 41 52 53 | 02 00 00 00 | checksum, 8 bytes | size u32 | …
@@ -54,7 +55,7 @@ export const HEADER_STEPS_OFFSET = 132;
 export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state looks back
 export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
 export const HEADER_HAS_ABSENCE = 148; // 1 when some rule waits for what does not come
-export const HEADER_TEXTS_OFFSET = 152; // pairs of u32 (offset, size), indexed by TEXT_…
+export const HEADER_TEXTS_OFFSET = 152; // a TEXT_OFFSET and a TEXT_SIZE for each text
 export const HEADER_NOTICE_RULE = 160; // index of the rule that tells of matches held back; it has no steps; or NONE
 export const HEADER_LATE_NODE_OFFSET = 164; // the trie of fields that only a match needs
 export const HEADER_SIZE: u32 = 168;
@@ -78,6 +79,10 @@ export const TEXT_CLOSING = 13;
 export const TEXT_EDGE_OPEN = 14;
 export const TEXT_EDGE_ALERT = 15;
 export const TEXT_EDGE_CLOSE = 16;
+export const TEXT_COUNT = 17;
+export const TEXT_OFFSET = 0;
+export const TEXT_SIZE = 4;
+export const TEXT_ENTRY_SIZE = 8;
 
 // ── Fields: two tries over the paths that the rules name ────────────────────────────────────────────
 // Node 0 is the root of the fields that conditions test. Those that only an alert shows, and the record's
@@ -87,10 +92,14 @@ export const NODE_FIELD = 0; // the field that this place is, or NONE
 export const NODE_HEADS_OFFSET = 4; // u16[1 << (64 - shift)]: edge index + 1 of each bucket's first edge, 0: empty
 export const NODE_SHIFT = 8; // hash >> shift is the bucket
 export const NODE_EDGE_COUNT = 12; // keys that lead on from here
-export const NODE_ITEMS_OFFSET = 16; // pairs of u32: array index (ascending), node
+export const NODE_ITEMS_OFFSET = 16; // ITEM_…, their indexes ascending
 export const NODE_ITEM_COUNT = 20;
 export const NODE_FIELDS_BELOW = 24; // fields at and under this node
 export const NODE_SIZE = 32;
+
+export const ITEM_INDEX = 0; // in the array
+export const ITEM_NODE = 4;
+export const ITEM_SIZE = 8;
 
 export const EDGE_PREFIX = 0; // u64, the first 8 bytes of the key, padded with zeros
 export const EDGE_KEY_SIZE = 8;
@@ -154,9 +163,13 @@ export const GROUP_COUNT_MIN = 8; // fewer are looked at one by one
 
 export const NEEDLE_WORD = 0; // u64, the folded bytes
 export const NEEDLE_MASK = 8; // u64, 0xff for each byte that counts
-export const NEEDLE_STEPS_OFFSET = 16; // pairs of u32: gate, step; sorted by gate
+export const NEEDLE_STEPS_OFFSET = 16; // WAITING_…, their gates ascending
 export const NEEDLE_STEP_COUNT = 20;
 export const NEEDLE_SIZE = 24;
+
+export const WAITING_GATE = 0; // that must be open
+export const WAITING_STEP = 4; // for this step to become a candidate
+export const WAITING_SIZE = 8;
 
 // ── Steps: what a record must meet ──────────────────────────────────────────────────────────────────
 // A rule has one step, a sequence has several. Code is a decision graph, cheapest atoms first.
@@ -246,10 +259,15 @@ export const ASSERT_WORD_BOUNDARY: u32 = 4;
 export const ASSERT_NOT_WORD_BOUNDARY: u32 = 5;
 
 // A set of code points: a bitmap below 128, sorted ranges above.
-export const SET_BITMAP = 0; // u32[4]
-export const SET_RANGES_OFFSET = 16; // pairs of u32, inclusive
+export const SET_BITMAP = 0; // u32[SET_BITMAP_WORDS]
+export const SET_BITMAP_WORDS = 4;
+export const SET_RANGES_OFFSET = 16; // RANGE_…, ascending
 export const SET_RANGE_COUNT = 20;
 export const SET_SIZE = 24;
+
+export const RANGE_LOW = 0;
+export const RANGE_HIGH = 4; // inclusive
+export const RANGE_SIZE = 8;
 
 // The automaton reads bytes, answers at the first byte that decides, and takes one more step at the end of
 // the text. States are sorted: 0 is dead, 1 has matched, the rest go on. In a wide automaton (2 bytes a

@@ -113,9 +113,9 @@ function isInSet(index: u32, code: u32): bool {
   let high = load<u32>(set, layout.SET_RANGE_COUNT);
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const range = ranges + ((<usize>middle) << 3);
-    if (code < load<u32>(range)) high = middle;
-    else if (code > load<u32>(range, 4)) low = middle + 1;
+    const range = ranges + <usize>middle * layout.RANGE_SIZE;
+    if (code < load<u32>(range, layout.RANGE_LOW)) high = middle;
+    else if (code > load<u32>(range, layout.RANGE_HIGH)) low = middle + 1;
     else return true;
   }
   return false;

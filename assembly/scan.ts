@@ -158,13 +158,13 @@ function skipOther(at: usize, end: usize): usize {
 /** As scanObject, for the items of an array that paths name. */
 function scanArray(node: usize, at: usize, end: usize): usize {
   let item = ruleset + load<u32>(node, layout.NODE_ITEMS_OFFSET);
-  const behind = item + ((<usize>load<u32>(node, layout.NODE_ITEM_COUNT)) << 3);
+  const behind = item + <usize>load<u32>(node, layout.NODE_ITEM_COUNT) * layout.ITEM_SIZE;
   at = skipSpace(at + 1, end);
   if (at < end && load<u8>(at) == CLOSE_BRACKET) return at + 1;
   for (let index: u32 = 0; at < end; index++) {
-    if (item < behind && load<u32>(item) == index) {
-      at = scanValue(ruleset + load<u32>(item, 4), at, end);
-      item += 8;
+    if (item < behind && load<u32>(item, layout.ITEM_INDEX) == index) {
+      at = scanValue(ruleset + load<u32>(item, layout.ITEM_NODE), at, end);
+      item += layout.ITEM_SIZE;
     } else {
       at = skipValue(at, end);
     }

@@ -8,7 +8,8 @@ import type { Program } from '../host/compiler/nfa.ts';
 import { firstCharacter, matchesEverything, toProgram } from '../host/compiler/nfa.ts';
 import type { Pattern } from '../host/compiler/pattern.ts';
 import { parsePattern } from '../host/compiler/pattern.ts';
-import type { Compiled } from '../host/compiler/ruleset.ts';
+import { candidatesOf } from '../host/compiler/candidates.ts';
+import type { Compiled, CompiledRule, CompiledStep } from '../host/compiler/compiled.ts';
 import { encodeRuleset } from '../host/compiler/ruleset.ts';
 
 const STATE_COUNT_MAX = 200; // random patterns seldom need more, and those that do are for the programs
@@ -50,46 +51,65 @@ export function bareCompiled(
 ): Compiled {
   const fields = [['@timestamp'], ['text']];
   const field = 1;
+  const steps = patterns.map((pattern, rule) => bareStep(pattern, rule, field, needles));
+  const rules = patterns.map(({ program }, rule) => bareRule(program, rule));
   return {
     fields,
     timestampField: 0,
     patterns: patterns.map(pattern => ({
+      source: '',
+      fields: new Set([field]),
       program: pattern.program,
       dfa: automata ? automatonOf(pattern) : null,
       firstByte: pattern.firstByte,
       capturesFirst: false,
     })),
     atoms: patterns.map((_, pattern) => ({ op: 'pattern', field, pattern })),
-    steps: patterns.map(({ program, literals }, rule) => ({
-      rule,
-      ordinal: 0,
-      code: [{ atom: rule, onTrue: layout.CODE_MATCH, onFalse: layout.CODE_FAIL }],
-      extracts: program.captures.length > 0 ? [{ pattern: rule, field, slot: 0 }] : [],
-      gates: [],
-      needles:
-        needles && literals !== null
-          ? { field, windows: [...new Set(literals.map(text => bestWindow(text, () => 0)))] }
-          : null,
-    })),
-    rules: patterns.map(({ program }, i) => ({
-      alert: String(i),
-      labels: [{ name: 'alertname', parts: [{ kind: layout.PART_TEXT, text: String(i) }], requires: null }],
-      annotations: program.captures.map((name, capture) => ({
-        name,
-        parts: [{ kind: layout.PART_CAPTURE, index: capture * 2 }],
-        requires: null,
-      })),
-      kind: layout.KIND_EACH,
-      count: 1,
-      realertMs: 0,
-      windowMs: 0,
-      byMask: 0n,
-      distinctField: null,
-    })),
+    steps,
+    candidates: candidatesOf(steps, rules),
+    rules,
     lookBackMs: 0,
     keyCount: 0,
     rateCount: 0,
     notice: null,
+  };
+}
+
+function bareStep(pattern: BarePattern, rule: number, field: number, needles: boolean): CompiledStep {
+  const { program, literals, tree } = pattern;
+  const { captures } = program;
+  const regex = { op: 'regex', source: '', pattern: tree, captures } as const;
+  const test = { kind: 'test', field: ['text'], span: { start: 0, end: 0 }, ...regex } as const;
+  const exits = { onTrue: layout.CODE_MATCH, onFalse: layout.CODE_FAIL };
+  return {
+    rule,
+    ordinal: 0,
+    code: [{ atom: rule, ...exits, test, isInverted: false, isNegated: false }],
+    extracts: captures.length > 0 ? [{ pattern: rule, field, slot: 0 }] : [],
+    gates: [],
+    needles:
+      needles && literals !== null
+        ? { field, windows: [...new Set(literals.map(text => bestWindow(text, () => 0)))] }
+        : null,
+  };
+}
+
+function bareRule(program: Program, rule: number): CompiledRule {
+  const text = String(rule);
+  return {
+    alert: text,
+    labels: [{ name: 'alertname', parts: [{ kind: layout.PART_TEXT, text }], requires: null }],
+    annotations: program.captures.map((name, capture) => ({
+      name,
+      parts: [{ kind: layout.PART_CAPTURE, index: capture * 2 }],
+      requires: null,
+    })),
+    kind: layout.KIND_EACH,
+    count: 1,
+    realertMs: 0,
+    windowMs: 0,
+    byMask: 0n,
+    distinctField: null,
   };
 }
 

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decimal } from '../host/compiler/ruleset.ts';
+import { formatDecimal, parseDecimal } from '../host/compiler/decimal.ts';
 import { NUMBER_DIGITS, NUMBER_DIGIT_COUNT, NUMBER_EXPONENT, NUMBER_SIGN } from '../assembly/layout.ts';
 import { Probe, RUNS } from './core.ts';
 
 const probe = await Probe.open();
 
 function compare(record: string, rule: string): number {
-  const { negative, digits, exponent } = decimal(rule);
+  const { negative, digits, exponent } = parseDecimal(rule)!;
   const number = new Uint8Array(NUMBER_DIGITS + digits.length);
   const view = new DataView(number.buffer);
   view.setUint32(NUMBER_SIGN, negative ? 1 : 0, true);
@@ -78,6 +78,21 @@ test('numbers compare as the exact numbers that they write', () => {
     assert.equal(compare(left, left), 0, left);
   });
   fc.assert(property, { numRuns: 20_000 * RUNS });
+});
+
+test('a rule keeps the number that is written', () => {
+  const property = fc.property(numberArbitrary, fc.constantFrom('', '+'), (text, plus) => {
+    const yaml = text.startsWith('-') ? text : plus + text;
+    const kept = formatDecimal(parseDecimal(yaml)!);
+    assert.equal(oracle(kept, text), 0, `${text} is kept as ${kept}`);
+    JSON.parse(kept);
+  });
+  fc.assert(property, { numRuns: 10_000 * RUNS });
+  // As JavaScript writes its own, where a double holds the number.
+  const double = fc.double({ noDefaultInfinity: true, noNaN: true });
+  fc.assert(fc.property(double, number => formatDecimal(parseDecimal(String(number))!) === String(number)));
+  for (const text of ['', '.', '-', 'e5', '.e5', '1e', '0x10', '.inf', '.nan', '1_000', ' 1', '1 '])
+    assert.equal(parseDecimal(text), null, text);
 });
 
 test('exponents of any length', () => {

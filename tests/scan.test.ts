@@ -7,7 +7,8 @@ import * as layout from '../assembly/layout.ts';
 import { ALERT, MALFORMED, NO_ALERT, TOO_LARGE, openDoors } from '../host/matcher.ts';
 import type { LoadedMatcher } from '../host/matcher.ts';
 import type { FieldPath } from '../host/compiler/model.ts';
-import type { Compiled } from '../host/compiler/ruleset.ts';
+import { candidatesOf } from '../host/compiler/candidates.ts';
+import type { CompiledRule, CompiledStep, TestCondition } from '../host/compiler/compiled.ts';
 import { encodeRuleset } from '../host/compiler/ruleset.ts';
 import type { InsideDoors } from './core.ts';
 import { RUNS, alertsOf, bakeInto, load, loadRules, namesOf, openCore, shippedCore } from './core.ts';
@@ -187,30 +188,43 @@ function textOf(tree: Tree | undefined, written: Map<Tree, string>): string {
 
 /** A rule for each path: is it there? */
 function rulesetOf(paths: FieldPath[]): Uint8Array {
-  const compiled: Compiled = {
-    fields: [['@timestamp'], ...paths],
-    timestampField: 0,
-    patterns: [],
-    atoms: paths.map((_, i) => ({ op: 'exists', field: i + 1 })),
-    steps: paths.map((_, i) => ({
+  const steps = paths.map((field, i): CompiledStep => {
+    const test: TestCondition = {
+      kind: 'test',
+      field,
+      op: 'exists',
+      value: true,
+      span: { start: 0, end: 0 },
+    };
+    const exits = { onTrue: layout.CODE_MATCH, onFalse: layout.CODE_FAIL };
+    return {
       rule: i,
       ordinal: 0,
-      code: [{ atom: i, onTrue: layout.CODE_MATCH, onFalse: layout.CODE_FAIL }],
+      code: [{ atom: i, ...exits, test, isInverted: false, isNegated: false }],
       extracts: [],
       gates: [],
       needles: null,
-    })),
-    rules: paths.map((_, i) => ({
-      alert: String(i),
-      labels: [{ name: 'alertname', parts: [{ kind: layout.PART_TEXT, text: String(i) }], requires: null }],
-      annotations: [],
-      kind: layout.KIND_EACH,
-      count: 1,
-      realertMs: 0,
-      windowMs: 0,
-      byMask: 0n,
-      distinctField: null,
-    })),
+    };
+  });
+  const rules = paths.map((_, i): CompiledRule => ({
+    alert: String(i),
+    labels: [{ name: 'alertname', parts: [{ kind: layout.PART_TEXT, text: String(i) }], requires: null }],
+    annotations: [],
+    kind: layout.KIND_EACH,
+    count: 1,
+    realertMs: 0,
+    windowMs: 0,
+    byMask: 0n,
+    distinctField: null,
+  }));
+  const compiled = {
+    fields: [['@timestamp'], ...paths],
+    timestampField: 0,
+    patterns: [],
+    atoms: paths.map((_, i) => ({ op: 'exists' as const, field: i + 1 })),
+    steps,
+    candidates: candidatesOf(steps, rules),
+    rules,
     lookBackMs: 0,
     keyCount: 0,
     rateCount: 0,

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { CompiledRuleset } from '../compiler/compile.ts';
 import { UserError, formatCount } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
+import { patternSize, patternsOfStep } from '../compiler/patterns.ts';
 import { fluentBitSetup } from '../fluent-bit/setup.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
@@ -84,35 +85,33 @@ function describe(output: string, size: number, ruleset: CompiledRuleset): strin
     '',
     ...table(fieldRows(ruleset)),
   ];
-  const needless = ruleset.rules.filter((rule, step) => !rule.hasNeedle && hasPattern(ruleset, step));
+  const needless = compiled.steps.filter(
+    step => step.needles === null && patternsOfStep(step, compiled.atoms).length > 0,
+  );
   if (needless.length > 0) {
-    const names = [...new Set(needless.map(rule => rule.alert))];
+    const names = [...new Set(needless.map(step => compiled.rules[step.rule]!.alert))];
     lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
   }
   return `${lines.join('\n')}\n`;
 }
 
-function hasPattern({ compiled }: CompiledRuleset, step: number): boolean {
-  return compiled.steps[step]!.code.some(({ atom }) => compiled.atoms[atom]!.op === 'pattern');
-}
-
 /** One row for each field that has needles or patterns. A pattern that is asked of two fields is in both rows. */
-function fieldRows({ compiled, indexes, patterns }: CompiledRuleset): string[][] {
+function fieldRows({ compiled, indexes }: CompiledRuleset): string[][] {
   const rows = compiled.fields.flatMap((path, field) => {
     const name = formatFieldPath(path);
     const own = indexes.filter(index => index.field === field);
-    const asked = patterns.filter(pattern => pattern.fields.some(other => formatFieldPath(other) === name));
+    const asked = compiled.patterns.filter(pattern => pattern.fields.has(field));
     if (own.length + asked.length === 0) return [];
-    const automata = asked.filter(pattern => pattern.stateCount !== null);
+    const automata = asked.flatMap(({ dfa }) => (dfa === null ? [] : [dfa]));
     return [
       [
         name,
-        formatCount(sum(own.map(index => index.needleCount))),
+        formatCount(sum(own.map(index => index.needles.length))),
         formatCount(sum(own.map(index => index.size))),
         formatCount(automata.length),
-        formatCount(sum(automata.map(pattern => pattern.stateCount!))),
+        formatCount(sum(automata.map(dfa => dfa.rows.length))),
         formatCount(asked.length - automata.length),
-        formatCount(sum(asked.map(pattern => pattern.size))),
+        formatCount(sum(asked.map(patternSize))),
       ],
     ];
   });

@@ -3,11 +3,10 @@
 import * as layout from '../../assembly/layout.ts';
 import type { CompiledRuleset } from '../compiler/compile.ts';
 import { UserError, formatProblem, nearest, quote } from '../error.ts';
-import { formatFieldPath } from '../compiler/field.ts';
 import type { Doors } from '../matcher.ts';
 import { openDoors } from '../matcher.ts';
-import type { Condition, FieldPath, Rule } from '../compiler/model.ts';
-import type { Atom } from '../compiler/ruleset.ts';
+import type { Decision } from '../compiler/compiled.ts';
+import type { FieldPath, Rule } from '../compiler/model.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
@@ -79,7 +78,7 @@ function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
     .map((step, index) => ({ step, index, rule: rules.file.rules[step.rule]! }))
     .filter(({ rule }) => names === null || rule.alert === names)
     .map(({ step, index, rule }) => {
-      const answers = ask(explainer, index, rule.steps[step.ordinal]!);
+      const answers = ask(explainer, index);
       const name = rule.steps.length === 1 ? rule.alert : `${rule.alert}, step ${step.ordinal + 1}`;
       return `  ${name}: ${answers.isMet ? 'met' : 'not met'}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
     })
@@ -95,85 +94,24 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-type TestCondition = Extract<Condition, { kind: 'test' }>;
-
-/** A test, and whether it stands under a `not` (or three of them). */
-interface Asked {
-  test: TestCondition;
-  isNegated: boolean;
-}
-
-interface Answer extends Asked {
-  atom: number;
+/** What was asked last about a test, and whether the test holds. */
+interface Answer extends Decision {
   isTrue: boolean;
 }
 
-/** Walks the step's decision graph. Some tests are two or more atoms, one after the other: the last one settles them. */
-function ask(
-  { ruleset, doors }: Explainer,
-  step: number,
-  condition: Condition,
-): { isMet: boolean; asked: Answer[] } {
-  const { compiled } = ruleset;
-  const { code } = compiled.steps[step]!;
-  const tests = testsOf(condition);
+/** Walks a step's decision graph. A test may be several decisions in a row: the last one settles it. */
+function ask({ ruleset, doors }: Explainer, step: number): { isMet: boolean; asked: Answer[] } {
+  const { code } = ruleset.compiled.steps[step]!;
   const asked: Answer[] = [];
   let at = 0;
   while (at < layout.CODE_FAIL) {
-    const { atom, onTrue, onFalse } = code[at]!;
-    const holds = Boolean(doors.testAtom(atom));
-    const found = tests.find(({ test }) => isAtomOf(ruleset, compiled.atoms[atom]!, test));
-    if (!found) throw new Error(`atom ${atom} belongs to no test`);
-    if (asked.at(-1)?.test === found.test) asked.pop();
-    asked.push({ ...found, atom, isTrue: answerOf(found.test, compiled.atoms[atom]!, holds) });
-    at = holds ? onTrue : onFalse;
+    const decision = code[at]!;
+    const holds = Boolean(doors.testAtom(decision.atom));
+    if (asked.at(-1)?.test === decision.test) asked.pop();
+    asked.push({ ...decision, isTrue: holds !== decision.isInverted });
+    at = holds ? decision.onTrue : decision.onFalse;
   }
   return { isMet: at === layout.CODE_MATCH, asked };
-}
-
-function testsOf(condition: Condition, isNegated = false): Asked[] {
-  if (condition.kind === 'test') return [{ test: condition, isNegated }];
-  if (condition.kind === 'not') return testsOf(condition.of, !isNegated);
-  return condition.of.flatMap(inner => testsOf(inner, isNegated));
-}
-
-/** Whether `compile` made the atom from the test. */
-function isAtomOf({ compiled, patterns }: CompiledRuleset, atom: Atom, test: TestCondition): boolean {
-  if (formatFieldPath(compiled.fields[atom.field]!) !== formatFieldPath(test.field)) return false;
-  const values = test.op === 'eq' ? [test.value] : test.op === 'in' ? test.values : [];
-  const isOrder = ['lt', 'lte', 'gt', 'gte'].includes(test.op);
-  switch (atom.op) {
-    case 'exists':
-      return test.op === 'exists';
-    case 'type':
-      return atom.type === layout.TYPE_NUMBER
-        ? isOrder
-        : values.some(({ type }) => type === (atom.type === layout.TYPE_NULL ? 'null' : 'boolean'));
-    case 'values':
-      return atom.values.every(text => values.some(value => value.type === 'string' && value.value === text));
-    case 'equal':
-      return values.some(value => value.type === 'number' && value.value === atom.number);
-    case 'less':
-      return (test.op === 'lt' || test.op === 'gte') && test.value === atom.number;
-    case 'lessOrEqual':
-      return (test.op === 'lte' || test.op === 'gt') && test.value === atom.number;
-    case 'starts':
-      return test.op === 'startsWith' && test.text === atom.text;
-    case 'ends':
-      return test.op === 'endsWith' && test.text === atom.text;
-    case 'pattern': {
-      const { source } = patterns[atom.pattern]!;
-      return (
-        (test.op === 'regex' && test.source === source) || (test.op === 'contains' && test.text === source)
-      );
-    }
-  }
-}
-
-/** gt and gte are asked as "is a number" and "is not less". */
-function answerOf(test: TestCondition, atom: Atom, holds: boolean): boolean {
-  if (test.op === 'exists') return holds === test.value;
-  return (test.op === 'gt' || test.op === 'gte') && atom.op !== 'type' ? !holds : holds;
 }
 
 function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown): string {

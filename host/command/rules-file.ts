@@ -7,6 +7,7 @@ import type { Problem } from '../error.ts';
 import { UserError, formatProblem } from '../error.ts';
 import { loadModule, openDoors } from '../matcher.ts';
 import type { RuleFile } from '../compiler/model.ts';
+import { patternsOfStep } from '../compiler/patterns.ts';
 import { parseRules } from '../compiler/rules.ts';
 import type { Io } from './command.ts';
 import { readInput } from './input.ts';
@@ -66,14 +67,13 @@ function compile(file: RuleFile, report: (problem: Problem) => void): CompiledRu
 }
 
 /** Rules that cost more than the others: no literal tells beforehand that their patterns cannot match. */
-function adviseNeedles(file: RuleFile, { compiled, rules }: CompiledRuleset): Problem[] {
-  const needless = compiled.steps.flatMap((step, index) => {
-    const hasPattern = step.code.some(({ atom }) => compiled.atoms[atom]!.op === 'pattern');
-    return hasPattern && !rules[index]!.hasNeedle ? [{ step, hasGate: rules[index]!.hasGate }] : [];
-  });
-  return needless.map(({ step, hasGate }) => ({
+function adviseNeedles(file: RuleFile, { compiled }: CompiledRuleset): Problem[] {
+  const needless = compiled.steps.filter(
+    step => step.needles === null && patternsOfStep(step, compiled.atoms).length > 0,
+  );
+  return needless.map(step => ({
     severity: 'warning',
-    message: `no literal: the pattern runs on every record${hasGate ? ' that passes the "eq" or "in" beside it' : ''}`,
+    message: `no literal: the pattern runs on every record${step.gates.length > 0 ? ' that passes the "eq" or "in" beside it' : ''}`,
     hint: 'two or more letters or digits that every match must hold let it run on those records only',
     span: file.rules[step.rule]!.steps[step.ordinal]!.span,
   }));

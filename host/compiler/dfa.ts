@@ -15,6 +15,7 @@ import {
   DFA_DEAD,
   DFA_FIRST_ROW,
   DFA_MATCHED,
+  DFA_ROWS,
   RUN_ASSERT,
   RUN_CHAR,
   RUN_JUMP,
@@ -72,6 +73,11 @@ export function isUniversal(dfa: Dfa): boolean {
   if (dfa.start < DFA_FIRST_ROW) return dfa.start === DFA_MATCHED;
   if (dfa.prefix.length > 0) return false;
   return dfa.rows.every(row => row[dfa.stride - 1] === DFA_MATCHED && !row.includes(DFA_DEAD));
+}
+
+/** Bytes that an automaton takes in the ruleset with entries of this width. */
+export function dfaSize(dfa: Dfa, width: number = dfa.width): number {
+  return DFA_ROWS + dfa.rows.length * dfa.stride * width;
 }
 
 /** The program's instructions as places 0 … n-1, and behind them places inside UTF-8 sequences. */

@@ -15,6 +15,8 @@ import {
   writtenAs,
 } from './document.ts';
 import type { Document, Node } from './document.ts';
+import { EXPONENT_MAX, formatDecimal, parseDecimal } from './decimal.ts';
+import type { Decimal } from './decimal.ts';
 import { TextError, formatCount, nearest, quote } from '../error.ts';
 import type { Report, Span, TextProblem } from '../error.ts';
 import { parseFieldPath } from './field.ts';
@@ -823,10 +825,11 @@ function readCount(
 ): number | undefined {
   const node = entry?.value;
   if (!node) return undefined;
-  const count = isScalar(node) && typeof node.value !== 'string' ? Number(node.value) : NaN;
-  if (!isScalar(node) || typeof node.value === 'boolean' || node.value === null || !Number.isInteger(count)) {
+  const isNumber = isScalar(node) && (typeof node.value === 'bigint' || typeof node.value === 'number');
+  const number = isNumber ? decimalOf(node) : null;
+  if (number === null || number.digits.length > number.exponent)
     return failType(context, node, `"${entry.name}"`, 'count');
-  }
+  const count = Number(formatDecimal(number));
   if (count >= least && count <= most) return count;
   return fail(context, node, `"${entry.name}" must be from ${formatCount(least)} to ${formatCount(most)}`);
 }
@@ -849,14 +852,29 @@ function readScalar(
   return isSound(context, node, String(value)) ? { type: 'string', value: String(value) } : undefined;
 }
 
-/** Whole numbers of any length stay exact; others get the shortest text that reads as the same double. */
+/** Numbers are exact, whatever their length. */
 function readNumber(context: Context, node: YamlScalar, subject: string): Scalar | undefined {
-  const { value } = node;
   const written = writtenAs(context.document, node);
   if (written.length > schema.TEXT_SIZE_MAX)
     return failSize(context, node, subject, written.length, schema.TEXT_SIZE_MAX);
-  if (typeof value === 'bigint' || Number.isFinite(value)) return { type: 'number', value: String(value) };
-  return fail(context, node, `${subject} must be a number that JSON can hold, found ${quote(written)}`);
+  const number = decimalOf(node);
+  if (number === null) {
+    const hint = 'JSON has no such number, so that no record has it: leave the test out';
+    return fail(
+      context,
+      node,
+      `${subject} must be a number that JSON can hold, found ${quote(written)}`,
+      hint,
+    );
+  }
+  if (Math.abs(number.exponent) <= EXPONENT_MAX) return { type: 'number', value: formatDecimal(number) };
+  const message = `the exponent of ${quote(written)} is too large, ${formatCount(EXPONENT_MAX)} allowed`;
+  return fail(context, node, message, 'leave the test out: no record has a number of that size');
+}
+
+/** From the text, where YAML's value is a double; null for infinities and NaN. */
+function decimalOf({ value, source }: YamlScalar): Decimal | null {
+  return parseDecimal(typeof value === 'bigint' ? String(value) : (source ?? String(value)));
 }
 
 // ------------------------------------------------------------------------------------- what went wrong

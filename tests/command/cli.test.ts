@@ -507,6 +507,60 @@ stdin:5
     );
   });
 
+  test('each answer is that of its own test, however alike two tests are', async () => {
+    write(
+      'alike.yaml',
+      `groups:
+  - name: g
+    rules:
+      - alert: pattern and text
+        match: {all: [{field: a, regex: 'a.b'}, {field: a, contains: 'a.b'}]}
+        annotations: {message: x}
+      - alert: true and false
+        match: {any: [{field: b, eq: true}, {field: b, eq: false}]}
+        annotations: {message: x}
+      - alert: more or less
+        match: {all: [{field: c, gte: 5}, {not: {field: c, lt: 5}}, {field: c, gt: 5}, {not: {field: c, lte: 5}}]}
+        annotations: {message: x}
+      - alert: some of many
+        match: {any: [{field: d, in: [a, b, true]}, {field: d, in: [b, c, null]}]}
+        annotations: {message: x}
+`,
+    );
+    const { code, stdout } = await finish(
+      start('explain', 'alike.yaml'),
+      '{"a":"axb","b":false,"c":6,"d":null}',
+    );
+    assert.equal(code, 0);
+    assert.equal(
+      stdout,
+      `stdin:1
+  pattern and text: not met
+    no  {field: a, contains: 'a.b'}  it is "axb"
+  true and false: met
+    no  {field: b, eq: true}  it is the boolean false
+    yes {field: b, eq: false}
+        false
+        ^^^^^
+  more or less: met
+    yes {field: c, gte: 5}
+        6
+        ^
+    yes not: {field: c, lt: 5}
+    yes {field: c, gt: 5}
+        6
+        ^
+    yes not: {field: c, lte: 5}
+  some of many: met
+    no  {field: d, in: [a, b, true]}  it is null
+    yes {field: d, in: [b, c, null]}
+        null
+        ^^^^
+
+`,
+    );
+  });
+
   test('every kind of test', async () => {
     const tests: [test: string, value: unknown, met: boolean][] = [
       ['exists: true', 0, true],

@@ -1,6 +1,8 @@
 // The ruleset's bytes: the worked example of assembly/layout.ts, the same bytes for the same rules, limits,
 // and that nothing damaged or cut is ever run.
 import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import * as layout from '../../assembly/layout.ts';
 import { UserError } from '../../host/error.ts';
@@ -8,10 +10,15 @@ import { requiredLiterals } from '../../host/compiler/literals.ts';
 import { loadModule } from '../../host/matcher.ts';
 import { toProgram } from '../../host/compiler/nfa.ts';
 import { literal } from '../../host/compiler/pattern.ts';
-import { checksum, hashKey, hashValue } from '../../host/compiler/ruleset.ts';
+import { checksum, hashKey, hashValue } from '../../host/compiler/hash.ts';
 import { LABELS_MAX } from '../../host/compiler/schema.ts';
+import * as widths from '../../host/compiler/widths.ts';
+import type { Widths } from '../../host/compiler/writer.ts';
+import { Writer } from '../../host/compiler/writer.ts';
 import { bareRuleset } from '../bare.ts';
 import { Probe, RUNS, alertsOf, bakeInto, compile, load, loadRules, namesOf, shippedCore } from '../core.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
 
 // ── Bytes ──
 
@@ -113,6 +120,54 @@ test('the same rules give the same bytes, other rules another hash', () => {
   ]) {
     assert.notEqual(compile(other).hash, compile(TINY).hash);
   }
+});
+
+/** The sources of a folder, one after the other. */
+function sourceOf(folder: string): string {
+  return readdirSync(join(ROOT, folder))
+    .map(name => (name.endsWith('.ts') ? readFileSync(join(ROOT, folder, name), 'utf8') : ''))
+    .join('');
+}
+
+const RECORDS =
+  'HEADER|TEXT|NODE|ITEM|EDGE|FIELD|VALUES?|GATE|INDEX|GRAM|NEEDLE|WAITING|STEP|CODE|EXTRACT|ATOM|NUMBER|PATTERN|SET|RANGE|DFA|RULE|TEMPLATE|PART';
+
+test('the writer names every field that the core reads', () => {
+  const names = (source: string) =>
+    new Set([...source.matchAll(RegExp(`\\b(?:${RECORDS})_[A-Z_]+\\b`, 'g'))].map(([name]) => name));
+  const written = names(sourceOf('host/compiler'));
+  const read = names(
+    sourceOf('assembly').replace(readFileSync(join(ROOT, 'assembly/layout.ts'), 'utf8'), ''),
+  );
+  assert.ok(read.size > 90);
+  assert.deepEqual(
+    [...read].filter(name => name in layout && !written.has(name)),
+    [],
+  );
+});
+
+test('the writer takes every field to be as wide as the core does', () => {
+  const argument = String.raw`(?:[^();]|\((?:[^();]|\([^();]*\))*\))*?`;
+  const field = String.raw`layout\.((${RECORDS})_[A-Z_]+)`;
+  const loads = RegExp(String.raw`\bload<[ui](\d+)>\(${argument}, ${field}\)`, 'g');
+  const bits = { u8: '8', u16: '16', u64: '64' };
+  let count = 0;
+  for (const [, width, name, record] of sourceOf('assembly').matchAll(loads)) {
+    if (name === 'NUMBER_DIGITS') continue; // an array
+    const own: Widths = widths[record as keyof typeof widths] ?? {};
+    const offset = layout[name as keyof typeof layout];
+    const listed = (['u8', 'u16', 'u64'] as const).find(key => own[key]?.includes(offset));
+    assert.equal(width, listed === undefined ? '32' : bits[listed], name);
+    count++;
+  }
+  assert.ok(count > 90);
+});
+
+test('a number that is not as wide as its field is a mistake of the compiler', () => {
+  const writer = new Writer();
+  const at = writer.allocate(layout.RULE_SIZE);
+  assert.throws(() => writer.record(at, { [layout.RULE_WINDOW_MS]: 1 }, widths.RULE), /field 40 has 8 bytes/);
+  assert.throws(() => writer.record(at, { [layout.RULE_KIND]: 1n }, widths.RULE), /field 24 has 4 bytes/);
 });
 
 // ── Damage ──

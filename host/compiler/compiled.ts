@@ -1,0 +1,176 @@
+// The compiled rules: what patterns, decisions, candidates and templates make of the model, and what ruleset
+// writes as bytes. Things refer to each other by index; each thing keeps what it was made from.
+import type { Dfa } from './dfa.ts';
+import type { ByteString } from './literals.ts';
+import type { Condition, FieldPath } from './model.ts';
+import type { Program } from './nfa.ts';
+import type { Table } from './table.ts';
+import { newTable } from './table.ts';
+
+/** A test as the rule has it. */
+export type TestCondition = Extract<Condition, { kind: 'test' }>;
+
+/** A pattern as it goes into the ruleset. */
+export interface CompiledPattern {
+  /** As it is written in the rules. */
+  source: string;
+  /** The fields that are searched for it. */
+  fields: Set<number>;
+  program: Program;
+  dfa: Dfa | null;
+  /** Every match begins with this byte, or null. */
+  firstByte: number | null;
+  /** A needle is found before the pattern runs, and an alert shows its captures: the program alone does both. */
+  capturesFirst: boolean;
+}
+
+/** A test of one field, as the core runs it; `pattern` is an index. */
+export type Atom =
+  | { op: 'exists'; field: number }
+  | { op: 'type'; field: number; type: number }
+  | { op: 'values'; field: number; values: string[] }
+  | { op: 'starts' | 'ends'; field: number; text: string }
+  | { op: 'equal' | 'less' | 'lessOrEqual'; field: number; number: string }
+  | { op: 'pattern'; field: number; pattern: number };
+
+/** One instruction of a step's decision graph; targets are instructions, CODE_MATCH or CODE_FAIL. */
+export interface Decision {
+  atom: number;
+  onTrue: number;
+  onFalse: number;
+  /** The test of the rule that the decision was made from. A test may become several decisions in a row. */
+  test: TestCondition;
+  /** The test does not hold when the atom holds. */
+  isInverted: boolean;
+  /** The test is under an odd number of `not`. */
+  isNegated: boolean;
+}
+
+/** A pattern whose captures an alert shows, and the first of their slots. */
+export interface CompiledExtract {
+  pattern: number;
+  field: number;
+  slot: number;
+}
+
+/** A value that opens a gate. */
+export interface GateValue {
+  field: number;
+  value: string;
+}
+
+/** What a record must meet: a rule has one step, a sequence has several. */
+export interface CompiledStep {
+  rule: number;
+  ordinal: number;
+  code: Decision[];
+  extracts: CompiledExtract[];
+  /** The record must have one of these values; empty: no gate. */
+  gates: GateValue[];
+  /** One of these must be in the field's text; null: no needle. */
+  needles: { field: number; windows: ByteString[] } | null;
+}
+
+/** A gate and the steps that wait for it. */
+export interface Gate extends GateValue {
+  /** Counted from 1: gate 0 is open for every record. */
+  number: number;
+  /** The needle indexes that its steps use, a bit each. */
+  indexMask: number;
+  /** The steps that wait for this gate and for no needle. */
+  steps: number[];
+}
+
+/** A literal to look for, and the steps that wait for it: each behind a gate, or gate 0. */
+export interface Needle {
+  window: ByteString;
+  waiting: Array<{ gate: number; step: number }>;
+}
+
+/** An entry of a bucket. Of a group, `needle` is the count of the entries that follow. */
+export interface Gram {
+  needle: number;
+  back: number;
+  flags: number;
+}
+
+/** The needles of one field that have grams of one size, and the hash table that finds them. */
+export interface NeedleIndex {
+  field: number;
+  gramSize: number;
+  needles: Needle[];
+  /** The text is sampled at every `step`-th byte. */
+  step: number;
+  /** The table has 2^bits buckets. */
+  bits: number;
+  /** For each bucket that has any: the index of its first gram, and 1. */
+  heads: Map<number, number>;
+  grams: Gram[];
+}
+
+/** Which steps a record can still meet, by what is found in it. */
+export interface Candidates {
+  /** In the order of their numbers. */
+  gates: Gate[];
+  /** Steps with neither gate nor needle. */
+  always: number[];
+  /** The needle indexes that some step without a gate uses. */
+  alwaysMask: number;
+  /** While 0, a record may be rejected before it is read to its end. */
+  ungatedCount: number;
+  indexes: NeedleIndex[];
+}
+
+export interface CompiledPart {
+  kind: number;
+  /** The text of PART_TEXT. */
+  text?: string;
+  /** The field, slot or label. */
+  index?: number;
+}
+
+export interface CompiledTemplate {
+  name: string;
+  parts: CompiledPart[];
+  requires: number | null;
+}
+
+export interface CompiledRule {
+  alert: string;
+  labels: CompiledTemplate[];
+  annotations: CompiledTemplate[];
+  kind: number;
+  count: number;
+  realertMs: number;
+  windowMs: number;
+  byMask: bigint;
+  distinctField: number | null;
+}
+
+export interface Compiled {
+  fields: FieldPath[];
+  timestampField: number;
+  patterns: CompiledPattern[];
+  atoms: Atom[];
+  steps: CompiledStep[];
+  candidates: Candidates;
+  rules: CompiledRule[];
+  lookBackMs: number;
+  /** Keys that the state may hold. */
+  keyCount: number;
+  /** Alerts that may leave in one second of event time; 0: no cap. */
+  rateCount: number;
+  /** The rule that reports suppressed matches, when there can be any. */
+  notice: CompiledRule | null;
+}
+
+/** What several rules share. */
+export interface Tables {
+  fields: Table<FieldPath>;
+  patterns: Table<CompiledPattern>;
+  atoms: Table<Atom>;
+}
+
+export function newTables(): Tables {
+  return { fields: newTable(), patterns: newTable(), atoms: newTable() };
+}

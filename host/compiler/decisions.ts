@@ -1,0 +1,164 @@
+// Conditions → atoms, which the core can test, and a decision graph over them: after each atom, which one is
+// tested next. Each decision keeps the test of the rule that it came from.
+import * as layout from '../../assembly/layout.ts';
+import type { Report } from '../error.ts';
+import type { Atom, Decision, Tables, TestCondition } from './compiled.ts';
+import type { Condition, Scalar } from './model.ts';
+import { patternOf } from './patterns.ts';
+import { indexOfEqual } from './table.ts';
+
+/** Adds a decision in front of what is there, and returns it as a target. */
+type Emit = (decision: Decision) => number;
+
+/** The decision graph of a condition; its first decision is the first to be asked. */
+export function decisionsOf(condition: Condition, tables: Tables, report: Report): Decision[] {
+  // A decision is made after those that it leads to, so that they are made in reverse, and targets count from the end.
+  const reversed: Decision[] = [];
+  const emit: Emit = decision => reversed.push(decision) - 1;
+  emitCondition(condition, { onTrue: layout.CODE_MATCH, onFalse: layout.CODE_FAIL, isNegated: false });
+  if (reversed.length >= layout.CODE_FAIL) reportTooMany(condition, reversed.length, report);
+  const turn = (target: number) => (target >= layout.CODE_FAIL ? target : reversed.length - 1 - target);
+  return reversed
+    .map(decision => ({ ...decision, onTrue: turn(decision.onTrue), onFalse: turn(decision.onFalse) }))
+    .reverse();
+
+  /** Returns the target that asks the condition. */
+  function emitCondition(node: Condition, exits: Exits): number {
+    const { onTrue, onFalse, isNegated } = exits;
+    switch (node.kind) {
+      case 'all':
+        return cheapestFirst(node.of).reduceRight(
+          (next, child) => emitCondition(child, { ...exits, onTrue: next }),
+          onTrue,
+        );
+      case 'any':
+        return cheapestFirst(node.of).reduceRight(
+          (next, child) => emitCondition(child, { ...exits, onFalse: next }),
+          onFalse,
+        );
+      case 'not':
+        return emitCondition(node.of, { onTrue: onFalse, onFalse: onTrue, isNegated: !isNegated });
+      case 'test':
+        return emitTest(node, exits, tables, report, emit);
+    }
+  }
+}
+
+/** Where a condition leads to. */
+interface Exits {
+  onTrue: number;
+  onFalse: number;
+  isNegated: boolean;
+}
+
+function emitTest(test: TestCondition, exits: Exits, tables: Tables, report: Report, emit: Emit): number {
+  const { onTrue, onFalse, isNegated } = exits;
+  const field = indexOfEqual(tables.fields, test.field);
+  const ask = (atom: Atom, next = onFalse) =>
+    emit({
+      atom: indexOfEqual(tables.atoms, atom),
+      onTrue,
+      onFalse: next,
+      test,
+      isInverted: false,
+      isNegated,
+    });
+  const askNot = (atom: Atom, next = onTrue) =>
+    emit({
+      atom: indexOfEqual(tables.atoms, atom),
+      onTrue: onFalse,
+      onFalse: next,
+      test,
+      isInverted: true,
+      isNegated,
+    });
+  switch (test.op) {
+    case 'exists':
+      return (test.value ? ask : askNot)({ op: 'exists', field });
+    case 'eq':
+      return ask(equalTo(field, test.value));
+    case 'in':
+      return anyOf(field, test.values).reduceRight((next, atom) => ask(atom, next), onFalse);
+    case 'startsWith':
+      return ask({ op: 'starts', field, text: test.text });
+    case 'endsWith':
+      return ask({ op: 'ends', field, text: test.text });
+    case 'contains':
+    case 'regex':
+      return ask({ op: 'pattern', field, pattern: patternOf(tables.patterns, field, test, report) });
+    case 'lt':
+      return ask({ op: 'less', field, number: test.value });
+    case 'lte':
+      return ask({ op: 'lessOrEqual', field, number: test.value });
+    case 'gt':
+    case 'gte': {
+      // Not less, and a number.
+      const op = test.op === 'gt' ? 'lessOrEqual' : 'less';
+      return askNot({ op, field, number: test.value }, ask({ op: 'type', field, type: layout.TYPE_NUMBER }));
+    }
+  }
+}
+
+function equalTo(field: number, value: Scalar): Atom {
+  switch (value.type) {
+    case 'string':
+      return { op: 'values', field, values: [value.value] };
+    case 'number':
+      return { op: 'equal', field, number: value.value };
+    case 'boolean':
+      return { op: 'type', field, type: value.value ? layout.TYPE_TRUE : layout.TYPE_FALSE };
+    case 'null':
+      return { op: 'type', field, type: layout.TYPE_NULL };
+  }
+}
+
+/** Atoms of which one must hold; the strings are one atom. */
+function anyOf(field: number, values: Scalar[]): Atom[] {
+  const strings = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
+  const atoms = values.filter(value => value.type !== 'string').map(value => equalTo(field, value));
+  if (strings.length > 0) atoms.push({ op: 'values', field, values: [...new Set(strings)].sort() });
+  return atoms;
+}
+
+function reportTooMany(condition: Condition, count: number, report: Report): void {
+  report({
+    severity: 'error',
+    message: `the condition has ${count} tests, ${layout.CODE_FAIL - 1} are allowed`,
+    span: condition.span,
+  });
+}
+
+function cheapestFirst(conditions: Condition[]): Condition[] {
+  return conditions
+    .map(condition => ({ condition, cost: cost(condition) }))
+    .sort((a, b) => a.cost - b.cost)
+    .map(({ condition }) => condition);
+}
+
+/** Rough steps that a test costs; what settles a rule for less is asked first. */
+function cost(condition: Condition): number {
+  switch (condition.kind) {
+    case 'not':
+      return cost(condition.of);
+    case 'all':
+    case 'any':
+      return condition.of.reduce((sum, child) => sum + cost(child), 0);
+    case 'test':
+      switch (condition.op) {
+        case 'exists':
+          return 1;
+        case 'eq':
+        case 'in':
+          return 2;
+        case 'startsWith':
+        case 'endsWith':
+          return 5;
+        case 'contains':
+          return 20;
+        case 'regex':
+          return 30;
+        default:
+          return 4;
+      }
+  }
+}

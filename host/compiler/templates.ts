@@ -1,0 +1,168 @@
+// Labels and annotations → parts that the core joins, and the captures that they need.
+import * as layout from '../../assembly/layout.ts';
+import type { Report } from '../error.ts';
+import type {
+  CompiledExtract,
+  CompiledPart,
+  CompiledRule,
+  CompiledTemplate,
+  Tables,
+  TestCondition,
+} from './compiled.ts';
+import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model.ts';
+import { patternOf } from './patterns.ts';
+import type { Table } from './table.ts';
+import { indexOfEqual } from './table.ts';
+
+/** Where the captures of a rule are kept: each name has a slot for every step that defines it. */
+export interface Slots {
+  /** The names that templates use. */
+  used: Set<string>;
+  byName: Map<string, number[]>;
+  count: number;
+}
+
+export function slotsOf(rule: Rule): Slots {
+  const parts = [...rule.labels, ...rule.annotations].flatMap(template => template.parts);
+  const used = new Set(parts.flatMap(part => (part.kind === 'capture' ? [part.name] : [])));
+  return { used, byName: new Map(), count: 0 };
+}
+
+/** The patterns of a step whose captures are used, with slots for them. */
+export function extractsOf(
+  condition: Condition,
+  slots: Slots,
+  tables: Tables,
+  report: Report,
+): CompiledExtract[] {
+  const wanted = regexesOf(condition).filter(test => test.captures.some(name => slots.used.has(name)));
+  return wanted.map(test => {
+    const slot = slots.count;
+    slots.count += test.captures.length * 2;
+    test.captures.forEach((name, i) => {
+      slots.byName.set(name, [...(slots.byName.get(name) ?? []), slot + i * 2]);
+    });
+    const field = indexOfEqual(tables.fields, test.field);
+    return { pattern: patternOf(tables.patterns, field, test, report), field, slot };
+  });
+}
+
+/** The regexes whose captures a template may name: those that are not under `not`. */
+function regexesOf(condition: Condition): Array<TestCondition & { op: 'regex' }> {
+  switch (condition.kind) {
+    case 'not':
+      return [];
+    case 'all':
+    case 'any':
+      return condition.of.flatMap(regexesOf);
+    case 'test':
+      return condition.op === 'regex' ? [condition] : [];
+  }
+}
+
+/** What every alert says about suppressed matches; empty, and so left out, when there were none. */
+const SUPPRESSED: CompiledTemplate[] = [
+  { name: 'suppressed', parts: [{ kind: layout.PART_SUPPRESSED }], requires: null },
+  { name: 'suppressed_others', parts: [{ kind: layout.PART_OTHERS }], requires: null },
+];
+
+/** The alert that reports suppressed matches when no other alert comes to report them; a tick sends it. */
+export const NOTICE: CompiledRule = {
+  alert: 'EarshotAlertsHeldBack',
+  labels: [
+    { name: 'alertname', parts: [{ kind: layout.PART_TEXT, text: 'EarshotAlertsHeldBack' }], requires: null },
+  ],
+  annotations: sortByName([
+    ...SUPPRESSED,
+    {
+      name: 'message',
+      parts: [
+        { kind: layout.PART_OTHERS },
+        { kind: layout.PART_TEXT, text: ' more alerts were held back by the rate cap' },
+      ],
+      requires: null,
+    },
+  ]),
+  kind: layout.KIND_EACH,
+  count: 1,
+  realertMs: 60_000,
+  windowMs: 0,
+  byMask: 0n,
+  distinctField: null,
+};
+
+export function labelsOf(rule: Rule, slots: Slots, fields: Table<FieldPath>): CompiledTemplate[] {
+  const templates: Array<Pick<Template, 'name' | 'parts'>> = [
+    ...rule.labels,
+    { name: 'alertname', parts: [{ kind: 'alert' }] },
+  ];
+  // Notification Manager routes an alert to a namespace's tenants only with this label beside `namespace`.
+  if (templates.some(({ name }) => name === 'namespace'))
+    templates.push({ name: 'rule_level', parts: [{ kind: 'text', text: 'namespace' }] });
+  const sorted = sortByName(templates);
+  return sorted.map(({ name, parts }) => ({
+    name,
+    parts: partsOf(rule, parts, slots, [], fields),
+    requires: name === 'rule_level' ? sorted.findIndex(label => label.name === 'namespace') : null,
+  }));
+}
+
+export function annotationsOf(
+  rule: Rule,
+  labels: CompiledTemplate[],
+  slots: Slots,
+  fields: Table<FieldPath>,
+): CompiledTemplate[] {
+  const written = rule.annotations.map(({ name, parts }) => ({
+    name,
+    parts: partsOf(rule, parts, slots, labels, fields),
+    requires: null,
+  }));
+  return sortByName([...written, ...SUPPRESSED]);
+}
+
+function partsOf(
+  rule: Rule,
+  parts: TemplatePart[],
+  slots: Slots,
+  labels: CompiledTemplate[],
+  fields: Table<FieldPath>,
+): CompiledPart[] {
+  return parts.flatMap((part): CompiledPart | CompiledPart[] => {
+    switch (part.kind) {
+      case 'text':
+        return { kind: layout.PART_TEXT, text: part.text };
+      case 'alert':
+        return { kind: layout.PART_TEXT, text: rule.alert };
+      case 'record':
+        return { kind: layout.PART_RECORD, index: indexOfEqual(fields, part.field) };
+      case 'capture':
+        // The steps of a sequence each have slots of their own: those of other steps are empty.
+        return slots.byName.get(part.name)!.map(index => ({ kind: layout.PART_CAPTURE, index }));
+      case 'label':
+        return { kind: layout.PART_LABEL, index: labels.findIndex(label => label.name === part.name) };
+      case 'value':
+        return { kind: layout.PART_VALUE };
+    }
+  });
+}
+
+/** When an absence fires there is no record: only labels, which are kept from when the key was seen, have a value. */
+export function checkAbsence(rule: Rule, report: Report): void {
+  if (!rule.absence) return;
+  for (const { name, parts, span } of rule.annotations) {
+    const part = parts.find(({ kind }) => kind === 'record' || kind === 'capture');
+    if (part === undefined) continue;
+    report({
+      severity: 'error',
+      message: `annotation "${name}" refers to a ${part.kind}, and when an absence fires there is none`,
+      hint: 'refer to a label: its value is kept from when the key was last seen',
+      span,
+    });
+  }
+}
+
+/** As Go sorts: by the bytes of UTF-8. */
+function sortByName<T extends Pick<Template, 'name'>>(templates: T[]): T[] {
+  return [...templates].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+}
