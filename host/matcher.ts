@@ -18,8 +18,18 @@ export interface RulesetInfo {
   size: number;
   /** Alert names, one a rule, in the order of the rules file. */
   alerts: string[];
+  /** What else a module says about its rules, in the same order. */
+  rules: RuleInfo[];
   /** Milliseconds of event time that the state looks back: the longest window, cool-down or absence. */
   lookBackMs: number;
+}
+
+export interface RuleInfo {
+  alert: string;
+  /** The cool-down of an alert, in milliseconds of event time. */
+  realertMs: number;
+  /** The rule also reports the end of its alerts: it is about an absence. */
+  resolves: boolean;
 }
 
 /** One instance is one stream of records, with the state (cool-downs, windows) of that stream. */
@@ -151,6 +161,7 @@ function readInfo(doors: Doors): RulesetInfo {
   const view = new DataView(doors.memory.buffer);
   const u32 = (offset: number) => view.getUint32(base + offset, true);
   const alerts: string[] = [];
+  const rules: RuleInfo[] = [];
   for (let rule = 0; rule < u32(layout.HEADER_RULE_COUNT); rule++) {
     const at = u32(layout.HEADER_RULES_OFFSET) + rule * layout.RULE_SIZE;
     const name = new Uint8Array(
@@ -158,7 +169,13 @@ function readInfo(doors: Doors): RulesetInfo {
       base + u32(at + layout.RULE_NAME_OFFSET),
       u32(at + layout.RULE_NAME_SIZE),
     );
-    alerts.push(Buffer.from(name).toString());
+    const alert = Buffer.from(name).toString();
+    alerts.push(alert);
+    rules.push({
+      alert,
+      realertMs: Number(view.getBigUint64(base + at + layout.RULE_REALERT_MS, true)),
+      resolves: u32(at + layout.RULE_KIND) === layout.KIND_ABSENCE,
+    });
   }
   return {
     hash: view
@@ -168,6 +185,7 @@ function readInfo(doors: Doors): RulesetInfo {
     version: u32(layout.HEADER_VERSION),
     size: u32(layout.HEADER_SIZE_TOTAL),
     alerts,
+    rules,
     lookBackMs: Number(view.getBigUint64(base + layout.HEADER_LOOK_BACK_MS, true)),
   };
 }

@@ -25,6 +25,8 @@ import { openMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
 import { printableSettings, readSettings } from './settings.ts';
 import type { Settings } from './settings.ts';
+import { holdsOf } from '../sink/hold.ts';
+import type { HoldOf } from '../sink/hold.ts';
 import { openSink } from '../sink/open.ts';
 import type { Sink } from '../sink/sink.ts';
 import { openKafka } from '../source/kafka.ts';
@@ -43,7 +45,7 @@ export interface Dependencies {
   log?: Log;
   metrics?: Metrics;
   loadModule?: (bytes: Uint8Array) => Promise<MatcherModule>;
-  openSink?: (settings: Settings) => Promise<Sink>;
+  openSink?: (settings: Settings, holdOf: HoldOf) => Promise<Sink>;
   openSource?: (settings: Settings, log: Log) => Source;
 }
 
@@ -64,7 +66,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   log.info({ rules: module.info.alerts.length, hash: module.info.hash }, 'module loaded');
 
   const source = (dependencies.openSource ?? openKafka)(settings, log);
-  const sink = await (dependencies.openSink ?? openSink)(settings);
+  const sink = await (dependencies.openSink ?? openSink)(settings, holdsOf(module.info.rules));
   const delivery = openDelivery({ settings, sink, source, metrics, log });
   const worker = openWorker({ settings, module, source, delivery, metrics, log });
   const health = settings.port ? await serveHealth(settings.port, worker, metrics.registry) : undefined;
