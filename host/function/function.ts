@@ -93,6 +93,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     clearInterval(commits);
     clearInterval(ticks);
     health?.close();
+    delivery.close();
     await sink.close();
   }
 
@@ -115,12 +116,19 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   }
 }
 
+const WASM = Buffer.from('\0asm');
+
 async function readModule(path: string): Promise<Uint8Array> {
+  let bytes: Buffer;
   try {
-    return await readFile(path);
+    bytes = await readFile(path);
   } catch (error) {
     throw new UserError(`${path} cannot be read: ${(error as Error).message}; \`earshot build\` writes it`);
   }
+  if (bytes.subarray(0, WASM.length).equals(WASM)) return bytes;
+  throw new UserError(
+    `${path} is not a module; build it first: \`earshot build rules.yaml -o earshot.wasm\`, then pass earshot.wasm`,
+  );
 }
 
 function whenAborted(signal: AbortSignal): Promise<void> {

@@ -33,8 +33,8 @@ export class Stream implements TopicPartition {
   caughtUp = false;
   /** Until when an alert of `tick` is not tried again. */
   quietUntil = 0;
-  /** A tick is waiting for its turn, or has it. */
-  ticking = false;
+  /** Records that broke the matcher. */
+  trapCount = 0;
   readonly #module: MatcherModule;
   #matcher: Matcher;
   #retiredMatches: number[];
@@ -96,6 +96,7 @@ export class Stream implements TopicPartition {
         // The instance may be broken in any way: a fresh one takes over, with the state before this record.
         const record = records[at]!;
         this.#trapped.add(record);
+        this.trapCount++;
         await this.#renew(records.slice(0, at));
         if (!this.#isWarming(record))
           parcels.push(poison(record, `the matcher broke: ${(error as Error).message}`));

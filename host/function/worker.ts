@@ -46,6 +46,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
   /** Matches by the streams of the generations before. */
   const pastMatches = module.info.alerts.map(() => 0);
   let lastHeartbeat = Date.now();
+  let isTicking = false;
   metrics.countMatchesBy(countMatches);
 
   const handler: Handler = {
@@ -158,7 +159,9 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     end: number,
   ): Promise<Delivered> {
     const { topic } = batch;
+    const trapCount = stream.trapCount;
     const parcels = await stream.match(records, end);
+    metrics.traps.inc(stream.trapCount - trapCount);
     const warmed =
       batch.start < stream.warmUntil
         ? records.filter(({ offset }) => Number(offset) < stream.warmUntil).length
@@ -178,11 +181,17 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     lease: Lease,
     stream: Stream,
   ): Promise<{ outcome: Delivered; undelivered?: Parcel }> {
-    for (const parcel of parcels) {
+    for (let at = 0; at < parcels.length;) {
+      const parcel = parcels[at]!;
+      const poison = poisonFrom(parcels, at);
       stream.deliveredOffset = parcel.offset;
       if (!lease.live()) return { outcome: DELIVERED, undelivered: parcel };
-      const outcome = await delivery.deliver(parcel, lease, stream);
+      const outcome =
+        poison.length > 0
+          ? await delivery.bury(poison, lease, stream)
+          : await delivery.deliver(parcel, lease, stream);
       if (outcome.kind === 'held') return { outcome, undelivered: parcel };
+      at += poison.length || 1;
     }
     return { outcome: DELIVERED };
   }
@@ -209,16 +218,25 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     }
   }
 
+  /**
+   * One partition after the other, and one round at a time. Else a sink that hangs would collect a tick of every
+   * partition, and each batch would have to wait until all ticks before its own had their turn at the sink.
+   */
   async function tick(): Promise<void> {
+    if (isTicking) return;
+    isTicking = true;
+    await tickAll().finally(() => (isTicking = false));
+  }
+
+  async function tickAll(): Promise<void> {
     for (const [key, stream] of streams) {
       const lease: Lease = {
         ...keyless(stream),
         live: () => streams.get(key) === stream,
         heartbeat: async () => {},
       };
-      if (!stream.caughtUp || stream.ticking || Date.now() < stream.quietUntil) continue;
-      stream.ticking = true;
-      await stream.inTurn(() => tickOne(stream, lease)).finally(() => (stream.ticking = false));
+      if (!stream.caughtUp || Date.now() < stream.quietUntil) continue;
+      await stream.inTurn(() => tickOne(stream, lease));
     }
   }
 
@@ -251,6 +269,13 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
 }
 
 const DELIVERED: Delivered = { kind: 'delivered' };
+
+/** The poison records that come one after the other from `start` on: they are buried together. */
+function poisonFrom(parcels: Parcel[], start: number): Parcel[] {
+  let end = start;
+  while (parcels[end]?.poison !== undefined) end++;
+  return parcels.slice(start, end);
+}
 
 function keyOf({ topic, partition }: TopicPartition): string {
   return `${topic}/${partition}`;

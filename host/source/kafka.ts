@@ -35,6 +35,8 @@ const PARTITION_SIZE_MAX = 1024 * 1024; // Bytes of one partition in a fetch; a 
 // kafkajs restarts its consumer for ever. After as many crashes in a row Kubernetes shall start a fresh process.
 const CRASHES_MAX = 10;
 const START_POSITIONS_RETRY_MS = 5000;
+// Enough to pass over one broker that is away or a leader that has moved: a second or so.
+const PRODUCE_RETRY = { retries: 2, initialRetryTime: 100, maxRetryTime: 500 };
 
 const ENDS_GENERATION = [
   'REBALANCE_IN_PROGRESS',
@@ -255,7 +257,14 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
 
   let producer: Promise<Producer> | undefined;
   async function openProducer(): Promise<Producer> {
-    const opened = client.producer({
+    // Who produces tries again itself, and keeps the session alive between two attempts. kafkajs' own retries, 40 s of
+    // them for a topic that does not exist, would hold up the other partitions of the fetch.
+    const impatient = new kafkajs.Kafka({
+      ...connection(options),
+      logCreator: forwardTo(log, () => {}),
+      retry: PRODUCE_RETRY,
+    });
+    const opened = impatient.producer({
       allowAutoTopicCreation: false,
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
     });
@@ -316,12 +325,14 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       return withAdmin(async admin => (await admin.listTopics()).includes(topic));
     },
 
-    async produce(topic, letter: DeadLetter) {
+    async produce(topic, letters: DeadLetter[]) {
       const mine = (producer ??= openProducer());
       try {
-        const value =
-          letter.value && Buffer.from(letter.value.buffer, letter.value.byteOffset, letter.value.byteLength);
-        await (await mine).send({ topic, acks: -1, messages: [{ ...letter, value }] });
+        const messages = letters.map(({ value, ...letter }) => ({
+          ...letter,
+          value: value && Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+        }));
+        await (await mine).send({ topic, acks: -1, messages });
       } catch (error) {
         // Of several that fail at once only the first gives up the producer they share.
         if (producer === mine) {

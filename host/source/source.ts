@@ -72,8 +72,8 @@ export interface Source {
   offsetAt(partition: TopicPartition, timestampMs: number): Promise<number>;
   /** Whether the topic exists. */
   exists(topic: string): Promise<boolean>;
-  /** Produces to a topic; settles when all in-sync replicas have it, rejects otherwise. */
-  produce(topic: string, letter: DeadLetter): Promise<void>;
+  /** Produces to a topic; settles when all in-sync replicas have all of it, rejects otherwise. */
+  produce(topic: string, letters: DeadLetter[]): Promise<void>;
   /** Hands over nothing new: running batches are no longer live. */
   drain(): void;
   /** Waits for the running batches, leaves the group, disconnects. */

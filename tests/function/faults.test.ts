@@ -9,7 +9,7 @@ import { startNotificationManager } from '../sink/notification-manager.ts';
 import { messages, metric, openStage, range, until } from './harness.ts';
 import type { Stage } from './harness.ts';
 import { bodyOf } from '../sink/body.ts';
-import { breakable, withMatcher } from './module.ts';
+import { breakable, buildModule, trappingOn, withMatcher } from './module.ts';
 
 type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
 
@@ -197,6 +197,147 @@ describe('faults', { skip: kafkaMissing(), concurrency: 4 }, () => {
         ],
       );
       assert.equal(await metric(running, 'earshot_dead_letters_total'), 5);
+    },
+  );
+
+  stageTest('a record on which the module traps is counted, and a dead letter', 1, async (stage, manager) => {
+    const size = 4242;
+    const trap = JSON.stringify({ log: 'ALERT', id: 9, pad: '' });
+    const value = trap.replace('""', `"${'x'.repeat(size - trap.length)}"`);
+    await stage.produce([...messages(2), { value }, ...messages(1, undefined, 2), { value }]);
+    const running = stage.start({}, { loadModule: trappingOn(size) });
+    await until(async () => (await stage.committed())[0] === 5, 'everything committed');
+    assert.equal(await metric(running, 'earshot_traps_total'), 2);
+    assert.deepEqual(
+      manager.queue.map(alert => alert.annotations.count),
+      ['1', '2', '3'],
+      'the state outlived the instance',
+    );
+    const letters = await stage.deadLetters(2);
+    assert.deepEqual(
+      letters.map(({ headers }) => [headers['earshot.offset'], headers['earshot.error']]),
+      [
+        ['2', 'the matcher broke: unreachable'],
+        ['4', 'the matcher broke: unreachable'],
+      ],
+    );
+  });
+
+  stageTest('many records that are no JSON cost little more than others, and few lines', 1, async stage => {
+    const count = 3000;
+    const secondsOf = async (from: number, records: { value: string }[]) => {
+      await stage.produce(records);
+      const running = stage.start();
+      const startedAt = performance.now();
+      await until(async () => (await stage.committed())[0] === from + count, 'everything committed');
+      const seconds = (performance.now() - startedAt) / 1000;
+      await running.stop();
+      return { seconds, running };
+    };
+    const plain = await secondsOf(0, Array(count).fill({ value: '{"log":"quiet"}' }));
+    const poison = await secondsOf(
+      count,
+      Array.from({ length: count }, (_, id) => ({ value: `no JSON ${id}` })),
+    );
+    const ratio = poison.seconds / plain.seconds;
+    assert.ok(ratio < 4, `${ratio.toFixed(1)} times as long as ${plain.seconds.toFixed(2)} s`);
+    const letters = await stage.deadLetters(count);
+    assert.deepEqual(
+      letters.map(({ value }) => value),
+      Array.from({ length: count }, (_, id) => `no JSON ${id}`),
+    );
+    assert.equal(await metric(poison.running, 'earshot_dead_letters_total'), count);
+    const lines = poison.running.logs.filter(({ message }) => message === 'put in the dead-letter topic');
+    assert.ok(lines.length <= 3, `${lines.length} lines`);
+    assert.equal(
+      lines.reduce((sum, line) => sum + Number(line.count), 0),
+      count,
+    );
+    assert.ok(JSON.stringify(poison.running.logs).length < 20_000);
+  });
+
+  stageTest('a sink that is slow for every connection is sent nothing twice', 6, async (stage, manager) => {
+    manager.intercept = async () => {
+      await sleep(700);
+      return false;
+    };
+    for (const partition of range(6)) await stage.produce(messages(2, undefined, partition * 2), partition);
+    // Six posts for one connection: the last waits 3.5 s, and its time is 1.5 s.
+    const running = stage.start({ EARSHOT_SINK_CONNECTIONS: '1' });
+    await until(async () => (await stage.committed()).join() === '2,2,2,2,2,2', 'everything committed');
+    assert.deepEqual(
+      manager.ids().sort((a, b) => a - b),
+      range(12),
+    );
+    assert.equal(await metric(running, 'earshot_retries_total'), 0);
+    assert.equal(await metric(running, 'earshot_sink_slow_total'), 0);
+  });
+
+  stageTest(
+    'a sink that hangs holds one tick, and what comes after it keeps its session',
+    8,
+    async (stage, manager) => {
+      const eachPartition = async (log: string) => {
+        for (const host of range(8))
+          await stage.produce([{ value: JSON.stringify({ log, host: String(host) }) }], host);
+      };
+      let isHanging = true;
+      let openCount = 0;
+      let mostOpen = 0;
+      manager.intercept = async (_request, response) => {
+        if (!isHanging) return false;
+        openCount++;
+        const closed = new Promise(done => response.once('close', done));
+        await sleep(100); // The end of the one before may be on its way.
+        mostOpen = Math.max(mostOpen, openCount);
+        await closed;
+        openCount--;
+        return true;
+      };
+      await eachPartition('BEAT');
+      const running = stage.start({ EARSHOT_MODULE: await buildModule('absence') });
+      await until(() => openCount > 0, 'a tick at the sink');
+      await sleep(8000); // Every partition has an absence to tell by now.
+      assert.equal(mostOpen, 1, 'ticks at the sink at the same time');
+      await eachPartition('quiet');
+      await sleep(12_000); // Two sessions.
+      assert.equal(await metric(running, 'earshot_generations_total'), 1, 'no rebalance');
+      isHanging = false;
+      const told = () => new Set(manager.queue.map(({ status, labels }) => `${labels.host} ${status}`));
+      await until(() => told().size === 8, 'every absence');
+      assert.deepEqual(
+        [...told()].sort(),
+        range(8).map(host => `${host} firing`),
+      );
+      await until(
+        async () => (await stage.committed()).every(offset => offset === 2),
+        'everything committed',
+      );
+    },
+  );
+
+  stageTest(
+    'without a dead-letter topic a poison record holds up the other partitions for a moment only',
+    2,
+    async (stage, manager) => {
+      await stage.produce([{ value: 'no JSON' }], 0);
+      const running = stage.start({ EARSHOT_DEAD_LETTER_TOPIC: `${stage.topic}-missing` });
+      await until(
+        () => running.logs.some(line => line.message.startsWith('not delivered yet')),
+        'a retry',
+        60_000,
+      );
+      const latencies: number[] = [];
+      for (let id = 0; id < 10; id++) {
+        const producedAt = Date.now();
+        await stage.produce(messages(1, undefined, id), 1);
+        await until(() => manager.ids().includes(id), `the alert of record ${id}`, 60_000);
+        latencies.push(Date.now() - producedAt);
+        await sleep(300);
+      }
+      // The hold (1 s), one more attempt, and a fetch.
+      assert.ok(Math.max(...latencies) < 6000, `${latencies.join(', ')} ms`);
+      assert.deepEqual(await stage.committed(), [0, 10]);
     },
   );
 
