@@ -1,4 +1,4 @@
-// The manifests agree with each other and with the settings. That Kubernetes takes them is not tested: there is none here.
+// The manifests agree with each other and with the settings. Whether Kubernetes accepts them is not tested: there is none here.
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -44,7 +44,7 @@ test('every manifest is in the kustomization', () => {
   );
 });
 
-test('function, KEDA and Kafka speak of the same brokers, group and topics', () => {
+test('function, KEDA and Kafka name the same brokers, group and topics', () => {
   assert.deepEqual(settings.brokers, [trigger.metadata.bootstrapServers]);
   assert.deepEqual(settings.topics, [trigger.metadata.topic]);
   assert.equal(settings.group, trigger.metadata.consumerGroup);
@@ -69,7 +69,7 @@ test('offsets outlive the records', () => {
 });
 
 test('no Service of the namespace can set a variable of ours', () => {
-  // One called `earshot` would give every pod EARSHOT_SERVICE_HOST, which is no setting.
+  // For one named `earshot` every pod would have EARSHOT_SERVICE_HOST and EARSHOT_PORT.
   assert.equal(pod.enableServiceLinks, false);
 });
 
