@@ -222,7 +222,7 @@ describe('Alertmanager', { skip }, () => {
     }
   });
 
-  test('the same through `run --notify --envelope alertmanager`', async () => {
+  test('the same through `run --notify --envelope alertmanager`', async context => {
     const path = join(rulesFolder, 'run.yaml');
     writeFileSync(
       path,
@@ -238,6 +238,7 @@ describe('Alertmanager', { skip }, () => {
     );
     const args = ['run', path, '--notify', url, '--envelope', 'alertmanager', '-'];
     const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['pipe', 'ignore', 'pipe'] });
+    context.after(() => child.kill('SIGKILL'));
     let said = '';
     child.stderr!.on('data', chunk => (said += chunk));
     const write = (id: string, log: string, shiftMs: number) =>
