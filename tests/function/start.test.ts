@@ -35,15 +35,15 @@ async function mistakeOf(overrides: Record<string, string>): Promise<string> {
   return 'none';
 }
 
-test('a port in use is a sentence with the port and the remedy', async () => {
+test('a port in use is a sentence with the port and the remedy', async context => {
   const other = createServer().listen(0);
+  context.after(() => other.close());
   await new Promise(done => other.once('listening', done));
   const { port } = other.address() as AddressInfo;
   assert.equal(
     await mistakeOf({ EARSHOT_PORT: String(port) }),
     `port ${port} is in use by another program; set EARSHOT_PORT or --port to another port, or to 0 for no /healthz and /metrics`,
   );
-  other.close();
 });
 
 test('a file that is no module is to be built first', async () => {
