@@ -28,6 +28,7 @@ import type { Settings } from './settings.ts';
 import { openSink } from '../sink/open.ts';
 import type { Sink } from '../sink/sink.ts';
 import { openKafka } from '../source/kafka.ts';
+import { SourceEnd } from '../source/source.ts';
 import type { Source } from '../source/source.ts';
 import { openWorker } from './worker.ts';
 
@@ -82,8 +83,9 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     source.drain();
     await Promise.race([source.stop().catch(() => {}), sleep(FAREWELL_MS, undefined, { ref: false })]);
     if (error instanceof UserError) throw error;
+    const { message, stack } = error as Error;
     log.error(
-      { error: (error as Error).message, stack: (error as Error).stack },
+      { error: message, ...(!(error instanceof SourceEnd) && { stack }) },
       'the function ends; a fresh process goes on from the committed offsets',
     );
     return 1;

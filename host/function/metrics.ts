@@ -50,6 +50,11 @@ export function openMetrics() {
       'topic',
       'partition',
     ),
+    topicsRecreated: counter(
+      'topics_recreated',
+      'Topics that were deleted and created again while they were read',
+      'topic',
+    ),
     lag: gauge('lag_records', 'Records of the partition that are not acknowledged', 'topic', 'partition'),
     committedOffset: gauge('committed_offset', 'Offset last committed', 'topic', 'partition'),
     stateKeys: gauge('state_keys', 'Keys in the state of a partition', 'topic', 'partition'),

@@ -108,7 +108,12 @@ export class Stream implements TopicPartition {
   }
 
   #matchOne(record: Message, parcels: Parcel[]): void {
-    const value = record.value ?? EMPTY;
+    const { value: bytes, unreadable } = record;
+    if (unreadable !== undefined) {
+      if (!this.#isWarming(record)) parcels.push(poison(record, unreadable));
+      return;
+    }
+    const value = bytes ?? EMPTY;
     this.#setTime(record.timestamp);
     if (this.#isWarming(record)) {
       this.#matcher.warm(value, this.#sec, this.#nsec);
@@ -174,7 +179,7 @@ export class Stream implements TopicPartition {
 
   #replay(records: Message[]): void {
     for (const record of records) {
-      if (this.#trapped.has(record)) continue;
+      if (this.#trapped.has(record) || record.unreadable !== undefined) continue;
       this.#setTime(record.timestamp);
       this.#matcher.warm(record.value ?? EMPTY, this.#sec, this.#nsec);
     }

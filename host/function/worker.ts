@@ -77,6 +77,10 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
         'the committed offset is gone: records were deleted unread; going on from the first that is left',
       );
     },
+    recreated(topic) {
+      metrics.topicsRecreated.inc({ topic });
+      log.warn({ topic }, 'the topic was deleted and created again: it is read from its beginning');
+    },
     async batch(batch) {
       const stream = await streamFor(batch);
       // A tick that has its turn may wait for the sink: the session must not end meanwhile.

@@ -7,9 +7,9 @@
 //   while the process lives on.
 // - A batch belongs to a generation, counted here: kafkajs lets a handler of the last generation resolve and commit
 //   in the next one.
-// - Commits go through the door that a batch brings: `consumer.commitOffsets` does nothing while stopping, and
-//   repeats a commit in the generation after.
-// - All codecs are registered: a batch in an unknown one ends the consumer.
+// - Commits go to the coordinator from here, as the member that the generation began with: `consumer.commitOffsets`
+//   does nothing while stopping, and repeats a commit in the generation after.
+// - What else kafkajs does wrong is mended in host/source/cluster.ts.
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,25 +23,38 @@ import type {
   Producer,
   SASLOptions,
 } from 'kafkajs';
-import { registerCodecs } from './codec.ts';
+import { isUnreachable, mendCluster } from './cluster.ts';
+import type { CommittedTopic, Group, Member } from './cluster.ts';
+import type { BatchMessage } from './fetch.ts';
 import type { Log } from '../log.ts';
-import type { Batch, DeadLetter, Handler, Position, Source, TopicPartition } from './source.ts';
+import { piecesOf } from './records.ts';
+import { SourceEnd } from './source.ts';
+import type { DeadLetter, Handler, Lease, Position, Source, TopicPartition } from './source.ts';
 
 // Below the session timeout by a wide margin, so that a lost heartbeat is no lost session.
 const HEARTBEATS_PER_SESSION = 10;
 // A fetch holds up stop and rebalance for this long.
 const FETCH_WAIT_MS = 500;
-const PARTITION_SIZE_MAX = 1024 * 1024; // Bytes of one partition in a fetch; a larger record still comes, alone.
+const FETCH_SIZE_MAX = 4 * 1024 * 1024; // Bytes of one broker's answer, as they are stored: what waits in memory.
+const PARTITION_SIZE_MAX = 1024 * 1024; // Bytes of one partition in it; a larger batch still comes, alone.
 // kafkajs restarts its consumer for ever. After as many crashes in a row Kubernetes shall start a fresh process.
 const CRASHES_MAX = 10;
+/** Refused in a row while heartbeats are taken: something is wrong that a fresh process may not have. */
+const REFUSED_COMMITS_MAX = 10;
 const START_POSITIONS_RETRY_MS = 5000;
+/** How soon a topic that was deleted and created again is noticed; until then its records are read from the old offset. */
+const TOPIC_CHECK_MS = 5000;
+const UNREACHED_LOG_MS = 30_000;
+/** kafkajs waits up to the last of these between tries: not longer than a broker takes to come back. Some 40 s in all. */
+const RETRY = { retries: 20, initialRetryTime: 200, maxRetryTime: 2000 };
 
-const ENDS_GENERATION = [
-  'REBALANCE_IN_PROGRESS',
-  'ILLEGAL_GENERATION',
-  'UNKNOWN_MEMBER_ID',
-  'NOT_COORDINATOR_FOR_GROUP',
-];
+const BEAT_MS = 500; // How often a wait looks at the heartbeat.
+/** What a commit's metadata begins with; the id of the topic follows. */
+const ID_PREFIX = 'topic-id:';
+
+const ENDS_GENERATION = ['REBALANCE_IN_PROGRESS', 'ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID'];
+const CONNECTION_NAMESPACES = ['Connection', 'BrokerPool'];
+const UNREACHED = /^(Connection|Failed to connect)/;
 
 /** How to reach the brokers, and what to read. */
 export interface KafkaOptions {
@@ -63,9 +76,14 @@ export interface KafkaOptions {
   saslTokenFile?: string;
 }
 
+interface FailingLease extends Lease {
+  /** Why a heartbeat was refused: kafkajs has to hear of it, and joins again. */
+  failure?: unknown;
+}
+
 export function openKafka(options: KafkaOptions, log: Log): Source {
-  registerCodecs();
   const client = new kafkajs.Kafka({ ...connection(options), logCreator: forwardTo(log, onLine) });
+  let group!: Group; // Set by the assigner, which kafkajs makes with the consumer.
   const consumer = client.consumer({
     groupId: options.group,
     sessionTimeout: options.sessionTimeoutMs,
@@ -73,23 +91,38 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     heartbeatInterval: Math.floor(options.sessionTimeoutMs / HEARTBEATS_PER_SESSION),
     maxWaitTimeInMs: FETCH_WAIT_MS,
     minBytes: 1,
+    maxBytes: FETCH_SIZE_MAX,
     maxBytesPerPartition: PARTITION_SIZE_MAX,
     allowAutoTopicCreation: false, // A misspelt topic is an error, not a new and silent topic.
-    retry: { retries: 8, initialRetryTime: 300, maxRetryTime: 10_000 },
+    retry: RETRY,
+    partitionAssigners: [
+      config => {
+        const { sessionTimeoutMs, group: groupId } = options;
+        group = mendCluster(config.cluster, { groupId, sessionTimeoutMs, onHeartbeat });
+        return kafkajs.PartitionAssigners.roundRobin(config);
+      },
+    ],
   });
 
   let handler: Handler;
   let generation = 0;
   let owned: TopicPartition[] = [];
+  /** What we were when the generation began. */
+  let member: Member | undefined;
   /** The generation that the broker has declared over; its batches are not live although nobody has joined again yet. */
   let over = -1;
   /** Only a refused commit says that it is over. When the broker takes a later heartbeat or commit, it is not. */
   let doubtful = false;
   let stopping = false;
   let crashes = 0;
-  /** Commits for the current generation, once a batch has brought it. */
-  let door: EachBatchPayload['commitOffsetsIfNecessary'] | undefined;
   let commits: Promise<unknown> = Promise.resolve();
+  let refusedInARow = 0;
+  /** Of those, the ones that came after a heartbeat that was taken. */
+  let refusedAlive = 0;
+  let beatSinceRefusal = false;
+  /** Partitions that have a commit of this generation, under their keys. */
+  let committed = new Set<string>();
+  let topicIds = new Map<string, string>();
   let fail: (error: Error) => void;
   let finish: () => void;
   const resumes = new Set<NodeJS.Timeout>();
@@ -98,82 +131,130 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   let startPositions: Promise<unknown> = Promise.resolve();
 
   function onJoin(assignment: Record<string, number[]>): void {
-    generation++;
-    door = undefined;
-    owned = Object.entries(assignment).flatMap(([topic, partitions]) =>
-      partitions.map(partition => ({ topic, partition })),
+    const partitions = Object.entries(assignment).flatMap(([topic, numbers]) =>
+      numbers.map(partition => ({ topic, partition })),
     );
-    handler.assigned(generation, owned);
+    member = group.member();
+    beginGeneration(partitions);
     beginAtStartPositions();
+  }
+
+  function beginGeneration(partitions: TopicPartition[]): void {
+    generation++;
+    owned = partitions;
+    committed = new Set();
+    handler.assigned(generation, owned);
   }
 
   function beginAtStartPositions(): void {
     startPositions = Promise.all([startPositions, commitStartPositions(generation)]);
   }
 
-  function onCrash(error: Error, restart: boolean): void {
+  function onHeartbeat(): void {
+    beatSinceRefusal = true;
+    goOn();
+    handler?.heartbeat();
+  }
+
+  async function onCrash(error: Error, restart: boolean): Promise<void> {
     over = generation;
     doubtful = false;
     if (restart && ++crashes < CRASHES_MAX) return;
-    fail(new Error(`the Kafka client ended for good: ${error.message}`, { cause: error }));
+    fail((await missingTopics()) ?? new SourceEnd(`the Kafka client ended for good: ${error.message}`));
   }
 
-  /** kafkajs tells only its log that an offset was out of range and that it committed −2, "the earliest", in its place. */
+  /** kafkajs reports only in its log that an offset was out of range and that it committed −2, "the earliest", instead. */
   function onLine(message: string, { topic, partition }: Partial<TopicPartition>): void {
     if (!message.startsWith('Offset out of range, resetting')) return;
     handler.skipped({ topic: topic!, partition: partition! });
     beginAtStartPositions();
   }
 
+  /** What was fetched of a partition: its record batches are decoded and handed over piece by piece. */
   async function eachBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition } = payload.batch;
     const mine = generation;
-    // After a rebalance kafkajs still hands over what was fetched before it.
-    if (mine === over || !owned.some(known => known.topic === topic && known.partition === partition)) return;
-    door = payload.commitOffsetsIfNecessary;
-    let failure: unknown;
-    const current = () => mine === generation && mine !== over;
-    const batch: Batch = {
-      topic,
-      partition,
-      generation: mine,
-      start: Number((payload.batch as unknown as { fetchedOffset: string }).fetchedOffset),
-      end: Number(payload.batch.lastOffset()) + 1,
-      highWatermark: Number(payload.batch.highWatermark),
-      messages: payload.batch.messages,
-      live: () => current() && !stopping && !failure,
-      async heartbeat() {
-        if (!current() || failure) return;
-        try {
-          await payload.heartbeat();
-        } catch (error) {
-          failure = error;
-          noteEnd(mine, error);
-          doubtful = false; // kafkajs hears of it too, and joins again.
-        }
-      },
-      advance(offset) {
-        if (current()) payload.resolveOffset(String(offset - 1));
-      },
-      seek(offset) {
-        if (current()) consumer.seek({ topic, partition, offset: String(offset) });
-      },
-      pause(durationMs) {
-        if (!current()) return;
-        const resume = payload.pause();
-        const timer = setTimeout(() => (resumes.delete(timer), resume()), durationMs);
-        resumes.add(timer);
-      },
-    };
+    // After a rebalance kafkajs still hands over what was fetched before it; after a seek, too.
+    if (mine === over || payload.isStale() || !isOwned({ topic, partition })) return;
+    const lease = leaseOf(payload, mine);
     try {
-      await handler.batch(batch);
+      await handlePieces(payload, mine, lease);
     } catch (error) {
       fail(error as Error); // A bug: nothing of this batch is acknowledged, and a fresh process shall try again.
       return;
     }
     // Not when it joins: a consumer that cannot read what it fetches joins again and again.
     crashes = 0;
-    if (failure) throw failure;
+    if (lease.failure) throw lease.failure;
+  }
+
+  async function handlePieces(payload: EachBatchPayload, mine: number, lease: FailingLease): Promise<void> {
+    const { batch } = payload;
+    const fetched = (batch.messages as unknown as BatchMessage[]).map(message => message.batch);
+    // Control records follow the last batch: they are no records of anybody's.
+    const fetchedEnd = Number(batch.lastOffset()) + 1;
+    let position = Number((batch as unknown as { fetchedOffset: string }).fetchedOffset);
+    const pieces = piecesOf(fetched, position, fetchedEnd);
+    try {
+      for (;;) {
+        const next = await whileBeating(pieces.next(), lease);
+        if (next.done || !lease.live()) return;
+        const { messages, end } = next.value;
+        const start = position;
+        await handler.batch({
+          ...lease,
+          start,
+          end,
+          messages,
+          generation: mine,
+          highWatermark: Number(batch.highWatermark),
+          advance(offset) {
+            if (!isCurrent(mine)) return;
+            position = offset;
+            payload.resolveOffset(String(offset - 1));
+          },
+          seek(offset) {
+            if (isCurrent(mine)) consumer.seek({ ...keyless(batch), offset: String(offset) });
+          },
+          pause(durationMs) {
+            if (!isCurrent(mine)) return;
+            const resume = payload.pause();
+            const timer = setTimeout(() => (resumes.delete(timer), resume()), durationMs);
+            resumes.add(timer);
+          },
+        });
+        // It is held up, or has something else to read first.
+        if (position !== end) return;
+      }
+    } finally {
+      await pieces.return();
+    }
+  }
+
+  function leaseOf(payload: EachBatchPayload, mine: number): FailingLease {
+    const lease: FailingLease = {
+      ...keyless(payload.batch),
+      live: () => isCurrent(mine) && !stopping && !lease.failure,
+      async heartbeat() {
+        if (!isCurrent(mine) || lease.failure) return;
+        try {
+          await payload.heartbeat();
+        } catch (error) {
+          lease.failure = error;
+          noteEnd(mine, error);
+          doubtful = false;
+        }
+      },
+    };
+    return lease;
+  }
+
+  function isCurrent(mine: number): boolean {
+    return mine === generation && mine !== over;
+  }
+
+  function isOwned({ topic, partition }: TopicPartition): boolean {
+    return owned.some(known => known.topic === topic && known.partition === partition);
   }
 
   function noteEnd(mine: number, error: unknown): void {
@@ -186,43 +267,86 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     doubtful = false;
   }
 
+  function noteRefusal(mine: number, error: Error, positions: Position[]): void {
+    doubtful ||= over !== mine;
+    noteEnd(mine, error);
+    const level = refusedInARow++ === 0 ? 'warn' : 'debug';
+    log[level]({ error: error.message, positions }, 'a commit was refused; it is tried again');
+    if (!beatSinceRefusal) return;
+    beatSinceRefusal = false;
+    if (++refusedAlive < REFUSED_COMMITS_MAX) return;
+    fail(
+      new SourceEnd(
+        `the group coordinator refused ${refusedInARow} commits in a row and took the heartbeats between them: ${error.message}`,
+      ),
+    );
+  }
+
   /**
-   * Commits the first offset of every partition that has none. Without it KEDA takes the whole log for lag and never scales to
-   * zero, and the group's offsets expire while it is at zero.
+   * Commits the first offset of every partition that has none. Without it KEDA takes the whole log for lag and never
+   * scales to zero, and the group's offsets expire while it is at zero.
    */
   async function commitStartPositions(mine: number): Promise<void> {
     while (mine === generation && mine !== over && !stopping) {
       try {
+        await checkTopics();
         const positions = await withAdmin(admin => missingPositions(admin));
         if (mine !== generation || stopping || positions.length === 0) return;
-        await inTurn(() =>
-          consumer.commitOffsets(
-            positions.map(({ topic, partition, offset }) => ({ topic, partition, offset: String(offset) })),
-          ),
-        );
+        await inTurn(async () => {
+          // What has been committed since we asked is further on.
+          const missing = positions.filter(position => !committed.has(keyOf(position)));
+          if (mine === generation && missing.length > 0)
+            await group.commit(member!, byTopic(missing, topicIds));
+        });
+        return;
       } catch (error) {
-        log.warn({ error: (error as Error).message }, 'start positions are not committed yet');
+        log.debug({ error: (error as Error).message }, 'start positions are not committed yet');
       }
-      // Also after a commit: kafkajs drops one in silence while it does not run, so the broker is asked again.
       await sleep(START_POSITIONS_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
     }
   }
 
   async function missingPositions(admin: Admin): Promise<Position[]> {
     const missing: Position[] = [];
-    const committed = await admin.fetchOffsets({ groupId: options.group, topics: options.topics });
-    for (const { topic, partitions } of committed) {
+    const answer = await admin.fetchOffsets({ groupId: options.group, topics: options.topics });
+    for (const { topic, partitions } of answer) {
+      const mine = partitions.filter(({ partition }) => isOwned({ topic, partition }));
+      const id = topicIds.get(topic);
+      // A commit carries the id of its topic: this one was made for a topic of the same name that is gone.
+      if (id && mine.some(({ metadata }) => metadata?.startsWith(ID_PREFIX) && metadata !== ID_PREFIX + id))
+        beginAgain([topic]);
+      const without = mine.filter(({ offset }) => Number(offset) < 0);
+      if (without.length === 0) continue;
       const first = new Map(
         (await admin.fetchTopicOffsets(topic)).map(({ partition, low }) => [partition, Number(low)]),
       );
-      for (const { partition, offset } of partitions) {
-        const low = first.get(partition);
-        if (low === undefined || !owned.some(known => known.topic === topic && known.partition === partition))
-          continue;
-        if (Number(offset) < 0) missing.push({ topic, partition, offset: low });
-      }
+      for (const { partition } of without)
+        if (first.has(partition)) missing.push({ topic, partition, offset: first.get(partition)! });
     }
     return missing;
+  }
+
+  /** Notices a topic that has been created again: it has another id than it had. */
+  async function checkTopics(): Promise<void> {
+    const found = (await group.topicIds(options.topics)) ?? new Map<string, string>();
+    const recreated = [...found].filter(([topic, id]) => (topicIds.get(topic) ?? id) !== id);
+    topicIds = new Map([...topicIds, ...found]);
+    if (recreated.length > 0) beginAgain(recreated.map(([topic]) => topic));
+  }
+
+  /** Reads the topics from their beginning. What is in hand of the old ones is void, as after a rebalance. */
+  function beginAgain(topics: string[]): void {
+    for (const topic of topics) handler.recreated(topic);
+    const positions = owned
+      .filter(({ topic }) => topics.includes(topic))
+      .map(({ topic, partition }) => ({ topic, partition, offset: 0 }));
+    beginGeneration(owned);
+    const mine = generation;
+    for (const { topic, partition } of positions) consumer.seek({ topic, partition, offset: '0' });
+    void inTurn(async () => {
+      if (mine === generation) await group.commit(member!, byTopic(positions, topicIds));
+    }).catch(() => {}); // The id that the old commit carries says it again after the next join.
+    beginAtStartPositions();
   }
 
   /** One commit at a time, so that an older one never overtakes a newer. */
@@ -263,45 +387,63 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     return opened;
   }
 
+  async function join(): Promise<void> {
+    try {
+      await consumer.connect();
+      await consumer.subscribe({ topics: options.topics, fromBeginning: true });
+    } catch (error) {
+      const { message } = error as Error;
+      if (isUnreachable(error))
+        throw new SourceEnd(`no Kafka broker of ${options.brokers.join()} can be reached: ${message}`);
+      throw (await missingTopics()) ?? error;
+    }
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: options.concurrency,
+      eachBatch,
+    });
+  }
+
+  /** The reason to end, when a topic is not there. */
+  async function missingTopics(): Promise<SourceEnd | undefined> {
+    const there = await withAdmin(admin => admin.listTopics()).catch(() => options.topics);
+    const missing = options.topics.filter(topic => !there.includes(topic));
+    if (missing.length === 0) return undefined;
+    const names = missing.map(topic => `"${topic}"`).join(', ');
+    return new SourceEnd(
+      `Kafka has no topic ${names}: create it, or correct EARSHOT_TOPICS (is this user allowed to see it?)`,
+    );
+  }
+
+  let topicChecks: NodeJS.Timeout | undefined;
+
   return {
     async run(given) {
       handler = given;
       const ended = new Promise<void>((resolve, reject) => ((finish = resolve), (fail = reject)));
       ended.catch(() => {}); // Awaited below; a failure before that is not unhandled.
       consumer.on('consumer.group_join', ({ payload }) => onJoin(payload.memberAssignment));
-      consumer.on('consumer.heartbeat', () => {
-        goOn();
-        handler.heartbeat();
-      });
       consumer.on('consumer.crash', ({ payload }) => onCrash(payload.error, payload.restart));
       consumer.on('consumer.network.request', ({ payload }) => {
         if (payload.apiName === 'JoinGroup') log.debug({ sentAt: payload.sentAt }, 'JoinGroup was sent');
       });
-      await consumer.connect();
-      await consumer.subscribe({ topics: options.topics, fromBeginning: true });
-      await consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: options.concurrency,
-        eachBatch,
-      });
+      await join();
+      topicChecks = setInterval(() => void checkTopics().catch(() => {}), TOPIC_CHECK_MS);
       await ended;
     },
 
     commit(mine, positions) {
       return inTurn(async () => {
-        if (mine !== generation || !door) return false;
+        if (mine !== generation || !member) return false;
         try {
-          await door({ topics: byTopic(positions) });
+          await group.commit(member, byTopic(positions, topicIds));
+          for (const position of positions) committed.add(keyOf(position));
+          refusedInARow = refusedAlive = 0;
           goOn();
           return true;
         } catch (error) {
-          doubtful ||= over !== mine;
-          noteEnd(mine, error);
-          log.warn(
-            { error: (error as Error).message, positions },
-            'a commit was refused; its records will be read again',
-          );
+          noteRefusal(mine, error as Error, positions);
           return false;
         }
       });
@@ -338,6 +480,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
 
     async stop() {
       stopping = true;
+      clearInterval(topicChecks);
       for (const timer of resumes) clearTimeout(timer);
       halt.abort();
       await Promise.all([consumer.disconnect(), startPositions]);
@@ -347,13 +490,31 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   };
 }
 
+/** Waits, and keeps the session alive meanwhile. */
+async function whileBeating<T>(work: Promise<T>, lease: Lease): Promise<T> {
+  const beats = setInterval(() => void lease.heartbeat(), BEAT_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(beats);
+  }
+}
+
+function keyless({ topic, partition }: TopicPartition): TopicPartition {
+  return { topic, partition };
+}
+
+function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
+}
+
 function connection(options: KafkaOptions): KafkaConfig {
   const { tls, tlsCaFile: ca, tlsCertFile: cert, tlsKeyFile: key } = options;
   return {
     clientId: options.clientId,
     brokers: [...options.brokers],
     connectionTimeout: 10_000,
-    retry: { retries: 8, initialRetryTime: 300, maxRetryTime: 10_000 },
+    retry: RETRY,
     ...(tls && { ssl: ca || cert ? { ca, cert, key } : true }),
     ...(options.saslMechanism && { sasl: login(options) }),
   };
@@ -370,25 +531,50 @@ function login(options: KafkaOptions): SASLOptions {
   return { mechanism: saslMechanism!, username: saslUsername!, password: saslPassword! } as SASLOptions;
 }
 
-function byTopic(positions: Position[]) {
+/** A commit carries the id of its topic, where that is known. */
+function byTopic(positions: Position[], topicIds: Map<string, string>): CommittedTopic[] {
   const topics = [...new Set(positions.map(position => position.topic))];
-  return topics.map(topic => ({
-    topic,
-    partitions: positions
-      .filter(position => position.topic === topic)
-      .map(({ partition, offset }) => ({ partition, offset: String(offset) })),
-  }));
+  return topics.map(topic => {
+    const id = topicIds.get(topic);
+    const metadata = id && ID_PREFIX + id;
+    return {
+      topic,
+      partitions: positions
+        .filter(position => position.topic === topic)
+        .map(({ partition, offset }) => ({
+          partition,
+          offset: String(offset),
+          ...(metadata && { metadata }),
+        })),
+    };
+  });
 }
 
+/**
+ * kafkajs' lines, without their stacks. That a broker cannot be reached it says with every try; here it is one line,
+ * and another one when it lasts.
+ */
 function forwardTo(log: Log, onLine: (message: string, fields: object) => void): logCreator {
   const names = {
     [kafkajs.logLevel.ERROR]: 'error',
     [kafkajs.logLevel.WARN]: 'warn',
     [kafkajs.logLevel.INFO]: 'info',
   } as const;
+  let unreachedAt = -Infinity;
   return () =>
-    ({ namespace, level, log: { message, timestamp, logger, ...fields } }) => {
+    ({ namespace, level, log: { message, timestamp, logger, stack, ...fields } }) => {
       onLine(message, fields);
-      log[names[level as keyof typeof names] ?? 'debug']({ kafkajs: namespace, ...fields }, message);
+      let name: keyof Log = names[level as keyof typeof names] ?? 'debug';
+      if (CONNECTION_NAMESPACES.includes(namespace) && name === 'error') {
+        name = 'debug'; // Whoever asked has the error.
+        if (UNREACHED.test(message) && Date.now() - unreachedAt > UNREACHED_LOG_MS) {
+          unreachedAt = Date.now();
+          log.warn(
+            { broker: fields.broker, error: message },
+            'a Kafka broker cannot be reached; trying again',
+          );
+        }
+      }
+      log[name]({ kafkajs: namespace, ...fields }, message);
     };
 }

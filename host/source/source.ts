@@ -1,5 +1,8 @@
-// What the host function needs of a Kafka client. host/source/kafka.ts is the one that is there; another client can
-// replace it by offering the same. Offsets are numbers: exact up to 2^53, which is 285 years at a million records a second.
+// What the host function needs of a Kafka client. host/source/kafka.ts has it from kafkajs; another client can replace
+// it by offering the same. Offsets are numbers: exact up to 2^53, which is 285 years at a million records a second.
+
+/** The source ends, and its message says all there is to know: no bug, so no stack. */
+export class SourceEnd extends Error {}
 
 export interface TopicPartition {
   topic: string;
@@ -17,10 +20,12 @@ export interface Message {
   timestamp: string;
   key: Buffer | null;
   value: Uint8Array | null;
+  /** Why there are no bytes: this message stands for records that cannot be decoded. */
+  unreadable?: string;
 }
 
 /**
- * The right to work on a partition. It never throws: when the group rebalances, a heartbeat fails or the source stops,
+ * The right to work on a partition. It never throws. When the group rebalances, a heartbeat fails or the source stops,
  * it is no longer `live`, and what is not acknowledged is left to the next owner.
  */
 export interface Lease extends TopicPartition {
@@ -53,8 +58,10 @@ export interface Handler {
   batch(batch: Batch): Promise<void>;
   /** Kafka answered: the connection to the group is alive. */
   heartbeat(): void;
-  /** The committed offset is gone: retention took records before we read them, or the topic was made anew. */
+  /** The offset to read next is gone: retention deleted records before they were read. */
   skipped(partition: TopicPartition): void;
+  /** The topic was deleted and created again: its partitions are read from their beginning. */
+  recreated(topic: string): void;
 }
 
 export interface DeadLetter {

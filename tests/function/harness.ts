@@ -47,7 +47,7 @@ export async function openStage(brokers: string, sinkUrl: string, partitions = 1
   const topic = uniqueName('logs');
   const group = uniqueName('group');
   const deadLetterTopic = `${topic}-dlq`;
-  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
+  const client = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING });
   const admin = client.admin();
   await admin.connect();
   // Without `waitForLeaders`: kafkajs gives up when the broker does not know the new topic yet.

@@ -142,7 +142,7 @@ describe('staged', { skip: kcatMissing(), concurrency: 5 }, () => {
       let refused = 0;
       let refusing = false;
       stage.mock.wire.request = (apiKey, frame) => {
-        refusing = apiKey === OFFSET_COMMIT && refused++ < 2;
+        refusing = apiKey === OFFSET_COMMIT && refused++ < 5;
         if (refusing) spoilGeneration(frame);
         return true;
       };

@@ -84,7 +84,7 @@ test('a broken batch is an error, not garbage', () => {
     message: 'snappy: the block is cut short',
   });
   assert.throws(() => decodeSnappy(Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f])), {
-    message: 'snappy: a batch of 4294967295 bytes, 268435456 allowed',
+    message: 'snappy: 4294967295 bytes once decoded, 67108864 allowed',
   });
 });
 

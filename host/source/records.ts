@@ -1,0 +1,203 @@
+// Record batches: how Kafka stores and sends records (message format 2). A fetch holds many of them, each compressed
+// by itself. They are decoded one after the other, and their records are handed over in pieces, so that memory holds
+// one decoded batch of a partition at a time, however much was fetched.
+//
+//   batch:  base offset i64 | length i32 | leader epoch i32 | magic i8 | crc u32 | attributes i16 | last offset delta i32
+//           base timestamp i64 | max timestamp i64 | producer id i64 | producer epoch i16 | base sequence i32
+//           record count i32 | records, compressed together if the attributes name a codec
+//   record: length | attributes i8 | timestamp delta | offset delta | key size, key | value size, value | header count …
+//
+// Integers are big-endian; the sizes and deltas of a record are zigzag varints. Checksums are not checked, as in
+// kafkajs: TCP has its own.
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Reader } from './bytes.ts';
+import { codecOf } from './codec.ts';
+import type { Message } from './source.ts';
+
+const HEADER_SIZE = 61; // To the first record.
+const LENGTH_AT = 12; // The length counts from here.
+const MAGIC = 2;
+const CODEC_MASK = 0x07;
+const LOG_APPEND_TIME = 0x08;
+const TRANSACTIONAL = 0x10;
+const CONTROL = 0x20;
+
+/** A piece ends with the record that reaches one of these: some 10 ms of work. */
+const PIECE_RECORDS_MAX = 5000;
+const PIECE_SIZE_MAX = 1024 * 1024; // Bytes of keys and values.
+/** Of batches that are larger once decoded there is one at a time in the process. */
+const LARGE_SIZE = 8 * 1024 * 1024; // Bytes; a producer's batch is about 1 MiB, ten times that at the very most.
+
+export interface RecordBatch {
+  baseOffset: number;
+  lastOffset: number;
+  attributes: number;
+  baseTimestamp: number;
+  maxTimestamp: number;
+  producerId: string;
+  recordCount: number;
+  /** The records, as they were sent. */
+  bytes: Buffer;
+  /** Why the batch cannot be read at all. */
+  unreadable?: string;
+}
+
+/** Records that follow each other; everything from the end of the piece before to `end` is in it. */
+export interface Piece {
+  messages: Message[];
+  end: number;
+}
+
+export function isControl({ attributes }: RecordBatch): boolean {
+  return (attributes & CONTROL) !== 0;
+}
+
+export function isTransactional({ attributes }: RecordBatch): boolean {
+  return (attributes & TRANSACTIONAL) !== 0;
+}
+
+/** The batches of one partition in the answer to a fetch; the last one may be cut off there and is left out. */
+export function splitBatches(bytes: Buffer): RecordBatch[] {
+  const batches: RecordBatch[] = [];
+  for (let at = 0; at + LENGTH_AT <= bytes.length;) {
+    const end = at + LENGTH_AT + bytes.readInt32BE(at + 8);
+    if (end > bytes.length) break;
+    batches.push(readBatch(bytes.subarray(at, end)));
+    at = end;
+  }
+  return batches;
+}
+
+function readBatch(bytes: Buffer): RecordBatch {
+  const reader = new Reader(bytes);
+  const baseOffset = reader.number();
+  reader.at = 16;
+  const magic = reader.i8();
+  if (magic !== MAGIC) return foreignBatch(baseOffset, `message format ${magic}`);
+  if (bytes.length < HEADER_SIZE) return foreignBatch(baseOffset, 'a batch without a header');
+  reader.at += 4;
+  return {
+    attributes: reader.i16(),
+    baseOffset,
+    lastOffset: baseOffset + reader.i32(),
+    baseTimestamp: reader.number(),
+    maxTimestamp: reader.number(),
+    producerId: String(reader.i64()),
+    recordCount: (reader.at += 6) && reader.i32(),
+    bytes: bytes.subarray(HEADER_SIZE),
+  };
+}
+
+/** Formats 0 and 1 are from before 2017 (Kafka 0.11), and Kafka 4 takes no more of them. */
+function foreignBatch(offset: number, unreadable: string): RecordBatch {
+  return {
+    attributes: 0,
+    baseOffset: offset,
+    lastOffset: offset,
+    baseTimestamp: -1,
+    maxTimestamp: -1,
+    producerId: '-1',
+    recordCount: 0,
+    bytes: Buffer.alloc(0),
+    unreadable,
+  };
+}
+
+/**
+ * The records of the batches from offset `start` to `end`. Of a batch that cannot be read one message stands for all
+ * its records, and says why.
+ */
+export async function* piecesOf(
+  batches: RecordBatch[],
+  start: number,
+  end: number,
+): AsyncGenerator<Piece, void, void> {
+  let piece: Message[] = [];
+  let size = 0;
+  for (const batch of batches) {
+    let expected = Math.max(start, batch.baseOffset);
+    const decoded = await decode(batch);
+    try {
+      if (typeof decoded === 'string') throw new Error(decoded);
+      const records = new Reader(decoded.bytes);
+      for (let left = batch.recordCount; left > 0; left--) {
+        const message = readRecord(records, batch);
+        const offset = Number(message.offset);
+        if (offset < start) continue;
+        expected = offset + 1;
+        piece.push(message);
+        size += (message.value?.length ?? 0) + (message.key?.length ?? 0);
+        if (piece.length < PIECE_RECORDS_MAX && size < PIECE_SIZE_MAX) continue;
+        yield { messages: piece, end: expected };
+        // Whoever else lives in this process has a turn: probes, timers, other partitions.
+        await nextTurn();
+        piece = [];
+        size = 0;
+      }
+    } catch (error) {
+      piece.push(unreadable(batch, expected, (error as Error).message));
+    } finally {
+      if (typeof decoded !== 'string') decoded.release();
+    }
+  }
+  if (piece.length > 0) yield { messages: piece, end };
+}
+
+function readRecord(records: Reader, batch: RecordBatch): Message {
+  const end = records.zigzag() + records.at;
+  records.at++; // No record attribute has a meaning yet.
+  const timestamp =
+    batch.attributes & LOG_APPEND_TIME
+      ? (records.zigzag(), batch.maxTimestamp)
+      : batch.baseTimestamp + records.zigzag();
+  const offset = batch.baseOffset + records.zigzag();
+  const key = field(records);
+  const value = field(records);
+  if (!(records.at <= end && end <= records.bytes.length)) throw new Error('a record leaves its batch');
+  records.at = end; // Headers are not read.
+  return { offset: String(offset), timestamp: String(timestamp), key, value };
+}
+
+function field(records: Reader): Buffer | null {
+  const size = records.zigzag();
+  return size < 0 ? null : records.slice(size);
+}
+
+function unreadable(batch: RecordBatch, offset: number, reason: string): Message {
+  const range = offset === batch.lastOffset ? `offset ${offset}` : `offsets ${offset} to ${batch.lastOffset}`;
+  return {
+    offset: String(offset),
+    timestamp: String(batch.maxTimestamp),
+    key: null,
+    value: null,
+    unreadable: `the record batch cannot be decoded (${range}, still in the topic): ${reason}`,
+  };
+}
+
+interface Decoded {
+  bytes: Buffer;
+  /** The bytes are not used any more. */
+  release(): void;
+}
+
+let large: Promise<void> = Promise.resolve();
+
+/** The bytes of the records; or why there are none. */
+async function decode(batch: RecordBatch): Promise<Decoded | string> {
+  if (batch.unreadable !== undefined) return batch.unreadable;
+  const codec = batch.attributes & CODEC_MASK;
+  if (codec === 0) return { bytes: batch.bytes, release: () => {} };
+  const turn = large;
+  let release!: () => void;
+  large = new Promise(done => (release = done));
+  await turn;
+  try {
+    const bytes = (await codecOf(codec))(batch.bytes);
+    if (bytes.length <= LARGE_SIZE) release();
+    return { bytes, release };
+  } catch (error) {
+    release();
+    return (error as Error).message;
+  }
+}
