@@ -17,6 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from 'kafkajs';
 import { decodeFetch, FETCH_VERSION } from './fetch.ts';
 import type { FetchAnswer } from './fetch.ts';
+import type { Position, TopicPartition } from './source.ts';
 import { hasTopicIds, topicIdRequest } from './topics.ts';
 
 const METADATA = 3;
@@ -50,7 +51,7 @@ interface Broker {
   heartbeat(options: object): Promise<unknown>;
   joinGroup(options: object): Promise<{ generationId: number; memberId: string }>;
   syncGroup(options: object): Promise<unknown>;
-  offsetFetch(options: object): Promise<unknown>;
+  offsetFetch(options: object): Promise<{ responses: object[] }>;
   offsetCommit(options: object): Promise<unknown>;
   listOffsets(options: object): Promise<unknown>;
   leaveGroup(options: object): Promise<unknown>;
@@ -87,11 +88,19 @@ export interface CommittedTopic {
   partitions: { partition: number; offset: string; metadata?: string }[];
 }
 
+/** What is committed for a partition: an offset below 0 where nothing is. */
+export interface Committed extends Position {
+  metadata: string | null;
+}
+
 export interface Group {
   /** What we were at the last join. */
   member(): Member | undefined;
   /** Commits as this member, wherever the coordinator is now. Rejects when the broker refuses it. */
   commit(member: Member, topics: CommittedTopic[]): Promise<void>;
+  committed(partitions: TopicPartition[]): Promise<Committed[]>;
+  /** The first offsets that are left in the partitions. */
+  firstOffsets(partitions: TopicPartition[]): Promise<Position[]>;
   /** The ids of the topics by name, or undefined where the brokers are too old to have them. */
   topicIds(topics: readonly string[]): Promise<Map<string, string> | undefined>;
 }
@@ -234,12 +243,38 @@ export function mendCluster(given: Cluster, { groupId, sessionTimeoutMs, onHeart
     async commit(as, topics) {
       await atCoordinator.offsetCommit({ ...as, topics });
     },
+    async committed(partitions) {
+      const topics = groupByTopic(partitions);
+      return flat<Committed>(await atCoordinator.offsetFetch({ groupId, topics }));
+    },
+    async firstOffsets(partitions) {
+      const topics = groupByTopic(partitions).map(topic => ({ ...topic, fromBeginning: true as const }));
+      return flat<Position>({ responses: await given.fetchTopicsOffset(topics) });
+    },
     async topicIds(topics) {
       const broker = await brokerPool.findConnectedBroker();
       if (!hasTopicIds(broker.versions[METADATA]?.maxVersion ?? 0)) return undefined;
       return (await broker.connectionPool.send(topicIdRequest(topics))) as Map<string, string>;
     },
   };
+}
+
+function groupByTopic(
+  partitions: TopicPartition[],
+): { topic: string; partitions: { partition: number }[] }[] {
+  const topics = [...new Set(partitions.map(({ topic }) => topic))];
+  return topics.map(topic => ({
+    topic,
+    partitions: partitions.filter(known => known.topic === topic).map(({ partition }) => ({ partition })),
+  }));
+}
+
+/** From kafkajs' form, with offsets in text. */
+function flat<T extends Position>(answer: { responses: object[] }): T[] {
+  return (answer.responses as { topic: string; partitions: { offset: string }[] }[]).flatMap(
+    ({ topic, partitions }) =>
+      partitions.map(entry => ({ ...entry, topic, offset: Number(entry.offset) }) as unknown as T),
+  );
 }
 
 /** kafkajs joins again, looking for the coordinator first, where a join ends because the group is rebalancing. */

@@ -24,7 +24,7 @@ import type {
   SASLOptions,
 } from 'kafkajs';
 import { isUnreachable, mendCluster } from './cluster.ts';
-import type { CommittedTopic, Group, Member } from './cluster.ts';
+import type { Committed, CommittedTopic, Group, Member } from './cluster.ts';
 import type { BatchMessage } from './fetch.ts';
 import type { Log } from '../log.ts';
 import { piecesOf } from './records.ts';
@@ -41,7 +41,7 @@ const PARTITION_SIZE_MAX = 1024 * 1024; // Bytes of one partition in it; a large
 const CRASHES_MAX = 10;
 /** Refused in a row while heartbeats are taken: something is wrong that a fresh process may not have. */
 const REFUSED_COMMITS_MAX = 10;
-const START_POSITIONS_RETRY_MS = 5000;
+const EXAMINE_RETRY_MS = 1000;
 /** How soon a topic that was deleted and created again is noticed; until then its records are read from the old offset. */
 const TOPIC_CHECK_MS = 5000;
 const UNREACHED_LOG_MS = 30_000;
@@ -128,7 +128,9 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   const resumes = new Set<NodeJS.Timeout>();
   /** Ends the wait of whatever waits to try again. */
   const halt = new AbortController();
-  let startPositions: Promise<unknown> = Promise.resolve();
+  /** Whether the broker's offsets have been looked at since the generation began: nothing is committed before that. */
+  let examination: Promise<boolean> = Promise.resolve(false);
+  let examinations: Promise<unknown> = Promise.resolve();
 
   function onJoin(assignment: Record<string, number[]>): void {
     const partitions = Object.entries(assignment).flatMap(([topic, numbers]) =>
@@ -136,7 +138,6 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     );
     member = group.member();
     beginGeneration(partitions);
-    beginAtStartPositions();
   }
 
   function beginGeneration(partitions: TopicPartition[]): void {
@@ -144,10 +145,11 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     owned = partitions;
     committed = new Set();
     handler.assigned(generation, owned);
+    examineOffsets();
   }
 
-  function beginAtStartPositions(): void {
-    startPositions = Promise.all([startPositions, commitStartPositions(generation)]);
+  function examineOffsets(): void {
+    examinations = Promise.all([examinations, untilExamined(generation)]);
   }
 
   function onHeartbeat(): void {
@@ -166,8 +168,10 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   /** kafkajs reports only in its log that an offset was out of range and that it committed −2, "the earliest", instead. */
   function onLine(message: string, { topic, partition }: Partial<TopicPartition>): void {
     if (!message.startsWith('Offset out of range, resetting')) return;
-    handler.skipped({ topic: topic!, partition: partition! });
-    beginAtStartPositions();
+    const place = { topic: topic!, partition: partition! };
+    handler.skipped(place);
+    committed.delete(keyOf(place));
+    examineOffsets();
   }
 
   /** What was fetched of a partition: its record batches are decoded and handed over piece by piece. */
@@ -282,48 +286,36 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     );
   }
 
-  /**
-   * Commits the first offset of every partition that has none. Without it KEDA takes the whole log for lag and never
-   * scales to zero, and the group's offsets expire while it is at zero.
-   */
-  async function commitStartPositions(mine: number): Promise<void> {
-    while (mine === generation && mine !== over && !stopping) {
-      try {
-        await checkTopics();
-        const positions = await withAdmin(admin => missingPositions(admin));
-        if (mine !== generation || stopping || positions.length === 0) return;
-        await inTurn(async () => {
-          // What has been committed since we asked is further on.
-          const missing = positions.filter(position => !committed.has(keyOf(position)));
-          if (mine === generation && missing.length > 0)
-            await group.commit(member!, byTopic(missing, topicIds));
-        });
-        return;
-      } catch (error) {
-        log.debug({ error: (error as Error).message }, 'start positions are not committed yet');
-      }
-      await sleep(START_POSITIONS_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
+  async function untilExamined(mine: number): Promise<void> {
+    while (isCurrent(mine) && !stopping) {
+      examination = examine(mine).then(
+        () => true,
+        (error: Error) => (log.debug({ error: error.message }, 'the offsets are not examined yet'), false),
+      );
+      if (await examination) return;
+      await sleep(EXAMINE_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
     }
   }
 
-  async function missingPositions(admin: Admin): Promise<Position[]> {
-    const missing: Position[] = [];
-    const answer = await admin.fetchOffsets({ groupId: options.group, topics: options.topics });
-    for (const { topic, partitions } of answer) {
-      const mine = partitions.filter(({ partition }) => isOwned({ topic, partition }));
-      const id = topicIds.get(topic);
-      // A commit carries the id of its topic: this one was made for a topic of the same name that is gone.
-      if (id && mine.some(({ metadata }) => metadata?.startsWith(ID_PREFIX) && metadata !== ID_PREFIX + id))
-        beginAgain([topic]);
-      const without = mine.filter(({ offset }) => Number(offset) < 0);
-      if (without.length === 0) continue;
-      const first = new Map(
-        (await admin.fetchTopicOffsets(topic)).map(({ partition, low }) => [partition, Number(low)]),
-      );
-      for (const { partition } of without)
-        if (first.has(partition)) missing.push({ topic, partition, offset: first.get(partition)! });
-    }
-    return missing;
+  /**
+   * Looks at what is committed for our partitions. A commit for a topic that has been created again since is void. A
+   * partition that has no commit gets its first offset: otherwise KEDA takes the whole log for lag and never scales to
+   * zero, and the group's offsets expire while it is at zero.
+   */
+  async function examine(mine: number): Promise<void> {
+    await checkTopics();
+    const found = (await group.committed(owned)).filter(isOwned);
+    if (!isCurrent(mine)) return;
+    const isVoid = ({ topic, metadata }: Committed) =>
+      metadata?.startsWith(ID_PREFIX) && topicIds.has(topic) && metadata !== ID_PREFIX + topicIds.get(topic);
+    const voided = found.filter(isVoid).map(({ topic }) => topic);
+    if (voided.length > 0) return beginAgain([...new Set(voided)]);
+    const first = await group.firstOffsets(found.filter(({ offset }) => offset < 0));
+    await inTurn(async () => {
+      // What has been committed since we asked is further on.
+      const missing = first.filter(position => !committed.has(keyOf(position)));
+      if (isCurrent(mine) && missing.length > 0) await group.commit(member!, byTopic(missing, topicIds));
+    });
   }
 
   /** Notices a topic that has been created again: it has another id than it had. */
@@ -346,7 +338,6 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     void inTurn(async () => {
       if (mine === generation) await group.commit(member!, byTopic(positions, topicIds));
     }).catch(() => {}); // The id that the old commit carries says it again after the next join.
-    beginAtStartPositions();
   }
 
   /** One commit at a time, so that an older one never overtakes a newer. */
@@ -433,7 +424,8 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       await ended;
     },
 
-    commit(mine, positions) {
+    async commit(mine, positions) {
+      if (!(await examination)) return false;
       return inTurn(async () => {
         if (mine !== generation || !member) return false;
         try {
@@ -483,7 +475,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       clearInterval(topicChecks);
       for (const timer of resumes) clearTimeout(timer);
       halt.abort();
-      await Promise.all([consumer.disconnect(), startPositions]);
+      await Promise.all([consumer.disconnect(), examinations]);
       await producer?.then(opened => opened.disconnect()).catch(() => {});
       finish();
     },

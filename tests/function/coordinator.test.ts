@@ -53,6 +53,10 @@ describe('the coordinator', { skip }, () => {
       const running = stage.start();
       await until(async () => sum(await stage.committed()) === 10, 'the first commits');
       let loading = 2;
+      wired.wire.request = (apiKey, frame) => {
+        if (apiKey === JOIN_GROUP && loading > 0) spoil(frame);
+        return true;
+      };
       wired.wire.response = (apiKey, frame) => {
         // [correlation 4][throttle 4][error 2]
         if (apiKey === JOIN_GROUP && loading-- > 0) frame.writeInt16BE(LOAD_IN_PROGRESS, 8);
@@ -177,7 +181,7 @@ function sum(numbers: number[]): number {
   return numbers.reduce((total, number) => total + Math.max(0, number), 0);
 }
 
-/** An OffsetCommit whose group is unknown: nothing of it is taken. */
+/** OffsetCommit and JoinGroup begin with the group: the broker knows no such group, and the real one sees nothing of it. */
 function spoil(frame: Buffer): void {
   const clientSize = Math.max(0, frame.readInt16BE(8));
   const groupAt = 10 + clientSize + 2;
