@@ -1,5 +1,6 @@
-// /healthz, /readyz and /metrics. Healthy means that Kafka has answered a heartbeat lately: a sink that is down is no
-// reason to be restarted, and a process whose consumer has died in silence is.
+// /healthz, /readyz and /metrics. Healthy means that Kafka has lately answered a heartbeat, and accepted a commit if
+// there was something to commit. A sink that is down is no reason for a restart; a consumer that has died, or whose
+// commits are all refused, is one.
 
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';

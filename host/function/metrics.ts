@@ -66,6 +66,7 @@ export function openMetrics() {
     ),
     stateSize: gauge('state_bytes', 'Size of the state of a partition', 'topic', 'partition'),
     lastProgress: gauge('last_progress_timestamp_seconds', 'When a record was last acknowledged'),
+    lastCommit: gauge('last_commit_timestamp_seconds', 'When Kafka last accepted a commit'),
     lastHeartbeat: gauge('last_heartbeat_timestamp_seconds', 'When Kafka last answered a heartbeat'),
   };
 }

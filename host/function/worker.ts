@@ -46,6 +46,8 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
   /** Matches by the streams of the generations before. */
   const pastMatches = module.info.alerts.map(() => 0);
   let lastHeartbeat = Date.now();
+  /** Since when there is something to commit that the broker has not taken. */
+  let commitDueSince: number | undefined;
   metrics.countMatchesBy(countMatches);
 
   const handler: Handler = {
@@ -197,9 +199,12 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     const moved = [...streams.values()]
       .filter(stream => stream.deliveredOffset > stream.committedOffset)
       .map(stream => ({ stream, offset: stream.deliveredOffset, point: stream.acknowledged }));
-    if (moved.length === 0) return;
+    if (moved.length === 0) return void (commitDueSince = undefined);
+    commitDueSince ??= Date.now();
     const positions = moved.map(({ stream: { topic, partition }, offset }) => ({ topic, partition, offset }));
     if (!(await source.commit(mine, positions))) return;
+    commitDueSince = undefined;
+    metrics.lastCommit.setToCurrentTime();
     for (const { stream, offset, point } of moved) {
       const { topic, partition } = stream;
       stream.committedOffset = offset;
@@ -248,8 +253,12 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     tick,
     unready: () => (generation === 0 ? 'not in the group yet' : undefined),
     unhealthy() {
-      const silentMs = Date.now() - lastHeartbeat;
-      return silentMs > settings.stalledMs ? `no heartbeat for ${silentMs} ms` : undefined;
+      const now = Date.now();
+      const silentMs = now - lastHeartbeat;
+      const uncommittedMs = now - (commitDueSince ?? now);
+      if (silentMs > settings.stalledMs) return `no heartbeat for ${silentMs} ms`;
+      if (uncommittedMs > settings.stalledMs) return `no commit was accepted for ${uncommittedMs} ms`;
+      return undefined;
     },
   };
 }

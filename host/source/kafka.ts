@@ -47,6 +47,8 @@ const TOPIC_CHECK_MS = 5000;
 const UNREACHED_LOG_MS = 30_000;
 /** kafkajs waits up to the last of these between tries: not longer than a broker takes to come back. Some 40 s in all. */
 const RETRY = { retries: 20, initialRetryTime: 200, maxRetryTime: 2000 };
+/** Whoever produces tries again, and lets others work meanwhile. */
+const PRODUCE_RETRY = { retries: 2, initialRetryTime: 100, maxRetryTime: 500 };
 
 const BEAT_MS = 500; // How often a wait looks at the heartbeat.
 /** What a commit's metadata begins with; the id of the topic follows. */
@@ -371,6 +373,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   let producer: Promise<Producer> | undefined;
   async function openProducer(): Promise<Producer> {
     const opened = client.producer({
+      retry: PRODUCE_RETRY,
       allowAutoTopicCreation: false,
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
     });

@@ -93,7 +93,8 @@ describe('the coordinator', { skip }, () => {
     'refuses every commit and takes every heartbeat: the process ends with a sentence',
     async (stage, manager, wired) => {
       await stage.produce(messages(5));
-      const running = stage.start();
+      const port = 20_000 + (process.pid % 10_000);
+      const running = stage.start({ EARSHOT_PORT: String(port), EARSHOT_STALLED_MS: '3000' });
       await until(async () => sum(await stage.committed()) === 5, 'the first commits');
       wired.wire.response = (apiKey, frame) => {
         // The error of the last partition ends the answer.
@@ -105,6 +106,10 @@ describe('the coordinator', { skip }, () => {
         return true;
       };
       await stage.produce(messages(5, undefined, 5));
+      await until(async () => {
+        const health = await fetch(`http://127.0.0.1:${port}/healthz`);
+        return health.status === 503 && /no commit was accepted/.test(await health.text());
+      }, 'an unhealthy function');
       assert.equal(await running.exitCode, 1);
       assert.match(JSON.stringify(running.logs.at(-1)), /refused \d+ commits in a row/);
       assert.ok(manager.ids().length >= 10);
