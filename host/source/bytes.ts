@@ -31,9 +31,7 @@ export class Reader {
   }
 
   slice(size: number): Buffer {
-    const start = this.move(size);
-    if (size < 0 || this.at > this.bytes.length) throw new Error('cut short');
-    return this.bytes.subarray(start, this.at);
+    return this.bytes.subarray(this.move(size), this.at);
   }
 
   string(): string {
@@ -58,9 +56,8 @@ export class Reader {
 
   /** A zigzag varint, as records have it: 0, −1, 1, −2, … */
   zigzag(): number {
-    const { bytes } = this;
-    const first = bytes[this.at]!;
-    if (first < 0x80) {
+    const first = this.bytes[this.at];
+    if (first !== undefined && first < 0x80) {
       this.at++;
       return (first >>> 1) ^ -(first & 1);
     }
@@ -71,6 +68,7 @@ export class Reader {
   private move(size: number): number {
     const start = this.at;
     this.at += size;
+    if (size < 0 || this.at > this.bytes.length) throw new Error('the bytes are cut short');
     return start;
   }
 }

@@ -17,7 +17,10 @@ import type { Message } from './source.ts';
 
 const HEADER_SIZE = 61; // To the first record.
 const LENGTH_AT = 12; // The length counts from here.
+const MAGIC_AT = 16;
 const MAGIC = 2;
+const CRC_SIZE = 4;
+const RECORD_COUNT_AT = 57;
 const CODEC_MASK = 0x07;
 const LOG_APPEND_TIME = 0x08;
 const TRANSACTIONAL = 0x10;
@@ -63,6 +66,7 @@ export function splitBatches(bytes: Buffer): RecordBatch[] {
   for (let at = 0; at + LENGTH_AT <= bytes.length;) {
     const end = at + LENGTH_AT + bytes.readInt32BE(at + 8);
     if (end > bytes.length) break;
+    if (end < at + LENGTH_AT) throw new Error('a record batch of a negative length');
     batches.push(readBatch(bytes.subarray(at, end)));
     at = end;
   }
@@ -72,11 +76,12 @@ export function splitBatches(bytes: Buffer): RecordBatch[] {
 function readBatch(bytes: Buffer): RecordBatch {
   const reader = new Reader(bytes);
   const baseOffset = reader.number();
-  reader.at = 16;
+  if (bytes.length <= MAGIC_AT) return foreignBatch(baseOffset, 'a batch without a header');
+  reader.at = MAGIC_AT;
   const magic = reader.i8();
   if (magic !== MAGIC) return foreignBatch(baseOffset, `message format ${magic}`);
   if (bytes.length < HEADER_SIZE) return foreignBatch(baseOffset, 'a batch without a header');
-  reader.at += 4;
+  reader.at += CRC_SIZE;
   return {
     attributes: reader.i16(),
     baseOffset,
@@ -84,7 +89,7 @@ function readBatch(bytes: Buffer): RecordBatch {
     baseTimestamp: reader.number(),
     maxTimestamp: reader.number(),
     producerId: String(reader.i64()),
-    recordCount: (reader.at += 6) && reader.i32(),
+    recordCount: bytes.readInt32BE(RECORD_COUNT_AT),
     bytes: bytes.subarray(HEADER_SIZE),
   };
 }

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 
+export const LIST_OFFSETS = 2;
 export const OFFSET_COMMIT = 8;
 export const FIND_COORDINATOR = 10;
 export const JOIN_GROUP = 11;
@@ -17,6 +18,8 @@ export const HEARTBEAT = 12;
 export interface Wire {
   request(apiKey: number, frame: Buffer): boolean;
   response(apiKey: number, frame: Buffer): boolean;
+  /** How long an answer takes; answers to other requests pass it. */
+  delayMs?(apiKey: number): number;
 }
 
 export interface WiredKafka {
@@ -99,8 +102,10 @@ export async function openWire(direct: string): Promise<WiredKafka> {
         const apiKey = asked.get(correlation)!;
         asked.delete(correlation);
         targets.forEach((port, index) => replace(frame, addressOf(port), addressOf(ports[index]!)));
-        if (wire.response(apiKey, frame)) near.write(sized(frame));
-        else cut();
+        const delayMs = wire.delayMs?.(apiKey) ?? 0;
+        if (!wire.response(apiKey, frame)) cut();
+        else if (delayMs > 0) setTimeout(() => near.write(sized(frame)), delayMs);
+        else near.write(sized(frame));
       }),
     );
   }

@@ -8,7 +8,7 @@ import type { TestKafka } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
 import { messages, metric, openStage, range, until } from './harness.ts';
 import type { LogLine, Stage } from './harness.ts';
-import { openWire, OFFSET_COMMIT } from './mock-kafka.ts';
+import { LIST_OFFSETS, openWire, OFFSET_COMMIT } from './mock-kafka.ts';
 
 type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
 
@@ -93,6 +93,8 @@ describe('topics', { skip }, () => {
       stage.environment.EARSHOT_BROKERS = wired.brokers;
       const offsets = new Map<string, number>();
       const backwards: string[] = [];
+      // The first offsets of the partitions come late, when others are committed already.
+      wired.wire.delayMs = apiKey => (apiKey === LIST_OFFSETS ? 400 : 0);
       wired.wire.request = (apiKey, frame) => {
         if (apiKey === OFFSET_COMMIT) {
           const found = commitsOf(frame);
@@ -104,17 +106,17 @@ describe('topics', { skip }, () => {
         }
         return true;
       };
-      for (let round = 0; round < 6; round++) {
+      for (let round = 0; round < 3; round++) {
         offsets.clear();
         stage.environment.EARSHOT_GROUP = uniqueName('group');
         await stage.produce(messages(200, undefined, round * 200));
         const running = stage.start({ EARSHOT_COMMIT_INTERVAL_MS: '50' });
         await until(() => sum([...offsets.values()]) === 200 * (round + 1), `round ${round}: all committed`);
-        await sleep(500);
+        await sleep(2000);
         assert.equal(await running.stop(), 0);
       }
       assert.deepEqual(backwards, []);
-      assert.ok(manager.ids().length >= 1200);
+      assert.ok(manager.ids().length >= 600);
     } finally {
       await wired.stop();
     }
