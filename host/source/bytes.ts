@@ -1,4 +1,4 @@
-// Reads Kafka's wire format, big-endian, from the start of some bytes to their end. Reading beyond the end throws.
+// Reads Kafka's wire format, big-endian, from the start of the bytes to their end. A read beyond the end throws.
 
 export class Reader {
   readonly bytes: Buffer;
@@ -44,7 +44,7 @@ export class Reader {
     return items;
   }
 
-  /** An unsigned varint, as the flexible versions of Kafka's messages have it for sizes. */
+  /** An unsigned varint: the sizes in flexible versions of Kafka's messages. */
   varint(): number {
     let value = 0;
     for (let factor = 1, byte = 0x80; byte & 0x80; factor *= 128) {
@@ -54,7 +54,7 @@ export class Reader {
     return value;
   }
 
-  /** A zigzag varint, as records have it: 0, −1, 1, −2, … */
+  /** A zigzag varint, as in records: 0, −1, 1, −2, … */
   zigzag(): number {
     const first = this.bytes[this.at];
     if (first !== undefined && first < 0x80) {

@@ -1,17 +1,17 @@
-// kafkajs 2.2.4 is the last release there is, and what goes wrong when brokers come and go is mended here, between
-// kafkajs and its brokers. kafkajs gives its cluster to whoever assigns partitions, which is how we come to it; nothing
-// of it is replaced, and nothing is changed for other clients in this process.
+// Repairs kafkajs 2.2.4 for brokers that come and go. It is the last release, so nothing changes under us. kafkajs
+// passes its cluster to a partition assigner; from there we put our methods over those of the cluster and its brokers.
+// Other clients in this process are not changed.
 //
-// - The coordinator. kafkajs commits to the coordinator of its last good join, and beats at that of its last try to
-//   join: when the coordinator moves while it loads, commits fail for ever while heartbeats succeed. It looks for the
-//   coordinator only when it joins: after a kill -9 it fails for a minute, crashes, and starts again. Here there is one
-//   coordinator, for heartbeats, commits and offsets, and it is looked for when it is gone.
-// - Joining. A coordinator that loads, or is gone, refuses a join; kafkajs takes that for the end. Here it tries again.
-// - Fetching. A broker that cannot be reached is an error that stops the fetches of all others, for longer each time,
-//   and in the end the consumer. A partition that has moved makes the whole group join again. Here both are an empty
-//   answer, and a look at the metadata.
-// - The answer of a fetch is not decoded; host/source/fetch.ts says why.
-// - A connection that has sent one request checks an empty queue every millisecond: 4 % of a core when idle.
+// - The coordinator. kafkajs sends commits to the coordinator of its last successful join, and heartbeats to that of its
+//   last attempt to join. When a coordinator moves and still loads, commits fail for ever and heartbeats succeed. kafkajs
+//   looks for the coordinator only when it joins: after a kill -9 it fails for a minute, crashes and starts again. Here
+//   one coordinator serves heartbeats, commits and offsets, and it is looked for as soon as it is gone.
+// - Joins. kafkajs gives up when a join fails because the coordinator loads or is gone. Here it tries again.
+// - Fetches. In kafkajs a broker that cannot be reached stops the fetches from all brokers, for longer each time, and at
+//   last the consumer; a partition whose leader moves makes the whole group join again. Here both are an empty answer
+//   and a refresh of the metadata.
+// - The answer to a fetch is not decoded; host/source/fetch.ts says why.
+// - Timers. In kafkajs a connection checks its empty request queue every millisecond. Here it does not.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from 'kafkajs';
@@ -23,10 +23,10 @@ import { hasTopicIds, topicIdRequest } from './topics.ts';
 const METADATA = 3;
 const FETCH_RETRY_MS = 200;
 const FIND_RETRY_MS = 200;
-/** Until another broker is the coordinator: Kafka notices a dead one after 9 s. */
+/** How long to look for a coordinator. Kafka detects a dead broker after 9 s. */
 const FIND_MS = 30_000;
 
-/** Joining or asking again may help: the coordinator is moving, loading or gone. */
+/** The coordinator moves, loads or is gone: a later request may succeed. */
 const COORDINATOR_MOVES = [
   'GROUP_LOAD_IN_PROGRESS',
   'GROUP_COORDINATOR_NOT_AVAILABLE',
@@ -40,7 +40,7 @@ const NOT_REACHED = [
   'KafkaJSLockTimeout',
 ];
 
-/** The parts of kafkajs' brokers and cluster that are used here; its types leave most of them out. */
+/** The parts of kafkajs' brokers and cluster that are used here. Most are missing in its types. */
 interface Broker {
   nodeId: string;
   versions: Record<number, { maxVersion: number }>;
@@ -94,14 +94,14 @@ export interface Committed extends Position {
 }
 
 export interface Group {
-  /** What we were at the last join. */
+  /** Our identity since the last join. */
   member(): Member | undefined;
-  /** Commits as this member, wherever the coordinator is now. Rejects when the broker refuses it. */
+  /** Commits as this member, to the current coordinator. Rejects when the broker refuses it. */
   commit(member: Member, topics: CommittedTopic[]): Promise<void>;
   committed(partitions: TopicPartition[]): Promise<Committed[]>;
-  /** The first offsets that are left in the partitions. */
+  /** The first offsets that the partitions still have. */
   firstOffsets(partitions: TopicPartition[]): Promise<Position[]>;
-  /** The ids of the topics by name, or undefined where the brokers are too old to have them. */
+  /** The ids of the topics by name; undefined when the brokers are too old for ids. */
   topicIds(topics: readonly string[]): Promise<Map<string, string> | undefined>;
 }
 
@@ -151,7 +151,7 @@ export function mendCluster(given: Cluster, { groupId, sessionTimeoutMs, onHeart
     return findBroker({ nodeId: found.coordinator.nodeId });
   }
 
-  /** Asks the coordinator as it is now; when it has just moved, the next one. */
+  /** Asks the current coordinator, and the next one when it has just moved. */
   async function askCoordinator<T>(ask: (broker: Broker) => Promise<T>): Promise<T> {
     try {
       if (!coordinator?.isConnected()) coordinator = await findCoordinator();
@@ -164,7 +164,7 @@ export function mendCluster(given: Cluster, { groupId, sessionTimeoutMs, onHeart
     }
   }
 
-  /** What kafkajs asks of the coordinator it has kept goes to the one there is. */
+  /** kafkajs calls these on the coordinator that it remembers; they go to the current one. */
   const atCoordinator = {
     heartbeat: (options: object) => beat(broker => methodsOf(broker).heartbeat.call(broker, options)),
     offsetFetch: (options: object) =>
@@ -173,7 +173,7 @@ export function mendCluster(given: Cluster, { groupId, sessionTimeoutMs, onHeart
       askCoordinator(broker => methodsOf(broker).offsetCommit.call(broker, options)),
   };
 
-  /** Without a coordinator there is no heartbeat, and no end of the session either: the next one takes the group over. */
+  /** A missing coordinator does not end the session: the next one takes over the group with its members. */
   async function beat(heartbeat: (broker: Broker) => Promise<unknown>): Promise<void> {
     try {
       await askCoordinator(heartbeat);
@@ -212,7 +212,7 @@ export function mendCluster(given: Cluster, { groupId, sessionTimeoutMs, onHeart
     });
   }
 
-  /** Stands in for a broker that is not there: a fetch finds nothing, and all else fails as it would have. */
+  /** In place of a broker that cannot be reached: a fetch returns nothing, other requests fail with `error`. */
   function absentBroker(nodeId: string, error: unknown): Broker {
     const refuse = () => Promise.reject(error);
     const absent = {
@@ -269,7 +269,7 @@ function groupByTopic(
   }));
 }
 
-/** From kafkajs' form, with offsets in text. */
+/** kafkajs has offsets as text, and partitions within topics. */
 function flat<T extends Position>(answer: { responses: object[] }): T[] {
   return (answer.responses as { topic: string; partitions: { offset: string }[] }[]).flatMap(
     ({ topic, partitions }) =>
@@ -277,7 +277,7 @@ function flat<T extends Position>(answer: { responses: object[] }): T[] {
   );
 }
 
-/** kafkajs joins again, looking for the coordinator first, where a join ends because the group is rebalancing. */
+/** kafkajs repeats a join that fails because the group rebalances, and looks for the coordinator first. */
 async function tryAgain<T>(join: () => Promise<T>): Promise<T> {
   try {
     return await join();
@@ -287,7 +287,7 @@ async function tryAgain<T>(join: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The methods that kafkajs wrote, below those that are put over them. */
+/** The methods of kafkajs, under ours. */
 function methodsOf(broker: Broker): Broker {
   return Object.getPrototypeOf(broker) as Broker;
 }
@@ -306,7 +306,7 @@ function mendQueue(queue: RequestQueue): void {
   };
 }
 
-/** Whether asking again, perhaps another broker, may help. */
+/** Whether a later request, perhaps to another broker, may succeed. */
 function mayPass(error: unknown): boolean {
   return COORDINATOR_MOVES.includes((error as { type?: string }).type ?? '') || isUnreachable(error);
 }

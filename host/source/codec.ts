@@ -1,12 +1,12 @@
-// The codecs of record batches, each with the limit of decode.ts: 16 KiB of zstd can become 512 MiB. Only decoding:
-// what we produce (dead letters) is not compressed. A codec is loaded when the first batch needs it, so that the cold
-// start does not pay for it.
+// Decoders for the codecs of record batches, each with the limit of decode.ts: 16 KiB of zstd can become 512 MiB. There
+// are no encoders, because dead letters are not compressed. A decoder is loaded when the first batch needs it, to keep
+// the cold start short.
 
 import { DECODED_SIZE_MAX, tooLarge } from './decode.ts';
 
 export type Decode = (source: Buffer) => Buffer;
 
-/** By the number that a batch has for it in its attributes. */
+/** The key is the number of the codec in the attributes of a batch. */
 const CODECS: Record<number, () => Promise<Decode>> = {
   1: async () => {
     const { gunzipSync } = await import('node:zlib');

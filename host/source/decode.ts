@@ -1,8 +1,8 @@
 // What the decoders of compressed batches share.
 
 /**
- * Bytes of one decoded batch. A producer's batch is about 1 MiB and the largest record is 32 MiB; what is beyond twice
- * that is an attack or a mistake, and would end the process for want of memory.
+ * Bytes of one decoded batch. A usual batch has about 1 MiB and the largest record 32 MiB. A batch of more than twice
+ * that is an attack or a mistake; it could use up the memory of the process.
  */
 export const DECODED_SIZE_MAX = 64 * 1024 * 1024;
 

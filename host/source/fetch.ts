@@ -1,8 +1,8 @@
-// The answer to a fetch (Fetch version 11, Kafka 2.3 and newer), read without decoding its records. kafkajs would
-// decode all of them before the first one is handed over, whatever that takes of time and memory.
+// Reads the answer to a fetch (Fetch version 11, Kafka 2.3 and newer) without its records. kafkajs would decode all
+// records of the answer before it passes on the first one: that can take longer than a session, and any size of memory.
 //
-// What kafkajs gets in place of messages are record batches. It looks at their offset, at whether they are control
-// records, and at what tells an aborted transaction; the source decodes them when it is their turn.
+// So kafkajs gets record batches in place of messages. It reads only their offset, whether they are control records,
+// and what marks an aborted transaction. The source decodes them one by one.
 //
 //   throttle ms i32 | error i16 | session i32 | [topic string | [partition i32 | error i16 | high watermark i64
 //   last stable i64 | start i64 | [aborted: producer id i64, first offset i64] | preferred replica i32 | records bytes]]
@@ -13,7 +13,7 @@ import type { RecordBatch } from './records.ts';
 
 export const FETCH_VERSION = 11;
 
-/** A partition has another leader now, or will have one soon. */
+/** The partition has another leader now, or will have one soon. */
 const LEADER_MOVES = new Set([
   5, // LEADER_NOT_AVAILABLE
   6, // NOT_LEADER_OR_FOLLOWER
@@ -30,7 +30,7 @@ export interface FetchAnswer {
   errorCode: number;
   sessionId: number;
   responses: { topicName: string; partitions: object[] }[];
-  /** Some partitions were not there; they are empty here, and the metadata is out of date. */
+  /** Some partitions have other leaders; they are empty here, and the metadata is out of date. */
   leadersMove: boolean;
 }
 
@@ -51,7 +51,7 @@ export function decodeFetch(bytes: Buffer): FetchAnswer {
       preferredReadReplica: reader.i32(),
       messages: splitBatches(reader.slice(Math.max(0, reader.i32()))).map(messageOf),
     };
-    // kafkajs would join the group again, which stops every member, for each of them.
+    // With the error kafkajs would join the group again, which stops every member.
     if (!LEADER_MOVES.has(read.errorCode)) return read;
     leadersMove = true;
     return { ...read, errorCode: 0 };
@@ -66,7 +66,7 @@ export function decodeFetch(bytes: Buffer): FetchAnswer {
   };
 }
 
-/** A record batch, dressed as the message that kafkajs expects. */
+/** A record batch in the form of a message, as kafkajs expects it. */
 export interface BatchMessage {
   offset: string;
   key: Buffer | null;
@@ -77,7 +77,7 @@ export interface BatchMessage {
 
 function messageOf(batch: RecordBatch): BatchMessage {
   return {
-    // The last one: a batch that begins below the offset that was asked for must not be left out.
+    // The last offset: a batch may begin before the offset that was asked for.
     offset: String(batch.lastOffset),
     key: isControl(batch) ? controlKey(batch.bytes) : null,
     isControlRecord: isControl(batch),
@@ -86,7 +86,7 @@ function messageOf(batch: RecordBatch): BatchMessage {
   };
 }
 
-/** Version and type of a control batch, which holds one record and is never compressed. */
+/** The version and type of a control batch. It has one record and is never compressed. */
 function controlKey(bytes: Buffer): Buffer | null {
   const reader = new Reader(bytes);
   reader.zigzag(); // length

@@ -1,14 +1,14 @@
-// Record batches: how Kafka stores and sends records (message format 2). A fetch holds many of them, each compressed
-// by itself. They are decoded one after the other, and their records are handed over in pieces, so that memory holds
-// one decoded batch of a partition at a time, however much was fetched.
+// Record batches: how Kafka stores and sends records (message format 2). A fetch returns many of them, each compressed
+// on its own. They are decoded one after the other, and their records are passed on in pieces. So memory holds one
+// decoded batch of each partition, whatever the size of the fetch.
 //
 //   batch:  base offset i64 | length i32 | leader epoch i32 | magic i8 | crc u32 | attributes i16 | last offset delta i32
 //           base timestamp i64 | max timestamp i64 | producer id i64 | producer epoch i16 | base sequence i32
 //           record count i32 | records, compressed together if the attributes name a codec
 //   record: length | attributes i8 | timestamp delta | offset delta | key size, key | value size, value | header count …
 //
-// Integers are big-endian; the sizes and deltas of a record are zigzag varints. Checksums are not checked, as in
-// kafkajs: TCP has its own.
+// Integers are big-endian; the sizes and deltas of a record are zigzag varints. Checksums are not checked; kafkajs does
+// not check them either.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Reader } from './bytes.ts';
@@ -26,11 +26,11 @@ const LOG_APPEND_TIME = 0x08;
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
 
-/** A piece ends with the record that reaches one of these: some 10 ms of work. */
+/** A piece ends with the record that reaches one of these limits: about 10 ms of work. */
 const PIECE_RECORDS_MAX = 5000;
 const PIECE_SIZE_MAX = 1024 * 1024; // Bytes of keys and values.
-/** Of batches that are larger once decoded there is one at a time in the process. */
-const LARGE_SIZE = 8 * 1024 * 1024; // Bytes; a producer's batch is about 1 MiB, ten times that at the very most.
+/** The process holds only one decoded batch that is larger than this. A usual batch has about 1 MiB. */
+const LARGE_SIZE = 8 * 1024 * 1024; // Bytes.
 
 export interface RecordBatch {
   baseOffset: number;
@@ -46,7 +46,7 @@ export interface RecordBatch {
   unreadable?: string;
 }
 
-/** Records that follow each other; everything from the end of the piece before to `end` is in it. */
+/** All records from the end of the previous piece to `end`. */
 export interface Piece {
   messages: Message[];
   end: number;
@@ -60,7 +60,7 @@ export function isTransactional({ attributes }: RecordBatch): boolean {
   return (attributes & TRANSACTIONAL) !== 0;
 }
 
-/** The batches of one partition in the answer to a fetch; the last one may be cut off there and is left out. */
+/** The batches of one partition in the answer to a fetch. The last one may be incomplete, and is left out. */
 export function splitBatches(bytes: Buffer): RecordBatch[] {
   const batches: RecordBatch[] = [];
   for (let at = 0; at + LENGTH_AT <= bytes.length;) {
@@ -94,7 +94,7 @@ function readBatch(bytes: Buffer): RecordBatch {
   };
 }
 
-/** Formats 0 and 1 are from before 2017 (Kafka 0.11), and Kafka 4 takes no more of them. */
+/** Formats 0 and 1 are older than Kafka 0.11 (2017); Kafka 4 does not accept them from producers. */
 function foreignBatch(offset: number, unreadable: string): RecordBatch {
   return {
     attributes: 0,
@@ -110,8 +110,8 @@ function foreignBatch(offset: number, unreadable: string): RecordBatch {
 }
 
 /**
- * The records of the batches from offset `start` to `end`. Of a batch that cannot be read one message stands for all
- * its records, and says why.
+ * Yields the records of the batches from offset `start` to `end`. For a batch that cannot be read it yields one message
+ * in place of the records, with the reason.
  */
 export async function* piecesOf(
   batches: RecordBatch[],
@@ -135,7 +135,7 @@ export async function* piecesOf(
         size += (message.value?.length ?? 0) + (message.key?.length ?? 0);
         if (piece.length < PIECE_RECORDS_MAX && size < PIECE_SIZE_MAX) continue;
         yield { messages: piece, end: expected };
-        // Whoever else lives in this process has a turn: probes, timers, other partitions.
+        // Let probes, timers and other partitions run.
         await nextTurn();
         piece = [];
         size = 0;
@@ -160,7 +160,7 @@ function readRecord(records: Reader, batch: RecordBatch): Message {
   const key = field(records);
   const value = field(records);
   if (!(records.at <= end && end <= records.bytes.length)) throw new Error('a record leaves its batch');
-  records.at = end; // Headers are not read.
+  records.at = end; // Headers are skipped.
   return { offset: String(offset), timestamp: String(timestamp), key, value };
 }
 
@@ -182,13 +182,13 @@ function unreadable(batch: RecordBatch, offset: number, reason: string): Message
 
 interface Decoded {
   bytes: Buffer;
-  /** The bytes are not used any more. */
+  /** To be called when the bytes are no longer used. */
   release(): void;
 }
 
 let large: Promise<void> = Promise.resolve();
 
-/** The bytes of the records; or why there are none. */
+/** Returns the bytes of the records, or the reason why there are none. */
 async function decode(batch: RecordBatch): Promise<Decoded | string> {
   if (batch.unreadable !== undefined) return batch.unreadable;
   const codec = batch.attributes & CODEC_MASK;

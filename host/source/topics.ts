@@ -1,6 +1,5 @@
-// The ids of topics. A topic that is deleted and made anew has the name of the old one and another id, which kafkajs
-// does not know of: it speaks Metadata up to version 6, and ids come with version 10 (Kafka 2.8). So this is that one
-// request, version 12.
+// Asks for the ids of topics. A topic that is deleted and created again has the same name and another id. kafkajs does
+// not know ids: it uses Metadata version 6 at most, and ids came with version 10 (Kafka 2.8). This request is version 12.
 //
 //   request:  tags | [topic: id 16, name, tags] | auto creation bool | authorized operations bool | tags
 //   answer:   tags | throttle ms i32 | [broker: id i32, host, port i32, rack, tags] | cluster id | controller i32
@@ -16,7 +15,7 @@ const VERSION = 12;
 const ID_SIZE = 16;
 const NO_TAGS = 0;
 
-/** A request as kafkajs' connections take it. */
+/** A request in the form that kafkajs' connections accept. */
 export interface TopicIdRequest {
   request: {
     apiKey: number;
@@ -30,12 +29,12 @@ export interface TopicIdRequest {
   };
 }
 
-/** The versions of Metadata that have ids. */
+/** Whether a broker that supports Metadata up to this version can be asked. */
 export function hasTopicIds(maxVersion: number): boolean {
   return maxVersion >= VERSION;
 }
 
-/** Asks for the ids of the topics, by name; topics that do not exist are left out. */
+/** Asks for the ids of the topics by name. Topics that do not exist are left out. */
 export function topicIdRequest(topics: readonly string[]): TopicIdRequest {
   return {
     request: {

@@ -1,5 +1,5 @@
-// Decodes zstd with fzstd, which has no limit of its own: it allocates the window and the content size that a header
-// asks for, and every block that follows. So the headers are read first. Format: RFC 8878.
+// Decodes zstd with fzstd. fzstd has no limit: it allocates whatever window and content size a header names, and every
+// block after it. So the headers are read first. Format: RFC 8878.
 //
 //   frame: magic 28 b5 2f fd | descriptor | [window] | [dictionary id] | [content size] | blocks | [checksum 4]
 //   block: u24, little-endian: last, 1 bit; type, 2 bits; size, 21 bits | data
@@ -19,7 +19,7 @@ export function decodeZstd(source: Buffer): Buffer {
   return Buffer.from(decoded.buffer, decoded.byteOffset, decoded.byteLength);
 }
 
-/** Block by block, and no further than the limit: for frames whose headers leave open how large they are. */
+/** Decodes block by block up to the limit, for frames whose headers do not say how large they are. */
 function decodeBounded(source: Buffer): Buffer {
   const blocks: Uint8Array[] = [];
   let size = 0;
@@ -32,7 +32,7 @@ function decodeBounded(source: Buffer): Buffer {
   return Buffer.concat(blocks, size);
 }
 
-/** The most that the frames can decode to. */
+/** The largest size that the frames can have once decoded. */
 function sizeBound(source: Buffer): number {
   let bound = 0;
   for (let at = 0; at < source.length;) {
