@@ -3,9 +3,9 @@
 //   Every record at or below the committed offset did not match, or its alert was accepted by the sink (2xx),
 //   or it is acknowledged by the dead-letter topic.
 //
-// So an alert can arrive twice, after a crash, a rebalance or an answer that got lost, and never zero times. It ends
-// at the sink's 2xx: what Notification Manager or Alertmanager does afterwards, in memory, is theirs. Outside of it
-// too: records that retention deletes before they are read, and what a producer never got acknowledged.
+// So an alert can arrive twice (after a crash, a rebalance or a lost answer), and never zero times. The contract ends at
+// the sink's 2xx: it does not cover what Notification Manager or Alertmanager does afterwards in memory. It does not
+// cover records that retention deletes before they are read, and records that Kafka never acknowledged to the producer.
 //
 // How it is kept. A partition is read in order. `acknowledged` is the offset below which the sentence above holds;
 // the read position never rests beyond it, and only it is committed. The matcher's state is a function of the records
@@ -35,7 +35,7 @@ import { openWorker } from './worker.ts';
 /** How often an idle partition is told the time, for rules about absence. */
 const TICK_MS = 1000;
 
-/** How long a function that has failed tries to leave the group. */
+/** How long the function tries to leave the group after a failure. */
 const FAREWELL_MS = 3000;
 
 export interface Dependencies {

@@ -1,5 +1,5 @@
 // One partition: a matcher, and how far its records are acknowledged. The state of the matcher is a function of the
-// records up to an offset, so it goes wherever the read position goes: forward with it, and back with it.
+// records up to an offset, so it moves forward and back with the read position.
 
 import { ALERT, MALFORMED, NO_ALERT, TOO_LARGE } from '../matcher.ts';
 import type { Matcher, MatcherModule } from '../matcher.ts';
@@ -8,7 +8,7 @@ import type { Parcel } from './deliver.ts';
 import type { Message, TopicPartition } from '../source/source.ts';
 
 const EMPTY = new Uint8Array();
-/** Elements of a message that is an array: each that is no record is a dead letter, and 1 MB holds half a million. */
+/** Elements of a message that is an array. Each one that is no record is a dead letter, and 1 MB can have half a million. */
 const ELEMENTS_MAX = 10_000;
 
 /** An offset, and the state of the matcher after all records below it. */
@@ -20,7 +20,7 @@ export interface Point {
 export class Stream implements TopicPartition {
   readonly topic: string;
   readonly partition: number;
-  /** Where the read position may rest: all below is done, and this is the state there. */
+  /** Where the read position may stay: all below is done, and this is the state there. */
   acknowledged: Point;
   /** All below is done: no match, delivered, or a dead letter. At or, while a slice is delivered, beyond `acknowledged`. */
   deliveredOffset: number;
@@ -38,11 +38,11 @@ export class Stream implements TopicPartition {
   readonly #module: MatcherModule;
   #matcher: Matcher;
   #retiredMatches: number[];
-  /** Records since the acknowledged point that broke the matcher; they are not shown to it again. */
+  /** Records since the acknowledged point that broke the matcher; it does not get them again. */
   #trapped = new Set<Message>();
   // The time of the record at hand; of a message that has none, that of the one before, or else the wall clock.
   #timestamp: string | undefined;
-  /** The last time that was believed: what rules about absence may wait by. */
+  /** The last believed time: rules about absence use it as their clock. */
   #timeMs: number | undefined;
   #sec = 0;
   #nsec = 0;
@@ -85,7 +85,7 @@ export class Stream implements TopicPartition {
   }
 
   /**
-   * Matches the records up to `end`, and gives what has to leave the house before they are acknowledged, in their order.
+   * Matches the records up to `end`, and returns what has to be delivered before they are acknowledged, in their order.
    */
   async match(records: Message[], end: number): Promise<Parcel[]> {
     const parcels: Parcel[] = [];
@@ -93,7 +93,7 @@ export class Stream implements TopicPartition {
       try {
         for (; at < records.length; at++) this.#matchOne(records[at]!, parcels);
       } catch (error) {
-        // The instance may be broken in any way: a fresh one takes over, with the state before this record.
+        // The instance may be broken in any way: a new one continues with the state before this record.
         const record = records[at]!;
         this.#trapped.add(record);
         await this.#renew(records.slice(0, at));
@@ -130,7 +130,7 @@ export class Stream implements TopicPartition {
     return this.acknowledged.offset < this.warmUntil && Number(record.offset) < this.warmUntil;
   }
 
-  /** What falls due by that time although no record came: the silence that a rule about absence waits for. */
+  /** What is due by that time without a record: alerts of rules about absence. */
   tick(timeMs: number): Parcel[] {
     return this.#tick(timeMs, this.acknowledged.offset);
   }
@@ -153,7 +153,7 @@ export class Stream implements TopicPartition {
     this.#trapped.clear();
   }
 
-  /** Back to `offset`, between the acknowledged point and now; `records` are those matched since that point. */
+  /** Moves back to `offset`, between the acknowledged point and now; `records` were matched since that point. */
   rewind(records: Message[], offset: number): void {
     this.#matcher.restore(this.acknowledged.state);
     this.#replay(records.filter(record => Number(record.offset) < offset));
@@ -165,7 +165,7 @@ export class Stream implements TopicPartition {
     return this.#matcher.matches().map((count, rule) => count + this.#retiredMatches[rule]!);
   }
 
-  /** The keys of the state, and those that had to give way. */
+  /** The keys of the state, and those that were evicted. */
   keys(): { keyCount: number; evictedCount: number } {
     return { keyCount: this.#matcher.keyCount(), evictedCount: this.#matcher.evictedKeyCount() };
   }
@@ -205,7 +205,7 @@ export function believedTime(timestamp: string, nowMs = Date.now()): number | un
   return timeMs >= 0 ? Math.min(timeMs, nowMs) : undefined;
 }
 
-/** The records of the messages: a message that is a JSON array is taken apart, any other is its record. */
+/** The records of the messages: a JSON array is split into its elements, any other message is one record. */
 export function recordsOf(messages: Message[]): Message[] {
   return messages.some(isArrayMessage) ? messages.flatMap(elementsOf) : messages;
 }
@@ -214,7 +214,7 @@ function isArrayMessage({ value }: Message): boolean {
   return value !== null && isArray(value);
 }
 
-/** An array without an end, or of too many elements, is left whole, and is poison to the matcher. */
+/** An array without an end or with too many elements is not split; the matcher reports it as malformed. */
 function elementsOf(message: Message): Message[] {
   const elements = isArrayMessage(message)
     ? arrayElements(message.value!, 0, ELEMENTS_MAX)?.elements

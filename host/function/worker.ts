@@ -1,5 +1,5 @@
-// What happens to the records of the partitions that are ours: matched, delivered, acknowledged, committed, in that
-// order. host/function/function.ts has the contract.
+// The records of our partitions are matched, delivered, acknowledged and committed, in that order. The contract is in
+// host/function/function.ts.
 
 import { whileBeating } from './deliver.ts';
 import type { Delivered, Delivery, Parcel } from './deliver.ts';
@@ -12,11 +12,11 @@ import type { Batch, Handler, Lease, Message, Source, TopicPartition } from '../
 import { believedTime, recordsOf, Stream } from './stream.ts';
 import type { Point } from './stream.ts';
 
-/** Messages between two looks at the clock, the heartbeat and the end of the batch: some 10 ms of work. */
+/** Messages between two checks of the heartbeat and of the lease: about 10 ms of work. */
 const SLICE_MESSAGES = 1000;
 /** Messages read again to rebuild the state of a partition; more would keep it from its work for too long. */
 const WARM_MESSAGES_MAX = 1_000_000;
-/** A record is older than its message, by the time it took from the log file to Kafka. */
+/** A record is older than its message: it takes time from the log file to Kafka. */
 const WARM_MARGIN_MS = 60_000;
 const WARM_RETRY_MS = 2000;
 
@@ -24,7 +24,7 @@ export interface Worker extends Probes {
   handler: Handler;
   /** Commits what is acknowledged, for all partitions at once. */
   commit(): Promise<void>;
-  /** Tells the time to the partitions that are idle. */
+  /** Passes the time to the partitions that are idle. */
   tick(): Promise<void>;
 }
 
@@ -41,12 +41,12 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
   let generation = 0;
   /** The partitions of this generation of which a batch has come. */
   let streams = new Map<string, Stream>();
-  /** The state at the offset last committed, kept over a rebalance: the partition may come straight back. */
+  /** The state at the last committed offset, kept during a rebalance: the partition may return at once. */
   const kept = new Map<string, Point>();
-  /** Matches by the streams of the generations before. */
+  /** Matches of the streams of earlier generations. */
   const pastMatches = module.info.alerts.map(() => 0);
   let lastHeartbeat = Date.now();
-  /** Since when there is something to commit that the broker has not taken. */
+  /** Since when there is something to commit that the broker has not accepted. */
   let commitDueSince: number | undefined;
   metrics.countMatchesBy(countMatches);
 
@@ -57,7 +57,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
         stream.matches().forEach((count, rule) => (pastMatches[rule]! += count));
       streams = new Map();
       metrics.generations.inc();
-      metrics.lag.reset(); // A partition that is not ours any more has no lag here.
+      metrics.lag.reset(); // A partition that is no longer ours has no lag here.
       for (const gauge of [
         metrics.committedOffset,
         metrics.stateSize,
@@ -76,7 +76,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
       metrics.offsetResets.inc({ topic, partition });
       log.error(
         { topic, partition },
-        'the committed offset is gone: records were deleted unread; going on from the first that is left',
+        'the next offset is gone: records were deleted before they were read; going on from the first one that is left',
       );
     },
     recreated(topic) {
@@ -85,7 +85,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     },
     async batch(batch) {
       const stream = await streamFor(batch);
-      // A tick that has its turn may wait for the sink: the session must not end meanwhile.
+      // A tick before it may wait for the sink: the session must not end meanwhile.
       if (stream)
         await whileBeating(
           stream.inTurn(() => work(stream, batch)),
@@ -95,7 +95,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     },
   };
 
-  /** The stream, with its state at the start of the batch; undefined when it has to read something else first. */
+  /** The stream with its state at the start of the batch; undefined when it has to read earlier records first. */
   async function streamFor(batch: Batch): Promise<Stream | undefined> {
     const key = keyOf(batch);
     const known = streams.get(key);
@@ -110,7 +110,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     return stream.acknowledged.offset < batch.start ? undefined : stream;
   }
 
-  /** Sends the stream back to where its window begins, to read it in silence. False when that is not known yet. */
+  /** Moves the stream back to the start of its window, to read it without alerts. False when the start is not known yet. */
   async function warmUp(stream: Stream, batch: Batch): Promise<boolean> {
     const { lookBackMs } = module.info;
     if (lookBackMs === 0) return true;
@@ -195,7 +195,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
 
   async function commit(): Promise<void> {
     const mine = generation;
-    // As they are now: the streams go on while the broker answers.
+    // A copy: the streams go on while the broker answers.
     const moved = [...streams.values()]
       .filter(stream => stream.deliveredOffset > stream.committedOffset)
       .map(stream => ({ stream, offset: stream.deliveredOffset, point: stream.acknowledged }));
@@ -208,7 +208,7 @@ export function openWorker({ settings, module, source, delivery, metrics, log }:
     for (const { stream, offset, point } of moved) {
       const { topic, partition } = stream;
       stream.committedOffset = offset;
-      // In the middle of a slice the state at the offset is not at hand; the window would be read again for it.
+      // In the middle of a slice there is no state for the offset; then the window would be read again.
       if (point.offset === offset) kept.set(keyOf(stream), point);
       metrics.committedOffset.set({ topic, partition }, offset);
       metrics.stateSize.set({ topic, partition }, point.state.length);

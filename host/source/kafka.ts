@@ -1,15 +1,15 @@
-// The source on kafkajs 2.2.4. Nothing else imports kafkajs. Its defaults lose records; what is set here and why:
+// The source on kafkajs 2.2.4. Only host/source/ imports kafkajs. Its defaults lose records. What is set here, and why:
 //
 // - `autoCommit: false` and `eachBatchAutoResolve: false`: kafkajs would resolve the whole batch of a handler that
 //   returned early, and commit it on the way out.
 // - `fromBeginning: true`: otherwise a first start, an expired offset and a new partition all begin at the end.
-// - Every exception is kept away from kafkajs, except its own: a TypeError of ours would end the consumer for good
-//   while the process lives on.
-// - A batch belongs to a generation, counted here: kafkajs lets a handler of the last generation resolve and commit
-//   in the next one.
-// - Commits go to the coordinator from here, as the member that the generation began with: `consumer.commitOffsets`
-//   does nothing while stopping, and repeats a commit in the generation after.
-// - What else kafkajs does wrong is mended in host/source/cluster.ts.
+// - kafkajs sees no exception but its own: after a TypeError of ours the consumer would end for good, and the process
+//   would live on.
+// - A batch belongs to a generation, counted here: kafkajs lets a handler of one generation resolve and commit in the
+//   next one.
+// - Commits are sent from here, as the member that we were when the generation began: `consumer.commitOffsets` does
+//   nothing while the consumer stops, and repeats a commit in the next generation.
+// - host/source/cluster.ts repairs the rest.
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -33,21 +33,21 @@ import type { DeadLetter, Handler, Lease, Position, Source, TopicPartition } fro
 
 // Below the session timeout by a wide margin, so that a lost heartbeat is no lost session.
 const HEARTBEATS_PER_SESSION = 10;
-// A fetch holds up stop and rebalance for this long.
+// A fetch can delay a stop or a rebalance for this long.
 const FETCH_WAIT_MS = 500;
-const FETCH_SIZE_MAX = 4 * 1024 * 1024; // Bytes of one broker's answer, as they are stored: what waits in memory.
-const PARTITION_SIZE_MAX = 1024 * 1024; // Bytes of one partition in it; a larger batch still comes, alone.
-// kafkajs restarts its consumer for ever. After as many crashes in a row Kubernetes shall start a fresh process.
+const FETCH_SIZE_MAX = 4 * 1024 * 1024; // Bytes of one broker's answer, as stored; they wait in memory.
+const PARTITION_SIZE_MAX = 1024 * 1024; // Bytes of one partition in it; a larger batch comes alone.
+// kafkajs restarts its consumer for ever. After this many crashes in a row the process ends, and Kubernetes starts another.
 const CRASHES_MAX = 10;
-/** Refused in a row while heartbeats are taken: something is wrong that a fresh process may not have. */
+/** Commits refused in a row, with accepted heartbeats between them. A fresh process may not have what is wrong here. */
 const REFUSED_COMMITS_MAX = 10;
 const EXAMINE_RETRY_MS = 1000;
-/** How soon a topic that was deleted and created again is noticed; until then its records are read from the old offset. */
+/** How often to look for topics that were created again. Until then their records are read from the old offset. */
 const TOPIC_CHECK_MS = 5000;
 const UNREACHED_LOG_MS = 30_000;
-/** kafkajs waits up to the last of these between tries: not longer than a broker takes to come back. Some 40 s in all. */
+/** About 40 s in all. The longest wait is short, so that a broker that returns is found soon. */
 const RETRY = { retries: 20, initialRetryTime: 200, maxRetryTime: 2000 };
-/** Whoever produces tries again, and lets others work meanwhile. */
+/** Few: the caller tries again itself, and other partitions go on meanwhile. */
 const PRODUCE_RETRY = { retries: 2, initialRetryTime: 100, maxRetryTime: 500 };
 
 const BEAT_MS = 500; // How often a wait looks at the heartbeat.
@@ -58,13 +58,13 @@ const ENDS_GENERATION = ['REBALANCE_IN_PROGRESS', 'ILLEGAL_GENERATION', 'UNKNOWN
 const CONNECTION_NAMESPACES = ['Connection', 'BrokerPool'];
 const UNREACHED = /^(Connection|Failed to connect)/;
 
-/** How to reach the brokers, and what to read. */
+/** Where the brokers are, and what to read. */
 export interface KafkaOptions {
   brokers: readonly string[];
   topics: string[];
   group: string;
   clientId: string;
-  /** Partitions that are worked on at the same time. */
+  /** Partitions that are handled at the same time. */
   concurrency: number;
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
@@ -79,13 +79,13 @@ export interface KafkaOptions {
 }
 
 interface FailingLease extends Lease {
-  /** Why a heartbeat was refused: kafkajs has to hear of it, and joins again. */
+  /** Why a heartbeat was refused. kafkajs needs the error in order to join again. */
   failure?: unknown;
 }
 
 export function openKafka(options: KafkaOptions, log: Log): Source {
   const client = new kafkajs.Kafka({ ...connection(options), logCreator: forwardTo(log, onLine) });
-  let group!: Group; // Set by the assigner, which kafkajs makes with the consumer.
+  let group!: Group; // Set below: kafkajs creates the assigner together with the consumer.
   const consumer = client.consumer({
     groupId: options.group,
     sessionTimeout: options.sessionTimeoutMs,
@@ -109,28 +109,28 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   let handler: Handler;
   let generation = 0;
   let owned: TopicPartition[] = [];
-  /** What we were when the generation began. */
+  /** Our identity when the generation began. */
   let member: Member | undefined;
-  /** The generation that the broker has declared over; its batches are not live although nobody has joined again yet. */
+  /** The generation that the broker says is over: its batches are no longer live, even before the next join. */
   let over = -1;
-  /** Only a refused commit says that it is over. When the broker takes a later heartbeat or commit, it is not. */
+  /** Only a refused commit says that it is over. If the broker accepts a later heartbeat or commit, it is not. */
   let doubtful = false;
   let stopping = false;
   let crashes = 0;
   let commits: Promise<unknown> = Promise.resolve();
   let refusedInARow = 0;
-  /** Of those, the ones that came after a heartbeat that was taken. */
+  /** Of those, the ones with an accepted heartbeat before them. */
   let refusedAlive = 0;
   let beatSinceRefusal = false;
-  /** Partitions that have a commit of this generation, under their keys. */
+  /** Keys of the partitions with a commit in this generation. */
   let committed = new Set<string>();
   let topicIds = new Map<string, string>();
   let fail: (error: Error) => void;
   let finish: () => void;
   const resumes = new Set<NodeJS.Timeout>();
-  /** Ends the wait of whatever waits to try again. */
+  /** Ends every wait between two tries. */
   const halt = new AbortController();
-  /** Whether the broker's offsets have been looked at since the generation began: nothing is committed before that. */
+  /** Whether the committed offsets were examined in this generation. There is no commit before that. */
   let examination: Promise<boolean> = Promise.resolve(false);
   let examinations: Promise<unknown> = Promise.resolve();
 
@@ -176,20 +176,20 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     examineOffsets();
   }
 
-  /** What was fetched of a partition: its record batches are decoded and handed over piece by piece. */
+  /** Handles what was fetched from a partition: decodes its record batches and passes them on piece by piece. */
   async function eachBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition } = payload.batch;
     const mine = generation;
-    // After a rebalance kafkajs still hands over what was fetched before it; after a seek, too.
+    // After a rebalance or a seek, kafkajs still passes on what was fetched before it.
     if (mine === over || payload.isStale() || !isOwned({ topic, partition })) return;
     const lease = leaseOf(payload, mine);
     try {
       await handlePieces(payload, mine, lease);
     } catch (error) {
-      fail(error as Error); // A bug: nothing of this batch is acknowledged, and a fresh process shall try again.
+      fail(error as Error); // A bug: nothing of this batch is acknowledged, and a fresh process tries again.
       return;
     }
-    // Not when it joins: a consumer that cannot read what it fetches joins again and again.
+    // Not after a join: a consumer that cannot read what it fetches joins again and again.
     crashes = 0;
     if (lease.failure) throw lease.failure;
   }
@@ -197,7 +197,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   async function handlePieces(payload: EachBatchPayload, mine: number, lease: FailingLease): Promise<void> {
     const { batch } = payload;
     const fetched = (batch.messages as unknown as BatchMessage[]).map(message => message.batch);
-    // Control records follow the last batch: they are no records of anybody's.
+    // Control records may follow the last batch; nobody reads them.
     const fetchedEnd = Number(batch.lastOffset()) + 1;
     let position = Number((batch as unknown as { fetchedOffset: string }).fetchedOffset);
     const pieces = piecesOf(fetched, position, fetchedEnd);
@@ -229,7 +229,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
             resumes.add(timer);
           },
         });
-        // It is held up, or has something else to read first.
+        // The partition is paused, or something else is to be read first.
         if (position !== end) return;
       }
     } finally {
@@ -267,7 +267,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     if (mine === generation && ENDS_GENERATION.includes((error as KafkaJSProtocolError).type)) over = mine;
   }
 
-  /** Without this a coordinator that errs once would leave the consumer a member, alive, and idle for ever. */
+  /** Otherwise one wrong answer of the coordinator would leave the consumer in the group and idle for ever. */
   function goOn(): void {
     if (doubtful) over = -1;
     doubtful = false;
@@ -283,7 +283,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     if (++refusedAlive < REFUSED_COMMITS_MAX) return;
     fail(
       new SourceEnd(
-        `the group coordinator refused ${refusedInARow} commits in a row and took the heartbeats between them: ${error.message}`,
+        `the group coordinator refused ${refusedInARow} commits in a row and accepted the heartbeats between them: ${error.message}`,
       ),
     );
   }
@@ -300,8 +300,8 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   }
 
   /**
-   * Looks at what is committed for our partitions. A commit for a topic that has been created again since is void. A
-   * partition that has no commit gets its first offset: otherwise KEDA takes the whole log for lag and never scales to
+   * Examines what is committed for our partitions. A commit for a topic that was created again since then is void. A
+   * partition without a commit gets its first offset: otherwise KEDA counts the whole log as lag and never scales to
    * zero, and the group's offsets expire while it is at zero.
    */
   async function examine(mine: number): Promise<void> {
@@ -314,13 +314,13 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     if (voided.length > 0) return beginAgain([...new Set(voided)]);
     const first = await group.firstOffsets(found.filter(({ offset }) => offset < 0));
     await inTurn(async () => {
-      // What has been committed since we asked is further on.
+      // A commit since our question is for a later offset.
       const missing = first.filter(position => !committed.has(keyOf(position)));
       if (isCurrent(mine) && missing.length > 0) await group.commit(member!, byTopic(missing, topicIds));
     });
   }
 
-  /** Notices a topic that has been created again: it has another id than it had. */
+  /** Finds topics that were created again: their ids have changed. */
   async function checkTopics(): Promise<void> {
     const found = (await group.topicIds(options.topics)) ?? new Map<string, string>();
     const recreated = [...found].filter(([topic, id]) => (topicIds.get(topic) ?? id) !== id);
@@ -328,7 +328,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     if (recreated.length > 0) beginAgain(recreated.map(([topic]) => topic));
   }
 
-  /** Reads the topics from their beginning. What is in hand of the old ones is void, as after a rebalance. */
+  /** Reads the topics from their beginning. Batches in work are void, as after a rebalance. */
   function beginAgain(topics: string[]): void {
     for (const topic of topics) handler.recreated(topic);
     const positions = owned
@@ -339,7 +339,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     for (const { topic, partition } of positions) consumer.seek({ topic, partition, offset: '0' });
     void inTurn(async () => {
       if (mine === generation) await group.commit(member!, byTopic(positions, topicIds));
-    }).catch(() => {}); // The id that the old commit carries says it again after the next join.
+    }).catch(() => {}); // Then the old commit has the old id, and the next join finds it.
   }
 
   /** One commit at a time, so that an older one never overtakes a newer. */
@@ -351,7 +351,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
 
   let admins = 0;
   let sharedAdmin: Promise<Admin> | undefined;
-  /** An admin connection for as long as somebody needs it: an idle one costs a timer a millisecond. */
+  /** Shares an admin connection while it is in use. An idle one would cost a timer every millisecond. */
   async function withAdmin<T>(use: (admin: Admin) => Promise<T>): Promise<T> {
     admins++;
     sharedAdmin ??= (async () => {
@@ -399,7 +399,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     });
   }
 
-  /** The reason to end, when a topic is not there. */
+  /** The reason to end if a topic does not exist. */
   async function missingTopics(): Promise<SourceEnd | undefined> {
     const there = await withAdmin(admin => admin.listTopics()).catch(() => options.topics);
     const missing = options.topics.filter(topic => !there.includes(topic));
@@ -460,7 +460,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
           letter.value && Buffer.from(letter.value.buffer, letter.value.byteOffset, letter.value.byteLength);
         await (await mine).send({ topic, acks: -1, messages: [{ ...letter, value }] });
       } catch (error) {
-        // Of several that fail at once only the first gives up the producer they share.
+        // When several fail at once, only the first drops the producer that they share.
         if (producer === mine) {
           producer = undefined;
           void mine.then(opened => opened.disconnect()).catch(() => {});
@@ -526,7 +526,7 @@ function login(options: KafkaOptions): SASLOptions {
   return { mechanism: saslMechanism!, username: saslUsername!, password: saslPassword! } as SASLOptions;
 }
 
-/** A commit carries the id of its topic, where that is known. */
+/** A commit has the id of its topic as metadata, if the id is known. */
 function byTopic(positions: Position[], topicIds: Map<string, string>): CommittedTopic[] {
   const topics = [...new Set(positions.map(position => position.topic))];
   return topics.map(topic => {
@@ -546,8 +546,8 @@ function byTopic(positions: Position[], topicIds: Map<string, string>): Committe
 }
 
 /**
- * kafkajs' lines, without their stacks. That a broker cannot be reached it says with every try; here it is one line,
- * and another one when it lasts.
+ * Forwards the lines of kafkajs without stacks. kafkajs logs every attempt to reach a broker; here this is one line, and
+ * one more for each half minute that it lasts.
  */
 function forwardTo(log: Log, onLine: (message: string, fields: object) => void): logCreator {
   const names = {
@@ -561,7 +561,7 @@ function forwardTo(log: Log, onLine: (message: string, fields: object) => void):
       onLine(message, fields);
       let name: keyof Log = names[level as keyof typeof names] ?? 'debug';
       if (CONNECTION_NAMESPACES.includes(namespace) && name === 'error') {
-        name = 'debug'; // Whoever asked has the error.
+        name = 'debug'; // The caller gets the error.
         if (UNREACHED.test(message) && Date.now() - unreachedAt > UNREACHED_LOG_MS) {
           unreachedAt = Date.now();
           log.warn(

@@ -28,7 +28,7 @@ export function decodeLz4(frame: Buffer): Buffer {
     sizeMax += header & BLOCK_STORED ? header & ~BLOCK_STORED : blockSizeMax;
     at += 4 + (header & ~BLOCK_STORED) + checksumSize;
   }
-  // A frame of many small blocks that allows large ones holds far less than this bound.
+  // For a frame of many small blocks that allows large ones, this bound is far too high.
   const target = Buffer.allocUnsafe(Math.min(sizeMax, DECODED_SIZE_MAX + blockSizeMax));
   let size = 0;
   for (let at = start, header = 0; (header = frame.readUInt32LE(at)) !== 0;) {

@@ -1,7 +1,7 @@
 // What the host function needs of a Kafka client. host/source/kafka.ts has it from kafkajs; another client can replace
 // it by offering the same. Offsets are numbers: exact up to 2^53, which is 285 years at a million records a second.
 
-/** The source ends, and its message says all there is to know: no bug, so no stack. */
+/** Why the source ends. It is no bug: the message says all, and no stack is logged. */
 export class SourceEnd extends Error {}
 
 export interface TopicPartition {
@@ -20,7 +20,7 @@ export interface Message {
   timestamp: string;
   key: Buffer | null;
   value: Uint8Array | null;
-  /** Why there are no bytes: this message stands for records that cannot be decoded. */
+  /** Why there are no bytes: this message is in place of records that cannot be decoded. */
   unreadable?: string;
 }
 
@@ -56,7 +56,7 @@ export interface Handler {
   /** A new generation begins: what was known of the partitions of the last one is void. */
   assigned(generation: number, partitions: TopicPartition[]): void;
   batch(batch: Batch): Promise<void>;
-  /** Kafka answered: the connection to the group is alive. */
+  /** Kafka accepted a heartbeat: the connection to the group is alive. */
   heartbeat(): void;
   /** The offset to read next is gone: retention deleted records before they were read. */
   skipped(partition: TopicPartition): void;
@@ -71,9 +71,9 @@ export interface DeadLetter {
 }
 
 export interface Source {
-  /** Joins the group and hands over batches. Settles when stopped; rejects when the client will not recover. */
+  /** Joins the group and passes on batches. Settles when stopped; rejects when the client will not recover. */
   run(handler: Handler): Promise<void>;
-  /** Commits for `generation`, and answers whether the broker took it. Refused once that generation is over. */
+  /** Commits for `generation`, and returns whether the broker accepted it. Refused once that generation is over. */
   commit(generation: number, positions: Position[]): Promise<boolean>;
   /** The first offset whose record is at `timestampMs` or later. */
   offsetAt(partition: TopicPartition, timestampMs: number): Promise<number>;
@@ -81,7 +81,7 @@ export interface Source {
   exists(topic: string): Promise<boolean>;
   /** Produces to a topic; settles when all in-sync replicas have it, rejects otherwise. */
   produce(topic: string, letter: DeadLetter): Promise<void>;
-  /** Hands over nothing new: running batches are no longer live. */
+  /** Passes on nothing new: running batches are no longer live. */
   drain(): void;
   /** Waits for the running batches, leaves the group, disconnects. */
   stop(): Promise<void>;
