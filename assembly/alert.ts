@@ -5,12 +5,12 @@
 import * as layout from './layout';
 import { clearWords, copyBytes, sameBytes } from './bytes';
 import { capturesOf } from './condition';
-import { allocate, resize } from './memory';
+import { BLOCK_EXTRA, allocate, isExhausted, resize } from './memory';
 import {
+  JSON_BYTE_SIZE_MAX,
   advance,
   beginOutput,
   hexDigit,
-  outputExhausted,
   outputMark,
   repeat,
   reserve,
@@ -18,7 +18,7 @@ import {
   writeByte,
   writeMember,
 } from './output';
-import { fieldText, fieldTextSize, outOfMemory } from './record';
+import { fieldText, fieldTextSize, fieldType } from './record';
 import { writeTime } from './time';
 
 export const FIRING: u32 = 0;
@@ -44,10 +44,13 @@ const FNV_PRIME: u64 = 1099511628211;
 const SEPARATOR: u64 = 0xff;
 
 let ruleset: usize = 0;
-let slots: usize = 0;
+let slots: usize = 0; // of the captures, u32 pairs: start and end in the text, 0: not set
 let firstAlert: usize = 0;
 let lastAlert: usize = 0;
-let exhausted: bool = false;
+let jsonSize: usize = 0; // bytes that the alerts may take in the body, and the first of them
+let firstJsonSize: usize = 0;
+let alertCount: u32 = 0;
+let cutCount: u32 = 0; // alerts that the body has no room for
 
 // What one rendering works on.
 let labels: usize = 0; // references of the labels rendered so far
@@ -59,52 +62,142 @@ let textSize: usize = 0;
 
 export function placeAlerts(base: usize, at: usize): usize {
   ruleset = base;
-  slots = at;
-  return at + (((<usize>load<u32>(base, layout.HEADER_SLOT_COUNT) + 1) & ~1) << 2);
+  return at;
 }
 
 export function beginAlerts(): void {
   firstAlert = 0;
   lastAlert = 0;
-  exhausted = false;
-}
-
-/** True when there was no memory for an alert: the record can't be judged. */
-export function alertsExhausted(): bool {
-  return exhausted;
+  jsonSize = 0;
+  firstJsonSize = 0;
+  alertCount = 0;
+  cutCount = 0;
 }
 
 export function hasAlerts(): bool {
   return firstAlert != 0;
 }
 
-/** Finds the captures that the templates of a met step use. */
-export function extractCaptures(step: usize): void {
-  clearWords(slots, (<usize>load<u32>(ruleset, layout.HEADER_SLOT_COUNT)) << 2);
+/** Finds the captures that the templates of a met step use, for `useCaptures`; 0 when there is no memory. */
+export function extractCaptures(step: usize): usize {
+  const size = (<usize>load<u32>(ruleset, layout.HEADER_SLOT_COUNT)) << 2;
+  const found = allocate(size);
+  if (found == 0) return 0;
+  clearWords(found, size);
   let extract = ruleset + load<u32>(step, layout.STEP_EXTRACTS_OFFSET);
   for (let left = load<u32>(step, layout.STEP_EXTRACT_COUNT); left != 0; left--) {
     const pattern = ruleset + load<u32>(extract, layout.EXTRACT_PATTERN);
     const field = load<u32>(extract, layout.EXTRACT_FIELD);
-    const target = slots + ((<usize>load<u32>(extract, layout.EXTRACT_SLOT)) << 2);
-    const at = fieldText(field);
-    // Under `any` the pattern may not match: its slots then stay empty.
-    const captures = capturesOf(pattern, at, at + fieldTextSize(field));
-    if (captures != 0)
-      copyBytes(target, captures, (<usize>load<u32>(pattern, layout.PATTERN_SLOT_COUNT)) << 2);
+    // Under `any` the pattern may not match, and what is no string matches no pattern: the slots then stay empty.
+    if (fieldType(field) == layout.TYPE_STRING) {
+      const at = fieldText(field);
+      const captures = capturesOf(pattern, at, at + fieldTextSize(field));
+      const target = found + ((<usize>load<u32>(extract, layout.EXTRACT_SLOT)) << 2);
+      if (captures != 0)
+        memory.copy(target, captures, (<usize>load<u32>(pattern, layout.PATTERN_SLOT_COUNT)) << 2);
+    }
     extract += layout.EXTRACT_SIZE;
   }
+  return found;
+}
+
+/** Makes these the captures that templates are rendered with. */
+export function useCaptures(found: usize): void {
+  slots = found;
 }
 
 /** Renders the labels of a rule and gives their references, or 0 when there is no memory. */
 export function renderLabels(rule: usize): usize {
   const count = load<u32>(rule, layout.RULE_LABEL_COUNT);
   labels = allocate(((<usize>count) << 3) + 8);
-  if (labels == 0) {
-    exhausted = true;
-    return 0;
-  }
+  if (labels == 0) return 0;
   render(ruleset + load<u32>(rule, layout.RULE_LABELS_OFFSET), count, labels, layout.LABEL_VALUE_SIZE_MAX);
-  return exhausted || outOfMemory() ? 0 : labels;
+  return isExhausted() ? 0 : labels;
+}
+
+// ── How large an alert may become ───────────────────────────────────────────────────────────────────
+// Memory for alerts is reserved before the state changes, so that no cool-down stands for an alert that then found no
+// room. These are bounds: texts are taken as long as JSON can make them.
+
+const ALERT_TEXTS_SIZE_MAX: usize = 256; // TEXT_ALERT_… to TEXT_ALERT_END, two times and a fingerprint
+const BODY_TEXTS_SIZE_MAX: usize = 512; // all other texts of a body, those of the edge's record included
+const NUMBER_SIZE_MAX: usize = 24;
+
+/** Bytes that an alert may take in the body. `references` are its labels, 0: those that an absence keeps. */
+export function alertSizeMax(rule: usize, references: usize): usize {
+  let size = ALERT_TEXTS_SIZE_MAX;
+  let template = ruleset + load<u32>(rule, layout.RULE_LABELS_OFFSET);
+  let textsSize = references == 0 ? <usize>layout.ABSENCE_LABELS_SIZE_MAX : 0;
+  const labelCount = load<u32>(rule, layout.RULE_LABEL_COUNT);
+  for (let i: u32 = 0; i < labelCount; i++) {
+    size += memberSizeMax(template, 0);
+    if (references != 0) textsSize += load<u32>(references + ((<usize>i) << 3), 4);
+    template += layout.TEMPLATE_SIZE;
+  }
+  size += textsSize * JSON_BYTE_SIZE_MAX;
+  labels = references;
+  template = ruleset + load<u32>(rule, layout.RULE_ANNOTATIONS_OFFSET);
+  for (let left = load<u32>(rule, layout.RULE_ANNOTATION_COUNT); left != 0; left--) {
+    size += memberSizeMax(template, annotationSizeMax(template));
+    template += layout.TEMPLATE_SIZE;
+  }
+  return size;
+}
+
+/** Bytes that the blocks of an alert may take, for a `jsonSize` from `alertSizeMax`. */
+export function alertBlocksSizeMax(rule: usize, jsonSize: usize): usize {
+  const count = <usize>load<u32>(rule, layout.RULE_ANNOTATION_COUNT);
+  return ALERT_SIZE + BLOCK_EXTRA + count * (8 + BLOCK_EXTRA) + jsonSize;
+}
+
+/** Bytes that a body of alerts that take `jsonSize` together may need, in all forms that doors give it. */
+export function bodySizeMax(jsonSize: usize, firstSize: usize): usize {
+  const size = bodyRoom(jsonSize, firstSize);
+  return size * 3 + layout.ANNOTATION_SIZE_MAX + 4 * BLOCK_EXTRA; // the edge writes it once more, as a string; a copy while rendering
+}
+
+/** As `bodySizeMax`, of the alerts so far and one more. */
+export function bodySizeWith(size: usize): usize {
+  return bodySizeMax(jsonSize + size, max(firstJsonSize, size));
+}
+
+/** False when the body has as many alerts as it may, or would become too large with this one. */
+export function fitsBody(rule: usize, references: usize): bool {
+  return (
+    alertCount < layout.ALERT_COUNT_MAX && jsonSize + alertSizeMax(rule, references) <= layout.BODY_SIZE_MAX
+  );
+}
+
+/** Counts an alert that the body has no room for. */
+export function cutAlert(): void {
+  cutCount++;
+}
+
+/** What all alerts have in common stands in the first, and is written after them once more: labels even twice. */
+function bodyRoom(jsonSize: usize, firstSize: usize): usize {
+  return BODY_TEXTS_SIZE_MAX + jsonSize + 2 * firstSize;
+}
+
+function memberSizeMax(template: usize, textSize: usize): usize {
+  return <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE) + 6 + textSize * JSON_BYTE_SIZE_MAX;
+}
+
+function annotationSizeMax(template: usize): usize {
+  let size: usize = 0;
+  let part = ruleset + load<u32>(template, layout.TEMPLATE_PARTS_OFFSET);
+  for (let left = load<u32>(template, layout.TEMPLATE_PART_COUNT); left != 0; left--) {
+    size += partSizeMax(part);
+    part += layout.PART_SIZE;
+  }
+  return min(size, layout.ANNOTATION_SIZE_MAX);
+}
+
+function partSizeMax(part: usize): usize {
+  const kind = load<u32>(part, layout.PART_KIND);
+  if (kind > layout.PART_LABEL) return NUMBER_SIZE_MAX;
+  if (kind == layout.PART_LABEL && labels == 0) return layout.ABSENCE_LABELS_SIZE_MAX;
+  readPart(part);
+  return min(textSize, layout.ANNOTATION_SIZE_MAX); // or a sum of several would wrap
 }
 
 /** Alertmanager's fingerprint of the labels whose bit is set in `mask` (prometheus/common, model.LabelSet). */
@@ -153,10 +246,7 @@ export function packLabels(rule: usize, references: usize, target: usize, sizeMa
 export function unpackLabels(rule: usize, packed: usize): usize {
   const count = load<u32>(rule, layout.RULE_LABEL_COUNT);
   const references = allocate(((<usize>count) << 3) + 8);
-  if (references == 0) {
-    exhausted = true;
-    return 0;
-  }
+  if (references == 0) return 0;
   for (let i: u32 = 0; i < count; i++) {
     const size = <usize>load<u16>(packed);
     store<usize>(references + ((<usize>i) << 3), packed + 2);
@@ -180,10 +270,7 @@ export function addAlert(
 ): void {
   const count = load<u32>(rule, layout.RULE_ANNOTATION_COUNT);
   const alert = allocate(ALERT_SIZE + ((<usize>count) << 3));
-  if (alert == 0) {
-    exhausted = true;
-    return;
-  }
+  if (alert == 0) return;
   labels = references;
   value = valueCount;
   suppressed = suppressedCount;
@@ -202,6 +289,10 @@ export function addAlert(
     alert + ALERT_SIZE,
     layout.ANNOTATION_SIZE_MAX,
   );
+  const size = alertSizeMax(rule, references);
+  jsonSize += size;
+  alertCount++;
+  if (firstAlert == 0) firstJsonSize = size;
   if (lastAlert) store<usize>(lastAlert, alert, ALERT_NEXT);
   else firstAlert = alert;
   lastAlert = alert;
@@ -238,7 +329,6 @@ function renderOne(template: usize, sizeMax: usize): void {
   const room = sizeMax + 1; // one byte more tells that something was cut
   const copy = allocate(room + 3); // and SLACK behind it, for copyBytes
   if (copy == 0) {
-    exhausted = true;
     textSize = 0;
     return;
   }
@@ -326,7 +416,7 @@ let annotationsEnd: usize = 0;
 
 /** Writes the body of all alerts added since `beginAlerts`; false when there is no memory. */
 export function writeBody(): bool {
-  beginOutput();
+  beginOutput(bodyRoom(jsonSize, firstJsonSize));
   writeText(isAnyFiring() ? layout.TEXT_BODY_FIRING : layout.TEXT_BODY_RESOLVED);
   arrayMark = outputMark() - 1;
   for (let alert = firstAlert; alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
@@ -341,7 +431,7 @@ export function writeBody(): bool {
   writeText(layout.TEXT_COMMON_ANNOTATIONS);
   writeCommon(false);
   writeText(layout.TEXT_CLOSING);
-  return !outputExhausted() && !exhausted && !outOfMemory();
+  return !isExhausted();
 }
 
 /** Writes one of TEXT_…. */

@@ -7,7 +7,10 @@
 import * as layout from './layout';
 import { alertsFrom, alertsTo, writeHash, writeText } from './alert';
 import { hashText } from './bytes';
-import { beginOutput, outputExhausted, outputSize, outputStart, writeByte, writeString } from './output';
+import { isExhausted } from './memory';
+import { beginOutput, outputSize, outputStart, writeByte, writeJsonAsString } from './output';
+
+const EDGE_TEXTS_SIZE_MAX: usize = 160; // TEXT_EDGE_…, the id, and the NUL
 
 let count: u32 = 0;
 
@@ -21,14 +24,14 @@ export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32,
   // Of the record and its time: no two instances give the same id to different records. The counter tells
   // equal records of one instance apart.
   const hash = hashText(record, size) ^ ((((<u64>sec) << 32) | (<u64>nsec)) * 0x9e3779b97f4a7c15);
-  beginOutput();
+  beginOutput(bodySize * 2 + EDGE_TEXTS_SIZE_MAX);
   writeText(layout.TEXT_EDGE_OPEN);
   writeHash(hash);
   writeByte(0x2d);
   writeHash(<u64>++count);
   writeText(layout.TEXT_EDGE_ALERT);
-  writeString(body, bodySize);
+  writeJsonAsString(body, bodySize);
   writeText(layout.TEXT_EDGE_CLOSE);
   writeByte(0);
-  return outputExhausted() ? 0 : outputStart();
+  return isExhausted() ? 0 : outputStart();
 }

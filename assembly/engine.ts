@@ -6,21 +6,36 @@ import {
   NO_END,
   RESOLVED,
   addAlert,
-  alertsExhausted,
+  alertBlocksSizeMax,
+  alertSizeMax,
   beginAlerts,
+  bodySizeMax,
+  bodySizeWith,
+  cutAlert,
   extractCaptures,
   fingerprint,
+  fitsBody,
   hasAlerts,
   packLabels,
   placeAlerts,
   renderLabels,
   unpackLabels,
+  useCaptures,
   writeBody,
 } from './alert';
 import { hashText } from './bytes';
 import { beginCandidates, dropCandidates, findNeedles, nextCandidate, placeCandidates } from './candidate';
-import { beginConditions, conditionsExhausted, meets, placeConditions } from './condition';
-import { RULESET, allocate, startArena } from './memory';
+import { beginConditions, meets, placeConditions } from './condition';
+import {
+  BLOCK_EXTRA,
+  RULESET,
+  allocate,
+  clearExhausted,
+  isExhausted,
+  markExhausted,
+  reserve,
+  startArena,
+} from './memory';
 import {
   beginRecord,
   fieldEnd,
@@ -28,7 +43,6 @@ import {
   fieldText,
   fieldTextSize,
   fieldType,
-  outOfMemory,
   placeRecord,
 } from './record';
 import { RULESET_ABSENT, RULESET_OK, checkRuleset } from './ruleset';
@@ -69,10 +83,24 @@ import { NO_TIME, parseTime, toMs } from './time';
 
 const EPOCH_MAX: u32 = 0x3fffffff;
 
+// A step that the record meets. They are collected first; the state changes when all of them are known and there is
+// memory for all that they can come to.
+const MATCH_NEXT = 0;
+const MATCH_STEP = 4; // address
+const MATCH_LABELS = 8; // references
+const MATCH_CAPTURES = 12;
+const MATCH_SIZE: usize = 16;
+
 let matches: usize = 0; // u32 for each rule: how often it matched
 let scratch: usize = 0;
 let scratchEnd: usize = 0;
 let epoch: u32 = 0;
+let absenceSizeMax: usize = 0; // bytes that one alert of an absence and its body may need
+let firstMatch: usize = 0;
+let lastMatch: usize = 0;
+let blocksSize: usize = 0; // what the alerts of these matches may need: blocks,
+let jsonSize: usize = 0; // their JSON,
+let jsonSizeMax: usize = 0; // and the JSON of the longest
 
 /** True when a ruleset is loaded, false for the bare core. Traps on a ruleset that can't be trusted. */
 export const loaded = start();
@@ -92,6 +120,7 @@ function start(): bool {
   scratchEnd = at;
   at = placeState(RULESET, at);
   if (!startArena(at)) unreachable();
+  absenceSizeMax = largestAbsence();
   clearState(RULESET);
   return true;
 }
@@ -105,7 +134,7 @@ export function matchCounters(): usize {
 export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
   begin();
   const scanned = scan(record, end, epoch, (flags & layout.FLAG_WHOLE) != 0);
-  if (scanned == SCAN_REJECTED) return outOfMemory() ? layout.TOO_LARGE : layout.NO_ALERT; // never with an absence: its clock needs every record's time
+  if (scanned == SCAN_REJECTED) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT; // never with an absence: its clock needs every record's time
   if (scanned == SCAN_MALFORMED) {
     dropCandidates();
     return layout.MALFORMED;
@@ -113,19 +142,61 @@ export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flag
   findNeedles();
   let step = nextCandidate();
   const hasAbsence = load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0;
-  if (step < 0 && !hasAbsence) return outOfMemory() ? layout.TOO_LARGE : layout.NO_ALERT;
-  let time = NO_TIME;
-  if (hasAbsence) {
-    time = readLate(record, end, sec, nsec, flags);
-    moveClock(time);
-  }
-  for (; step >= 0; step = nextCandidate()) {
+  if (step < 0 && !hasAbsence) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT;
+  let time = hasAbsence ? readLate(record, end, sec, nsec, flags) : NO_TIME;
+  for (; step >= 0 && !isExhausted(); step = nextCandidate()) {
     if (!meets(step)) continue;
     if (time == NO_TIME) time = readLate(record, end, sec, nsec, flags);
-    onMatch(stepAt(step), time, flags);
+    keepMatch(stepAt(step));
   }
+  dropCandidates();
+  if (!reserveAlerts(hasAbsence)) return layout.TOO_LARGE;
+  if (hasAbsence) moveClock(time);
+  for (let match = firstMatch; match != 0; match = load<usize>(match, MATCH_NEXT))
+    onMatch(match, time, flags);
   if (hasAbsence && mayBeDue()) tellDue(flags);
-  if (outOfMemory() || conditionsExhausted() || alertsExhausted()) return layout.TOO_LARGE;
+  return answerAlerts();
+}
+
+/** Keeps a step that the record meets, with all that must be read of the record to count it. */
+function keepMatch(step: usize): void {
+  const rule = ruleAt(load<u32>(step, layout.STEP_RULE));
+  const match = allocate(MATCH_SIZE);
+  const captures = extractCaptures(step);
+  useCaptures(captures);
+  const labels = isExhausted() ? <usize>0 : renderLabels(rule);
+  if (labels == 0) return;
+  store<usize>(match, 0, MATCH_NEXT);
+  store<usize>(match, step, MATCH_STEP);
+  store<usize>(match, labels, MATCH_LABELS);
+  store<usize>(match, captures, MATCH_CAPTURES);
+  if (lastMatch == 0) firstMatch = match;
+  else store<usize>(lastMatch, match, MATCH_NEXT);
+  lastMatch = match;
+  measure(rule, labels);
+}
+
+function measure(rule: usize, labels: usize): void {
+  const distinctField = load<u32>(rule, layout.RULE_DISTINCT_FIELD);
+  if (distinctField != layout.NONE) fieldText(distinctField); // reading it may take memory
+  const isAbsence = load<u32>(rule, layout.RULE_KIND) == layout.KIND_ABSENCE;
+  const size = alertSizeMax(rule, isAbsence ? 0 : labels);
+  blocksSize += alertBlocksSizeMax(rule, 0) + (isAbsence ? absenceBlocksSizeMax(rule) : 0);
+  jsonSize = min(jsonSize + size, layout.BODY_SIZE_MAX);
+  jsonSizeMax = max(jsonSizeMax, size);
+}
+
+/** Makes sure that the matches can be told, and an absence that may fall due. False when there is no memory for it. */
+function reserveAlerts(hasAbsence: bool): bool {
+  if (jsonSize != 0) blocksSize += jsonSize + bodySizeMax(jsonSize, jsonSizeMax);
+  if (hasAbsence) blocksSize += absenceSizeMax;
+  if (!isExhausted() && !reserve(blocksSize)) markExhausted();
+  return !isExhausted();
+}
+
+/** What remains to be said when the state has changed. */
+function answerAlerts(): i32 {
+  if (isExhausted()) return layout.TOO_LARGE;
   if (!hasAlerts()) return layout.NO_ALERT;
   return writeBody() ? layout.ALERT : layout.TOO_LARGE;
 }
@@ -141,6 +212,12 @@ function begin(): void {
     epoch = 0;
   }
   epoch++;
+  clearExhausted();
+  firstMatch = 0;
+  lastMatch = 0;
+  blocksSize = 0;
+  jsonSize = 0;
+  jsonSizeMax = 0;
   beginRecord();
   beginCandidates(epoch);
   beginConditions(epoch);
@@ -158,14 +235,14 @@ function readLate(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i
   return toMs(sec, nsec);
 }
 
-function onMatch(step: usize, time: i64, flags: u32): void {
+function onMatch(match: usize, time: i64, flags: u32): void {
+  const step = load<usize>(match, MATCH_STEP);
   const index = load<u32>(step, layout.STEP_RULE);
   const rule = ruleAt(index);
   const count = matches + ((<usize>index) << 2);
   store<u32>(count, load<u32>(count) + 1);
-  extractCaptures(step);
-  const labels = renderLabels(rule);
-  if (labels == 0) return;
+  useCaptures(load<usize>(match, MATCH_CAPTURES));
+  const labels = load<usize>(match, MATCH_LABELS);
   const kind = load<u32>(rule, layout.RULE_KIND);
   if (kind == layout.KIND_EACH) {
     send(rule, index, labels, time, 1, flags);
@@ -214,6 +291,11 @@ function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, fla
     addSuppressed(coolDown);
     return;
   }
+  if (!fitsBody(rule, labels)) {
+    cutAlert();
+    tellElsewhere(1);
+    return;
+  }
   // Who asks for every match (`realert: 0s`) gets every match.
   if (realertMs != 0 && !takeRate(time)) {
     tellElsewhere(1);
@@ -257,10 +339,41 @@ function tellAbsence(link: u32, since: i64, endsAt: i64, flags: u32): void {
   if (packed == 0 || readLabels(link, packed) == 0) return;
   const labels = unpackLabels(rule, packed);
   if (labels == 0) return;
+  if (!fitsBody(rule, labels)) {
+    cutAlert();
+    tellElsewhere(1);
+    return;
+  }
   const status = endsAt == NO_END ? FIRING : RESOLVED;
   const others = takeElsewhere();
   if ((flags & layout.FLAG_WARM) != 0) return;
   addAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE), status, since, endsAt, 1, 0, others);
+}
+
+/** Bytes that the blocks may take which an absence needs beside its alert's. */
+function absenceBlocksSizeMax(rule: usize): usize {
+  const references = (<usize>load<u32>(rule, layout.RULE_LABEL_COUNT) + 1) << 3;
+  return 2 * layout.ABSENCE_LABELS_SIZE_MAX + layout.SLOT_DATA_SIZE + references + 3 * BLOCK_EXTRA;
+}
+
+/** Bytes that one more alert of an absence and the body with it may need. */
+function absenceSize(rule: usize): usize {
+  const size = alertSizeMax(rule, 0);
+  return absenceBlocksSizeMax(rule) + alertBlocksSizeMax(rule, size) + bodySizeWith(size);
+}
+
+function largestAbsence(): usize {
+  let size: usize = 0;
+  for (let rule: u32 = 0; rule < load<u32>(RULESET, layout.HEADER_RULE_COUNT); rule++) {
+    if (load<u32>(ruleAt(rule), layout.RULE_KIND) == layout.KIND_ABSENCE)
+      size = max(size, absenceSize(ruleAt(rule)));
+  }
+  return size;
+}
+
+/** Is there room in the body for the alert of an absence, and memory for both? */
+function canTell(rule: usize, isReserved: bool): bool {
+  return fitsBody(rule, 0) && (isReserved || reserve(absenceSize(rule)));
 }
 
 /** Tells of keys that have not been seen for too long. */
@@ -270,7 +383,8 @@ function tellDue(flags: u32): void {
   beginDue();
   for (let link = nextAbsence(1); link != 0; link = nextAbsence(link + 1)) {
     const due = absenceSeen(link) + load<i64>(ruleAt(absenceRule(link)), layout.RULE_WINDOW_MS);
-    if (due > clock || count == layout.DUE_COUNT_MAX) {
+    // Memory for one was reserved before the state changed; without memory for more, the next call brings the rest.
+    if (due > clock || count == layout.DUE_COUNT_MAX || !canTell(ruleAt(absenceRule(link)), count == 0)) {
       postpone(due);
       continue;
     }
@@ -283,13 +397,12 @@ function tellDue(flags: u32): void {
 /** Tells the time. NO_ALERT, ALERT (then there may be more: call again) or TOO_LARGE. */
 export function tellTime(sec: u32, nsec: u32): i32 {
   begin();
+  if (!reserveAlerts(load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0)) return layout.TOO_LARGE;
   const time = toMs(sec, nsec);
   setClock(time);
   if (mayBeDue()) tellDue(0);
   if (!hasAlerts()) tellOthers(time);
-  if (alertsExhausted()) return layout.TOO_LARGE;
-  if (!hasAlerts()) return layout.NO_ALERT;
-  return writeBody() ? layout.ALERT : layout.TOO_LARGE;
+  return answerAlerts();
 }
 
 /** When no other alert comes to tell of what was held back, one of its own does. */
@@ -299,6 +412,8 @@ function tellOthers(time: i64): void {
   const rule = ruleAt(index);
   const labels = renderLabels(rule);
   if (labels == 0) return;
+  measure(rule, labels);
+  if (!reserveAlerts(false)) return;
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
   const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   const coolDown = coolDownOf(index, hash);

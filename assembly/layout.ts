@@ -364,6 +364,8 @@ export const RECORD_SIZE_MAX: u32 = 0x2000000; // 32 MiB: above any record that 
 export const NESTING_MAX = 1024; // a bit for each level of a record; nobody nests deeper on purpose
 export const LABEL_VALUE_SIZE_MAX = 1024; // as Grafana Loki and Cortex refuse longer ones (2,048) by default
 export const ANNOTATION_SIZE_MAX = 4096; // a Slack section shows 3,000 characters
+export const ALERT_COUNT_MAX: u32 = 1000; // alerts of a body: nobody reads more that one record could say
+export const BODY_SIZE_MAX: u32 = 0x1000000; // 16 MiB of alerts, as long as escapes could make them: what receivers take in one request
 export const CAPTURE_COUNT_MAX = 32; // named groups of a pattern; their slots have a fixed place
 export const BACKTRACK_BITS_MAX: u32 = 0x200000; // 256 KiB of visited bits; a longer search runs in lockstep
 

@@ -7,7 +7,7 @@
 import * as layout from './layout';
 import { clearWords, findByte } from './bytes';
 import { codePoint } from './json';
-import { allocate, arenaTop, release, resize } from './memory';
+import { allocate, arenaTop, isExhausted, release, resize } from './memory';
 
 const JOB_SIZE = 8; // pc, position; or slot | RESTORE, old value
 const RESTORE: u32 = 0x80000000;
@@ -23,7 +23,6 @@ let slots: usize = 0; // addresses in the text, 0: not set
 let slotCount: u32 = 0;
 let matchStart: usize = 0;
 let matchEnd: usize = 0;
-let exhausted: bool = false;
 
 const FUEL_PER_BYTE: usize = 4; // a pattern with one `.*` reads a text forth and back
 const FUEL_MIN: usize = 64;
@@ -44,11 +43,6 @@ export function matchedTo(): usize {
   return matchEnd;
 }
 
-/** True when the last search gave up for want of memory. */
-export function searchExhausted(): bool {
-  return exhausted;
-}
-
 /**
  * Does the pattern record at `pattern` match any part of `at` … `end`? With `captures` not 0, finds the
  * leftmost-first match (`matchedFrom`, `matchedTo`) and writes the pattern's slots there, a pair of
@@ -63,7 +57,6 @@ export function search(base: usize, pattern: usize, at: usize, end: usize, captu
   textEnd = end;
   slots = captures;
   slotCount = captures ? load<u32>(pattern, layout.PATTERN_SLOT_COUNT) : 0;
-  exhausted = false;
   clearSlots();
   const anchored = load<u32>(pattern, layout.PATTERN_ANCHORED) != 0;
   const firstByte = load<u32>(pattern, layout.PATTERN_FIRST_BYTE);
@@ -80,7 +73,7 @@ function run(anchored: bool, firstByte: u32): bool {
   fuel = min(size * FUEL_PER_BYTE + FUEL_MIN, FUEL_MAX);
   const matched = backtrack(textStart, anchored, firstByte);
   release(mark);
-  if (fuel != 0 || exhausted) return matched;
+  if (fuel != 0 || isExhausted()) return matched;
   // No match begins before this place: go on here, in a way that is sure to end.
   const start = matchStart;
   clearSlots();
@@ -89,10 +82,7 @@ function run(anchored: bool, firstByte: u32): bool {
   if (bits > layout.BACKTRACK_BITS_MAX) return lockstep(start, anchored, firstByte);
   const visitedSize = ((<usize>bits + 63) >>> 6) << 3;
   visited = allocate(visitedSize);
-  if (visited == 0) {
-    exhausted = true;
-    return false;
-  }
+  if (visited == 0) return false;
   memory.fill(visited, 0, visitedSize);
   return backtrack(start, anchored, firstByte);
 }
@@ -190,7 +180,7 @@ function backtrack(start: usize, anchored: bool, firstByte: u32): bool {
     }
     matchStart = start;
     if (backtrackFrom(start)) return true;
-    if (anchored || start == textEnd || exhausted || fuel == 0) return false;
+    if (anchored || start == textEnd || isExhausted() || fuel == 0) return false;
     start += sequenceSizeOf(load<u8>(start));
   }
 }
@@ -198,7 +188,6 @@ function backtrack(start: usize, anchored: bool, firstByte: u32): bool {
 function openJobs(): bool {
   jobRoom = 64;
   jobs = allocate(jobRoom * JOB_SIZE);
-  if (jobs == 0) exhausted = true;
   return jobs != 0;
 }
 
@@ -222,10 +211,7 @@ function takeFuel(size: usize): bool {
 function pushJob(first: u32, second: usize): bool {
   if (jobCount == jobRoom) {
     jobRoom <<= 1;
-    if (!resize(jobs, jobRoom * JOB_SIZE)) {
-      exhausted = true;
-      return false;
-    }
+    if (!resize(jobs, jobRoom * JOB_SIZE)) return false;
   }
   const job = jobs + jobCount * JOB_SIZE;
   store<u32>(job, first);
@@ -308,7 +294,7 @@ function backtrackFrom(start: usize): bool {
           alive = false;
       }
     }
-    if (exhausted || fuel == 0) return false;
+    if (isExhausted() || fuel == 0) return false;
   }
   return false;
 }
@@ -335,8 +321,7 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
   let current = allocate(listSize);
   let next = allocate(listSize);
   const row = allocate(rowSize);
-  if (current == 0 || next == 0 || row == 0) exhausted = true;
-  if (!openJobs() || exhausted) return false;
+  if (!openJobs() || isExhausted()) return false;
   // Zeroed once: a stale index is caught by the check against dense, whatever it is below the count.
   memory.fill(current, 0, listSize);
   memory.fill(next, 0, listSize);
@@ -356,7 +341,7 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
       store<usize>(row + ((<usize>slotCount) << 2), at);
       currentCount = addThreads(current, currentCount, 0, at, row);
     }
-    if (exhausted) return false;
+    if (isExhausted()) return false;
     const size = at < textEnd ? sequenceSizeOf(load<u8>(at)) : 1;
     const code: u32 = at < textEnd ? codePoint(at, size) : 0;
     let nextCount: u32 = 0;
@@ -383,14 +368,14 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
         nextCount = addThreads(next, nextCount, op == layout.RUN_SKIP ? pc : pc + 1, at + size, row);
       }
     }
-    if (at == textEnd || exhausted) break;
+    if (at == textEnd || isExhausted()) break;
     at += size;
     const swap = current;
     current = next;
     next = swap;
     currentCount = nextCount;
   }
-  return matched && !exhausted;
+  return matched && !isExhausted();
 }
 
 /** Adds the threads that `pc` leads to without reading, in order of priority, each with a copy of `row`. */

@@ -1,18 +1,17 @@
 // A growing run of bytes in the arena, and JSON strings written into it as Go's encoding/json writes them
 // (`<`, `>`, `&`, U+2028 and U+2029 escaped), because the alert is Go's template.Data.
 import { copyBytes, firstMarked } from './bytes';
-import { allocate, resize } from './memory';
+import { allocate, markExhausted, resize } from './memory';
 
 let start: usize = 0;
 let at: usize = 0;
 let room: usize = 0; // the address behind the block
-let exhausted: bool = false;
 
-export function beginOutput(): void {
-  start = allocate(1024);
+/** Begins an output that is likely to take at most `size` bytes. */
+export function beginOutput(size: usize): void {
+  start = allocate(size);
   at = start;
-  room = start + 1024;
-  exhausted = start == 0;
+  room = start == 0 ? 0 : start + size;
 }
 
 export function outputStart(): usize {
@@ -23,19 +22,21 @@ export function outputSize(): usize {
   return at - start;
 }
 
-export function outputExhausted(): bool {
-  return exhausted;
+/** Makes room for `size` more bytes. The output is the arena's last block while it is written. */
+function ensure(size: u64): bool {
+  if (size <= <u64>(room - at)) return true;
+  return room != 0 && grow(<u64>(at - start) + size);
 }
 
-/** Makes room for `size` more bytes. The output is the arena's last block while it is written. */
-function ensure(size: usize): bool {
-  if (at + size <= room) return true;
-  const wanted = max(at + size - start, (room - start) << 1);
-  if (exhausted || !resize(start, wanted)) {
-    exhausted = true;
+/** Twice as much at least, so that a long output is not moved into memory piece by piece. */
+function grow(size: u64): bool {
+  const wanted = max(size, (<u64>(room - start)) << 1);
+  if (wanted > u32.MAX_VALUE) {
+    markExhausted();
     return false;
   }
-  room = start + wanted;
+  if (!resize(start, <usize>wanted)) return false;
+  room = start + <usize>wanted;
   return true;
 }
 
@@ -77,14 +78,22 @@ export function writeString(source: usize, size: usize): void {
 
 /** Writes a key, which is JSON already, and behind it a text as a JSON string. */
 export function writeMember(key: usize, keySize: usize, source: usize, size: usize): void {
-  if (!ensure(keySize + stringSizeMax(size))) return;
+  if (!ensure(<u64>keySize + stringSizeMax(size))) return;
   copyBytes(at, key, keySize);
   at = putString(at + keySize, source, size);
 }
 
-/** What a text can need as a JSON string: \u00XX is the longest that a byte can become. */
-function stringSizeMax(size: usize): usize {
-  return size * 6 + 2;
+/** What a byte can become in a JSON string: \u00XX is the longest. */
+export const JSON_BYTE_SIZE_MAX: usize = 6;
+
+/** What a text can need as a JSON string. */
+function stringSizeMax(size: usize): u64 {
+  return <u64>size * JSON_BYTE_SIZE_MAX + 2;
+}
+
+/** Writes JSON that this file wrote as a string: what it escaped stays as it is, so a byte becomes two at most. */
+export function writeJsonAsString(source: usize, size: usize): void {
+  if (ensure(<u64>size * 2 + 2)) at = putString(at, source, size);
 }
 
 /** Writes a JSON string where there is room for it, and gives its end. */

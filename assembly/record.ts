@@ -19,7 +19,6 @@ let ruleset: usize = 0;
 let fields: usize = 0;
 let found: usize = 0;
 let fieldCount: u32 = 0;
-let exhausted: bool = false;
 
 /** Takes its scratch at `at` and gives the address behind it. */
 export function placeRecord(base: usize, at: usize): usize {
@@ -32,17 +31,6 @@ export function placeRecord(base: usize, at: usize): usize {
 
 export function beginRecord(): void {
   clearWords(found, <usize>fieldCount * FOUND_SIZE);
-  exhausted = false;
-}
-
-/** True when there was no memory to read a text: the record can't be judged. */
-export function outOfMemory(): bool {
-  return exhausted;
-}
-
-/** Tells that there was no memory to read a part of the record. */
-export function runOut(): void {
-  exhausted = true;
 }
 
 export function setField(field: u32, type: u32, start: usize, end: usize): void {
@@ -88,7 +76,6 @@ function readText(entry: usize): void {
     const start = text;
     text = allocate(decodedSizeMax(start, end));
     if (text == 0) {
-      exhausted = true;
       text = found;
       size = 0;
     } else {

@@ -21,7 +21,7 @@ import {
   typeAt,
 } from './json';
 import { allocate } from './memory';
-import { runOut, setField } from './record';
+import { setField } from './record';
 
 export const SCAN_DONE = 0;
 export const SCAN_REJECTED = 1; // no rule can match
@@ -214,10 +214,7 @@ function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usiz
   let size = quote - key;
   if (isEscaped) {
     const text = allocate(decodedSizeMax(key, quote));
-    if (text == 0) {
-      runOut();
-      return 0;
-    }
+    if (text == 0) return 0;
     size = decode(key, quote, text) - text;
     key = text;
   }

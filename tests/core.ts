@@ -84,7 +84,8 @@ const INSIDE: Edit = [
   `
 export { hashKey, hashValue } from './bytes';
 export { runDfa } from './dfa';
-export { matchedFrom, matchedTo, search, searchExhausted } from './nfa';
+export { clearExhausted, isExhausted } from './memory';
+export { matchedFrom, matchedTo, search } from './nfa';
 export { compareNumber } from './number';
 export { fieldText, fieldTextSize, fieldType } from './record';
 export { checksum } from './ruleset';
@@ -99,7 +100,8 @@ export interface InsideDoors extends Doors {
   matchedFrom(): number;
   matchedTo(): number;
   search(ruleset: number, pattern: number, at: number, end: number, captures: number): number;
-  searchExhausted(): number;
+  clearExhausted(): void;
+  isExhausted(): number;
   compareNumber(at: number, end: number, number: number): number;
   fieldText(field: number): number;
   fieldTextSize(field: number): number;
