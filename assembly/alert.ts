@@ -161,16 +161,21 @@ export function bodySizeWith(size: usize): usize {
   return bodySizeMax(jsonSize + size, max(firstJsonSize, size));
 }
 
-/** False when the body has as many alerts as it may, or would become too large with this one. */
-export function fitsBody(rule: usize, references: usize): bool {
-  return (
-    alertCount < layout.ALERT_COUNT_MAX && jsonSize + alertSizeMax(rule, references) <= layout.BODY_SIZE_MAX
-  );
+/** False when the body has as many alerts as it may, or would become too large with one of this `alertSizeMax`. */
+export function fitsBody(size: usize): bool {
+  return alertCount < layout.ALERT_COUNT_MAX && jsonSize + size <= layout.BODY_SIZE_MAX;
 }
 
-/** Counts an alert that the body has no room for. */
-export function cutAlert(): void {
-  cutCount++;
+/** Takes room for an alert of this `alertSizeMax`. False when the body has none: then the alert is counted as cut. */
+export function takeRoom(size: usize): bool {
+  if (!fitsBody(size)) {
+    cutCount++;
+    return false;
+  }
+  if (alertCount == 0) firstJsonSize = size;
+  alertCount++;
+  jsonSize += size;
+  return true;
 }
 
 /** What all alerts have in common stands in the first, and is written after them once more: labels even twice. */
@@ -289,10 +294,6 @@ export function addAlert(
     alert + ALERT_SIZE,
     layout.ANNOTATION_SIZE_MAX,
   );
-  const size = alertSizeMax(rule, references);
-  jsonSize += size;
-  alertCount++;
-  if (firstAlert == 0) firstJsonSize = size;
   if (lastAlert) store<usize>(lastAlert, alert, ALERT_NEXT);
   else firstAlert = alert;
   lastAlert = alert;

@@ -11,7 +11,6 @@ import {
   beginAlerts,
   bodySizeMax,
   bodySizeWith,
-  cutAlert,
   extractCaptures,
   fingerprint,
   fitsBody,
@@ -19,6 +18,7 @@ import {
   packLabels,
   placeAlerts,
   renderLabels,
+  takeRoom,
   unpackLabels,
   useCaptures,
   writeBody,
@@ -89,7 +89,8 @@ const MATCH_NEXT = 0;
 const MATCH_STEP = 4; // address
 const MATCH_LABELS = 8; // references
 const MATCH_CAPTURES = 12;
-const MATCH_SIZE: usize = 16;
+const MATCH_JSON_SIZE = 16; // what its alert may take in the body
+const MATCH_SIZE: usize = 20;
 
 let matches: usize = 0; // u32 for each rule: how often it matched
 let scratch: usize = 0;
@@ -173,10 +174,11 @@ function keepMatch(step: usize): void {
   if (lastMatch == 0) firstMatch = match;
   else store<usize>(lastMatch, match, MATCH_NEXT);
   lastMatch = match;
-  measure(rule, labels);
+  store<usize>(match, measure(rule, labels), MATCH_JSON_SIZE);
 }
 
-function measure(rule: usize, labels: usize): void {
+/** Adds up what a match may need; returns what its alert may take in the body. */
+function measure(rule: usize, labels: usize): usize {
   const distinctField = load<u32>(rule, layout.RULE_DISTINCT_FIELD);
   if (distinctField != layout.NONE) fieldText(distinctField); // reading it may take memory
   const isAbsence = load<u32>(rule, layout.RULE_KIND) == layout.KIND_ABSENCE;
@@ -184,6 +186,7 @@ function measure(rule: usize, labels: usize): void {
   blocksSize += alertBlocksSizeMax(rule, 0) + (isAbsence ? absenceBlocksSizeMax(rule) : 0);
   jsonSize = min(jsonSize + size, layout.BODY_SIZE_MAX);
   jsonSizeMax = max(jsonSizeMax, size);
+  return size;
 }
 
 /** Makes sure that the matches can be told, and an absence that may fall due. False when there is no memory for it. */
@@ -245,7 +248,7 @@ function onMatch(match: usize, time: i64, flags: u32): void {
   const labels = load<usize>(match, MATCH_LABELS);
   const kind = load<u32>(rule, layout.RULE_KIND);
   if (kind == layout.KIND_EACH) {
-    send(rule, index, labels, time, 1, flags);
+    send(match, time, 1, flags);
     return;
   }
   const by = fingerprint(rule, labels, load<u64>(rule, layout.RULE_BY_MASK));
@@ -265,7 +268,7 @@ function onMatch(match: usize, time: i64, flags: u32): void {
       onSeen(rule, index, by, labels, time, windowMs, flags);
       return;
   }
-  send(rule, index, labels, time, value, flags);
+  send(match, time, value, flags);
 }
 
 function ruleAt(index: u32): usize {
@@ -283,7 +286,10 @@ function countMatch(rule: usize, index: u32, by: u64, time: i64, windowMs: i64):
 }
 
 /** An alert is due: it is sent, unless one of its label set was just before, or too many were this second. */
-function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, flags: u32): void {
+function send(match: usize, time: i64, value: u64, flags: u32): void {
+  const index = load<u32>(load<usize>(match, MATCH_STEP), layout.STEP_RULE);
+  const rule = ruleAt(index);
+  const labels = load<usize>(match, MATCH_LABELS);
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
   const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   const coolDown = realertMs == 0 ? <usize>0 : coolDownOf(index, hash);
@@ -291,13 +297,8 @@ function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, fla
     addSuppressed(coolDown);
     return;
   }
-  if (!fitsBody(rule, labels)) {
-    cutAlert();
-    tellElsewhere(1);
-    return;
-  }
-  // Who asks for every match (`realert: 0s`) gets every match.
-  if (realertMs != 0 && !takeRate(time)) {
+  // Who asks for every match (`realert: 0s`) gets every match, as long as there is room in the body.
+  if ((realertMs != 0 && !takeRate(time)) || !takeRoom(load<usize>(match, MATCH_JSON_SIZE))) {
     tellElsewhere(1);
     return;
   }
@@ -339,8 +340,7 @@ function tellAbsence(link: u32, since: i64, endsAt: i64, flags: u32): void {
   if (packed == 0 || readLabels(link, packed) == 0) return;
   const labels = unpackLabels(rule, packed);
   if (labels == 0) return;
-  if (!fitsBody(rule, labels)) {
-    cutAlert();
+  if (!takeRoom(alertSizeMax(rule, labels))) {
     tellElsewhere(1);
     return;
   }
@@ -373,7 +373,7 @@ function largestAbsence(): usize {
 
 /** Is there room in the body for the alert of an absence, and memory for both? */
 function canTell(rule: usize, isReserved: bool): bool {
-  return fitsBody(rule, 0) && (isReserved || reserve(absenceSize(rule)));
+  return fitsBody(alertSizeMax(rule, 0)) && (isReserved || reserve(absenceSize(rule)));
 }
 
 /** Tells of keys that have not been seen for too long. */
@@ -412,13 +412,14 @@ function tellOthers(time: i64): void {
   const rule = ruleAt(index);
   const labels = renderLabels(rule);
   if (labels == 0) return;
-  measure(rule, labels);
+  const size = measure(rule, labels);
   if (!reserveAlerts(false)) return;
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
   const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   const coolDown = coolDownOf(index, hash);
   if (coolDown == 0 || isCooling(coolDown, time, realertMs)) return;
   startCooling(coolDown, time, realertMs);
+  takeRoom(size); // no other alert is there
   addAlert(rule, labels, hash, FIRING, time, NO_END, 1, 0, takeElsewhere());
 }
 
