@@ -1,6 +1,7 @@
 // Does a record meet a step? A step's code is a decision graph: test an atom, go on at one of two places.
 // Atoms are shared between rules, and each is tested at most once a record.
 import * as layout from './layout';
+import { takeSteps } from './budget';
 import { findByte, sameBytes } from './bytes';
 import { runDfa } from './dfa';
 import { matchedFrom, matchedTo, search } from './nfa';
@@ -65,6 +66,7 @@ function testAtom(atom: usize): bool {
     case layout.OP_LESS:
     case layout.OP_LESS_OR_EQUAL: {
       if (type != layout.TYPE_NUMBER) return false;
+      takeSteps(fieldEnd(field) - fieldStart(field));
       const order = compareNumber(fieldStart(field), fieldEnd(field), ruleset + a);
       return op == layout.OP_EQUAL ? order == 0 : op == layout.OP_LESS ? order < 0 : order <= 0;
     }
@@ -121,7 +123,11 @@ function matchesPattern(pattern: usize, at: usize, end: usize): bool {
   const dfa = load<u32>(pattern, layout.PATTERN_DFA_OFFSET);
   if (dfa == 0) return search(ruleset, pattern, at, end, 0);
   const firstByte = load<u32>(pattern, layout.PATTERN_FIRST_BYTE);
-  if (firstByte != layout.NONE) at = findByte(at, end, firstByte); // the automaton would only stay at its start
+  if (firstByte != layout.NONE) {
+    const from = at;
+    at = findByte(at, end, firstByte); // the automaton would only stay at its start
+    takeSteps((at - from) >>> 3);
+  }
   return runDfa(ruleset, ruleset + dfa, at, end);
 }
 

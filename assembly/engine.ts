@@ -23,6 +23,7 @@ import {
   useCaptures,
   writeBody,
 } from './alert';
+import { beginBudget, takeSteps } from './budget';
 import { hashText } from './bytes';
 import { beginCandidates, dropCandidates, findNeedles, nextCandidate, placeCandidates } from './candidate';
 import { beginConditions, meets, placeConditions } from './condition';
@@ -180,7 +181,10 @@ function keepMatch(step: usize): void {
 /** Adds up what a match may need; returns what its alert may take in the body. */
 function measure(rule: usize, labels: usize): usize {
   const distinctField = load<u32>(rule, layout.RULE_DISTINCT_FIELD);
-  if (distinctField != layout.NONE) fieldText(distinctField); // reading it may take memory
+  if (distinctField != layout.NONE) {
+    fieldText(distinctField); // reading it may take memory
+    takeSteps(fieldTextSize(distinctField)); // it will be hashed
+  }
   const isAbsence = load<u32>(rule, layout.RULE_KIND) == layout.KIND_ABSENCE;
   const size = alertSizeMax(rule, isAbsence ? 0 : labels);
   blocksSize += alertBlocksSizeMax(rule, 0) + (isAbsence ? absenceBlocksSizeMax(rule) : 0);
@@ -216,6 +220,7 @@ function begin(): void {
   }
   epoch++;
   clearExhausted();
+  beginBudget();
   firstMatch = 0;
   lastMatch = 0;
   blocksSize = 0;

@@ -2,6 +2,7 @@
 // says whether there is a body to fetch. Fluent Bit calls `alerts_only`. No door traps, whatever the record.
 // The one trap is at the start, on a ruleset that is damaged or of another version: nothing must run on that.
 import * as layout from './layout';
+import { beginBudget } from './budget';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import { writeEdgeRecord } from './edge';
 import { examineRecord, loaded, matchCounters, matchRecord, tellTime } from './engine';
@@ -172,6 +173,7 @@ export function examine(record: usize, size: usize): i32 {
 
 /** The answer of an atom of the record that `examine` read. What this allocates stays until `malloc` or a call. */
 export function testAtom(atom: u32): bool {
+  beginBudget();
   return holdsAtom(atom);
 }
 
@@ -181,6 +183,7 @@ export function spanOf(atom: u32): bool {
   if (fieldType(spanField) == layout.TYPE_ABSENT) return false;
   const slots = allocate(layout.CAPTURE_COUNT_MAX * 8);
   if (slots == 0) return false;
+  beginBudget();
   locateAtom(atom, slots);
   return true;
 }

@@ -1,13 +1,16 @@
-// A pattern's program, run in one of three ways that give the same answer: leftmost-first, as RE2 and Go.
+// A pattern's program, run in one of several ways that give the same answer: leftmost-first, as RE2 and Go.
 // `backtrack` tries alternatives in order. At first it just does, on a fixed number of steps a byte: most
-// searches end within it. One that does not begins again and marks every (split, position) that it has tried,
-// so that none is tried twice (RE2's BitState). That needs a bit for each pair, so longer texts go to
-// `lockstep`, which keeps all threads at one position (Pike's VM). All are linear in the text.
-// The text is valid UTF-8: `record` saw to that.
+// searches end within it. For one that does not, `lazy` says whether there is a match at all. Where the match is, a
+// second run finds, which marks every (split, position) that it has tried, so that none is tried twice (RE2's BitState).
+// That needs a bit for each pair, so longer texts go to `lockstep`, which keeps all threads at one position (Pike's VM).
+// All are linear in the text, and all take of the record's steps.
 import * as layout from './layout';
 import { clearWords, findByte } from './bytes';
 import { codePoint } from './json';
+import { takeSteps } from './budget';
+import { lazyMatches } from './lazy';
 import { allocate, arenaTop, isExhausted, release, resize } from './memory';
+import { isInSet, isWordByte, sequenceSizeOf, setAt, useSets } from './program';
 
 const JOB_SIZE = 8; // pc, position; or slot | RESTORE, old value
 const RESTORE: u32 = 0x80000000;
@@ -15,14 +18,15 @@ const RESTORE: u32 = 0x80000000;
 // What one search works on.
 let program: usize = 0;
 let instructionCount: usize = 0;
-let sets: usize = 0;
-let ruleset: usize = 0;
 let textStart: usize = 0;
 let textEnd: usize = 0;
 let slots: usize = 0; // addresses in the text, 0: not set
 let slotCount: u32 = 0;
 let matchStart: usize = 0;
 let matchEnd: usize = 0;
+
+const INSTRUCTION_STEPS: usize = 3; // what an instruction costs, in steps
+const THREAD_STEPS: usize = 16; // what a thread costs at a position, without its slots
 
 const FUEL_PER_BYTE: usize = 4; // a pattern with one `.*` reads a text forth and back
 const FUEL_MIN: usize = 64;
@@ -49,10 +53,9 @@ export function matchedTo(): usize {
  * addresses for each capture (0: it took no part).
  */
 export function search(base: usize, pattern: usize, at: usize, end: usize, captures: usize): bool {
-  ruleset = base;
+  useSets(base);
   program = base + load<u32>(pattern, layout.PATTERN_PROGRAM_OFFSET);
   instructionCount = load<u32>(pattern, layout.PATTERN_INSTRUCTION_COUNT);
-  sets = base + load<u32>(base, layout.HEADER_SETS_OFFSET);
   textStart = at;
   textEnd = end;
   slots = captures;
@@ -76,6 +79,9 @@ function run(anchored: bool, firstByte: u32): bool {
   if (fuel != 0 || isExhausted()) return matched;
   // No match begins before this place: go on here, in a way that is sure to end.
   const start = matchStart;
+  const isThere = lazyMatches(program, instructionCount, anchored, textStart, start, textEnd);
+  release(mark);
+  if (!isThere || slots == 0 || isExhausted()) return isThere && !isExhausted();
   clearSlots();
   fuel = FUEL_MIN; // nobody takes of it any more
   const bits = <u64>instructionCount * <u64>(size + 1);
@@ -84,31 +90,12 @@ function run(anchored: bool, firstByte: u32): bool {
   visited = allocate(visitedSize);
   if (visited == 0) return false;
   memory.fill(visited, 0, visitedSize);
+  takeSteps(visitedSize >>> 4);
   return backtrack(start, anchored, firstByte);
 }
 
 function clearSlots(): void {
   if (slotCount) clearWords(slots, (<usize>slotCount) << 2);
-}
-
-function sequenceSizeOf(lead: u32): usize {
-  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-}
-
-function isInSet(index: u32, code: u32): bool {
-  const set = sets + <usize>index * layout.SET_SIZE;
-  if (code < 0x80) return (load<u32>(set + <usize>((code >>> 5) << 2)) & (1 << (code & 31))) != 0;
-  const ranges = ruleset + load<u32>(set, layout.SET_RANGES_OFFSET);
-  let low: u32 = 0;
-  let high = load<u32>(set, layout.SET_RANGE_COUNT);
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const range = ranges + ((<usize>middle) << 3);
-    if (code < load<u32>(range)) high = middle;
-    else if (code > load<u32>(range, 4)) low = middle + 1;
-    else return true;
-  }
-  return false;
 }
 
 function isInSetAt(index: u32, at: usize): bool {
@@ -117,7 +104,7 @@ function isInSetAt(index: u32, at: usize): bool {
 
 /** The first address from `at` on whose code point is not in the set, or 0 when there is no fuel left to go on. */
 function skipRun(index: u32, at: usize): usize {
-  const bitmap = sets + <usize>index * layout.SET_SIZE;
+  const bitmap = setAt(index) + layout.SET_BITMAP;
   const start = at;
   while (at < textEnd) {
     const code = <u32>load<u8>(at);
@@ -130,6 +117,7 @@ function skipRun(index: u32, at: usize): usize {
       at += size;
     }
   }
+  takeSteps(at - start);
   return takeFuel(at - start) ? at : 0;
 }
 
@@ -139,6 +127,7 @@ function skipRun(index: u32, at: usize): usize {
  */
 function skipMarked(index: u32, pc: usize, at: usize): usize {
   while (true) {
+    takeSteps(INSTRUCTION_STEPS);
     if (!isNew(pc, at)) return 0;
     if (at == textEnd) return at;
     const size = sequenceSizeOf(load<u8>(at));
@@ -149,8 +138,7 @@ function skipMarked(index: u32, pc: usize, at: usize): usize {
 
 function isWord(at: usize): bool {
   if (at < textStart || at >= textEnd) return false;
-  const byte = <u32>load<u8>(at);
-  return byte - 0x30 < 10 || (byte | 0x20) - 0x61 < 26 || byte == 0x5f;
+  return isWordByte(load<u8>(at));
 }
 
 function holds(assertion: u32, at: usize): bool {
@@ -175,7 +163,9 @@ function backtrack(start: usize, anchored: bool, firstByte: u32): bool {
   if (!openJobs()) return false;
   while (true) {
     if (firstByte != <u32>-1) {
+      const from = start;
       start = findByte(start, textEnd, firstByte);
+      takeSteps((start - from) >>> 3);
       if (start == textEnd) return false;
     }
     matchStart = start;
@@ -235,7 +225,9 @@ function backtrackFrom(start: usize): bool {
     }
     let pc = <usize>first;
     let alive = true;
+    let steps: usize = 0;
     while (alive) {
+      steps++;
       const instruction = load<u32>(program + pc * layout.INSTRUCTION_SIZE);
       const operand = instruction >>> 8;
       switch (instruction & 0xff) {
@@ -289,12 +281,14 @@ function backtrackFrom(start: usize): bool {
           break;
         case layout.RUN_MATCH:
           matchEnd = at;
+          takeSteps(steps * INSTRUCTION_STEPS);
           return true;
         default: // RUN_FAIL
           alive = false;
       }
     }
-    if (isExhausted() || fuel == 0) return false;
+    takeSteps(steps * INSTRUCTION_STEPS);
+    if (isExhausted() || (visited == 0 && !takeFuel(steps >>> 2))) return false;
   }
   return false;
 }
@@ -332,7 +326,9 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
     if (currentCount == 0) {
       if (matched || (anchored && at != textStart)) break;
       if (firstByte != <u32>-1) {
+        const from = at;
         at = findByte(at, textEnd, firstByte);
+        takeSteps((at - from) >>> 3);
         if (at == textEnd) break;
       }
     }
@@ -341,6 +337,7 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
       store<usize>(row + ((<usize>slotCount) << 2), at);
       currentCount = addThreads(current, currentCount, 0, at, row);
     }
+    takeSteps(<usize>currentCount * (THREAD_STEPS + slotCount) + INSTRUCTION_STEPS);
     if (isExhausted()) return false;
     const size = at < textEnd ? sequenceSizeOf(load<u8>(at)) : 1;
     const code: u32 = at < textEnd ? codePoint(at, size) : 0;

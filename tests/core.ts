@@ -82,6 +82,7 @@ const INSIDE: Edit = [
   'index.ts',
   /$/,
   `
+export { beginBudget } from './budget';
 export { hashKey, hashValue } from './bytes';
 export { runDfa } from './dfa';
 export { clearExhausted, isExhausted } from './memory';
@@ -94,6 +95,7 @@ export { parseTime, toMs, writeTime } from './time';
 ];
 
 export interface InsideDoors extends Doors {
+  beginBudget(): void;
   hashKey(prefix: bigint, size: number): bigint;
   hashValue(at: number, size: number): bigint;
   runDfa(ruleset: number, dfa: number, at: number, end: number): number;

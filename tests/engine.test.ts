@@ -75,6 +75,7 @@ class Engine {
     );
     const address = ruleset! + this.probe.view().getUint32(ruleset! + layout.HEADER_PATTERNS_OFFSET, true);
     return addresses.map((at, i) => {
+      this.probe.doors.beginBudget();
       const answer = ask(ruleset!, address, at, at + bytes[i]!.length, slots!);
       assert.equal(this.probe.doors.isExhausted(), 0);
       return answer;
@@ -98,10 +99,13 @@ const textsArbitrary = fc.array(textArbitrary, { minLength: 1, maxLength: 6 });
 const selectivePatternArbitrary = patternArbitrary.filter(
   source => !matchesEverything(parsePattern(source).pattern),
 );
+/** Memory for two states of a small pattern. */
+const forgetful: Edit = ['layout.ts', /LAZY_SIZE_MAX: u32 = \w+/, 'LAZY_SIZE_MAX: u32 = 1'];
 const engine = await Engine.open();
 const machines: Array<[name: string, machine: Engine]> = [
   ['backtracker', engine],
   ['backtracker that marks', await Engine.open(fuel(1))],
+  ['automaton that forgets its states', await Engine.open(fuel(1), forgetful)],
   ['backtracker that begins again', await Engine.open(fuel(6))],
   ['lockstep machine', await Engine.open(...ALWAYS_LOCKSTEP)],
 ];
