@@ -368,6 +368,8 @@ export const ALERT_COUNT_MAX: u32 = 1000; // alerts of a body: nobody reads more
 export const BODY_SIZE_MAX: u32 = 0x1000000; // 16 MiB of alerts, as long as escapes could make them: what receivers take in one request
 export const CAPTURE_COUNT_MAX = 32; // named groups of a pattern; their slots have a fixed place
 export const STEP_COUNT_MAX: u32 = 0x10000000; // work of a record: half a second in V8, when a byte through an automaton takes 2 ns
+export const SEARCH_STEPS_PER_BYTE_MAX: u32 = 32; // of one pattern in one text: about 50 times what a plain word costs
+export const SEARCH_STEPS_MIN: u32 = 0x1000000; // of one pattern in a short text: some 16 ms
 export const LAZY_SIZE_MAX: u32 = 0x200000; // 2 MiB of states that a search makes as it goes; then it begins anew with them
 export const BACKTRACK_BITS_MAX: u32 = 0x200000; // 256 KiB of visited bits; a longer search runs in lockstep
 

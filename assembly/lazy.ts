@@ -6,9 +6,12 @@
 // nothing; of assertions those stay in it that only the next code point settles. A step keeps the bits that accept the
 // code point and shifts them to the next instruction, 64 at a time: it costs little also when no state comes again.
 //
+// When the table was emptied CLEARS_MAX times within few bytes, states do not come again: from then on none are kept.
+//
 // A state, fixed in size: [hash u32] [behind u32] [row u16[128], the next state by ASCII byte] [places u64[words]]
 import * as layout from './layout';
 import { takeSteps } from './budget';
+import { clearWords, copyBytes } from './bytes';
 import { codePoint } from './json';
 import { allocate, isExhausted } from './memory';
 import { isInSet, isWordByte, sequenceSizeOf } from './program';
@@ -35,8 +38,12 @@ const WIDE_COUNT: usize = 512; // transitions: [state u32] [code point u32] [nex
 const WIDE_SIZE: usize = 12;
 const ACCEPT_COUNT: usize = 64; // sets of the instructions that accept a code point: [code point u32] [address u32]
 
-const EXPANSION_STEPS: usize = 8; // what following one instruction costs, in steps
-const TRANSITION_STEPS: usize = 64; // what a transition costs beside its words
+const CLEARS_MAX: u32 = 2;
+const BYTES_PER_STATE_MIN: usize = 10; // as RE2: below it a table is filled in vain
+
+const EXPANSION_STEPS: usize = 3; // what following one instruction costs, in steps
+const TRANSITION_STEPS: usize = 8; // what reading a code point costs beside its words
+const STATE_STEPS: usize = 20; // what a state costs to make beside its words
 
 let program: usize = 0;
 let instructionCount: usize = 0;
@@ -61,6 +68,8 @@ let next: usize = 0; // a set that is being made
 let seen: usize = 0;
 let stack: usize = 0;
 let hasMatched: bool = false;
+let clearCount: u32 = 0; // how often the table was emptied too soon
+let clearedAt: usize = 0; // and where it was emptied last
 
 /** Does a match begin at `start` or later? `textStart` … `textEnd` is the whole text. False when `isExhausted`. */
 export function lazyMatches(
@@ -78,13 +87,21 @@ export function lazyMatches(
   const behind = start == textStart ? BEHIND_START : behindOf(load<u8>(start - 1));
   memory.fill(next, 0, words << 3);
   addStart(behind & behindMask);
-  const state = hasMatched ? MATCHED : nameOf(behind & behindMask);
-  return state > MATCHED ? run(state, start, textEnd) : state == MATCHED;
+  if (hasMatched) return true;
+  clearCount = 0;
+  clearedAt = start;
+  return run(nameOf(behind & behindMask), start, textEnd);
 }
 
 function run(state: u32, at: usize, end: usize): bool {
   const start = at;
   while (at < end) {
+    if (stateCount == stateCountMax && isThrashing(at)) {
+      takeSteps(at - start);
+      const places = stateAt(state);
+      copyBytes(next, places + STATE_PLACES, words << 3);
+      return runUnnamed(load<u32>(places, STATE_BEHIND), at, end);
+    }
     let code = <u32>load<u8>(at);
     let following: u32;
     if (code < 0x80) {
@@ -104,7 +121,32 @@ function run(state: u32, at: usize, end: usize): bool {
     state = following;
   }
   takeSteps(at - start);
-  return settle(state, AHEAD_END);
+  copyBytes(next, stateAt(state) + STATE_PLACES, words << 3);
+  settle(load<u32>(stateAt(state), STATE_BEHIND), AHEAD_END);
+  return hasMatched;
+}
+
+/** Has the table, which is full, been full too often too soon? It will be emptied otherwise. */
+function isThrashing(at: usize): bool {
+  if (at - clearedAt >= <usize>stateCount * BYTES_PER_STATE_MIN) clearCount = 0;
+  else if (at != clearedAt) clearCount++;
+  clearedAt = at;
+  return clearCount > CLEARS_MAX;
+}
+
+/** As `run`, with the places in `next`, and without keeping states. */
+function runUnnamed(behind: u32, at: usize, end: usize): bool {
+  while (at < end) {
+    const lead = <u32>load<u8>(at);
+    const size = sequenceSizeOf(lead);
+    const code = lead < 0x80 ? lead : codePoint(at, size);
+    at += size;
+    read(behind, code);
+    if (hasMatched || isExhausted()) return hasMatched && !isExhausted();
+    behind = behindOf(code) & behindMask;
+  }
+  settle(behind, AHEAD_END);
+  return hasMatched;
 }
 
 // ── Memory ──────────────────────────────────────────────────────────────────────────────────────────
@@ -229,9 +271,9 @@ function nameOf(behind: u32): u32 {
   const state = stateAt(name);
   store<u32>(state, short, STATE_HASH);
   store<u32>(state, behind, STATE_BEHIND);
-  memory.fill(state + STATE_ROW, 0, STATE_PLACES - STATE_ROW);
-  memory.copy(state + STATE_PLACES, next, words << 3);
-  takeSteps(words);
+  clearWords(state + STATE_ROW, STATE_PLACES - STATE_ROW);
+  copyBytes(state + STATE_PLACES, next, words << 3);
+  takeSteps(words + STATE_STEPS);
   return name;
 }
 
@@ -251,7 +293,7 @@ function hasPlaces(state: usize): bool {
 /** The state after an ASCII byte. */
 function step(state: u32, code: u32): u32 {
   const countBefore = stateCount;
-  const following = read(state, code);
+  const following = stateAfter(state, code);
   // When the table was emptied, the state that this began from is gone.
   if (stateCount >= countBefore) store<u16>(stateAt(state) + ((<usize>code) << 1), <u16>following, STATE_ROW);
   return following;
@@ -262,7 +304,7 @@ function stepWide(state: u32, code: u32): u32 {
   const entry = wides + ((<usize>(state * 31 + code)) & (WIDE_COUNT - 1)) * WIDE_SIZE;
   if (load<u32>(entry) == state && load<u32>(entry, 4) == code) return load<u32>(entry, 8);
   const countBefore = stateCount;
-  const following = read(state, code);
+  const following = stateAfter(state, code);
   if (stateCount >= countBefore) {
     store<u32>(entry, state);
     store<u32>(entry, code, 4);
@@ -271,29 +313,37 @@ function stepWide(state: u32, code: u32): u32 {
   return following;
 }
 
-/** Reads a code point; DEAD when the record's steps or memory are used up. */
-function read(name: u32, code: u32): u32 {
-  takeSteps((words << 2) + TRANSITION_STEPS);
+/** DEAD when the record's steps or memory are used up. */
+function stateAfter(name: u32, code: u32): u32 {
+  const state = stateAt(name);
+  copyBytes(next, state + STATE_PLACES, words << 3);
+  read(load<u32>(state, STATE_BEHIND), code);
   if (isExhausted()) return DEAD;
-  if (settle(name, code)) return MATCHED;
-  shift(acceptedBy(code));
-  const behind = behindOf(code) & behindMask;
-  return close(behind) ? MATCHED : nameOf(behind);
+  return hasMatched ? MATCHED : nameOf(behindOf(code) & behindMask);
 }
 
-/** Puts a state's places into `current`, with what its assertions lead to before this code point. True: to a match. */
-function settle(name: u32, code: u32): bool {
-  const places = stateAt(name) + STATE_PLACES;
-  const behind = load<u32>(stateAt(name), STATE_BEHIND);
+/** Reads a code point: from the places in `next` to those after it, in `next` again. Sets `hasMatched`. */
+function read(behind: u32, code: u32): void {
+  takeSteps(words * 3 + TRANSITION_STEPS);
+  settle(behind, code);
+  if (hasMatched) return;
+  shift(acceptedBy(code));
+  close(behindOf(code) & behindMask);
+}
+
+/** Moves the places from `next` to `current`, with what their assertions lead to before this code point. */
+function settle(behind: u32, code: u32): void {
+  const places = next;
+  next = current;
+  current = places;
   hasMatched = false;
-  memory.copy(current, places, words << 3);
-  if (!hasLooks) return false;
-  memory.fill(seen, 0, words << 3);
+  if (!hasLooks) return;
+  clearWords(seen, words << 3);
   for (let i: usize = 0; i < words; i++) {
+    // Of what `follow` adds, those that look ahead were settled when they were added.
     let bits = load<u64>(places + (i << 3)) & load<u64>(looks + (i << 3));
     for (; bits != 0; bits &= bits - 1) follow((i << 6) + <usize>ctz(bits), current, behind, code);
   }
-  return hasMatched;
 }
 
 /** Moves the places of `current` that accept the code point to the instruction after; all others end. */
@@ -308,8 +358,8 @@ function shift(accepted: usize): void {
   }
 }
 
-/** Fills `next` with the places that `current` leads to without reading, and begins a new match. True: to a match. */
-function close(behind: u32): bool {
+/** Fills `next` with the places that `current` leads to without reading, and begins a new match. */
+function close(behind: u32): void {
   hasMatched = false;
   for (let i: usize = 0; i < words << 3; i += 8) {
     store<u64>(next + i, load<u64>(current + i) & load<u64>(plain + i));
@@ -320,12 +370,11 @@ function close(behind: u32): bool {
     for (; bits != 0; bits &= bits - 1) follow((i << 6) + <usize>ctz(bits), next, behind, layout.NONE);
   }
   if (!isAnchored) follow(0, next, behind, layout.NONE);
-  return hasMatched;
 }
 
 function addStart(behind: u32): void {
   hasMatched = false;
-  memory.fill(seen, 0, words << 3);
+  clearWords(seen, words << 3);
   follow(0, next, behind, layout.NONE);
 }
 

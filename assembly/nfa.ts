@@ -7,7 +7,7 @@
 import * as layout from './layout';
 import { clearWords, findByte } from './bytes';
 import { codePoint } from './json';
-import { takeSteps } from './budget';
+import { beginSearch, endSearch, takeSteps } from './budget';
 import { lazyMatches } from './lazy';
 import { allocate, arenaTop, isExhausted, release, resize } from './memory';
 import { isInSet, isWordByte, sequenceSizeOf, setAt, useSets } from './program';
@@ -64,7 +64,9 @@ export function search(base: usize, pattern: usize, at: usize, end: usize, captu
   const anchored = load<u32>(pattern, layout.PATTERN_ANCHORED) != 0;
   const firstByte = load<u32>(pattern, layout.PATTERN_FIRST_BYTE);
   const mark = arenaTop();
+  beginSearch(end - at);
   const matched = run(anchored, firstByte);
+  endSearch();
   release(mark);
   return matched;
 }
