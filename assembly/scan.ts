@@ -20,7 +20,7 @@ import {
   skipValue,
   typeAt,
 } from './json';
-import { allocate } from './memory';
+import { allocate, arenaTop, release } from './memory';
 import { setField } from './record';
 
 export const SCAN_DONE = 0;
@@ -211,13 +211,15 @@ function stop(why: i32): usize {
 /** The node behind a key (its bytes between the quotes), or 0. */
 function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usize {
   if (load<u32>(node, layout.NODE_EDGE_COUNT) == 0) return 0;
-  let size = quote - key;
-  if (isEscaped) {
-    const text = allocate(decodedSizeMax(key, quote));
-    if (text == 0) return 0;
-    size = decode(key, quote, text) - text;
-    key = text;
-  }
+  if (!isEscaped) return childNamed(node, key, quote - key);
+  const mark = arenaTop();
+  const text = allocate(decodedSizeMax(key, quote));
+  const child = text == 0 ? <usize>0 : childNamed(node, text, decode(key, quote, text) - text);
+  release(mark); // a record may have millions of keys
+  return child;
+}
+
+function childNamed(node: usize, key: usize, size: usize): usize {
   const prefix = size == 0 ? 0 : load<u64>(key) & wordMask(min(size, 8));
   const bucket = <usize>(hashKey(prefix, size) >>> (<u64>load<u32>(node, layout.NODE_SHIFT)));
   let next = <u32>load<u16>(ruleset + load<u32>(node, layout.NODE_HEADS_OFFSET) + (bucket << 1));
