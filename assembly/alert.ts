@@ -14,6 +14,7 @@ import {
   outputMark,
   repeat,
   reserve,
+  retreat,
   write,
   writeByte,
   writeMember,
@@ -432,7 +433,24 @@ export function writeBody(): bool {
   writeText(layout.TEXT_COMMON_ANNOTATIONS);
   writeCommon(false);
   writeText(layout.TEXT_CLOSING);
+  if (cutCount != 0) writeCutCount();
   return !isExhausted();
+}
+
+// prettier-ignore
+const cutCountKey: usize = memory.data<u8>([
+  0x2c, 0x22, 0x74, 0x72, 0x75, 0x6e, 0x63, 0x61, 0x74, 0x65, 0x64, // ,"truncated
+  0x41, 0x6c, 0x65, 0x72, 0x74, 0x73, 0x22, 0x3a, // Alerts":
+]);
+const CUT_COUNT_KEY_SIZE: usize = 19;
+
+/** Writes how many alerts the body had no room for, under the name that Alertmanager's webhooks have for it. */
+function writeCutCount(): void {
+  retreat(1); // the closing brace
+  write(cutCountKey, CUT_COUNT_KEY_SIZE);
+  readNumber(cutCount, true, false);
+  write(text, textSize);
+  writeByte(0x7d);
 }
 
 /** Writes one of TEXT_…. */

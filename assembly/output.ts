@@ -71,6 +71,11 @@ export function advance(size: usize): void {
   at += size;
 }
 
+/** Takes back the last bytes that were written. */
+export function retreat(size: usize): void {
+  at -= size;
+}
+
 /** Writes a text (valid UTF-8) as a JSON string, quotes included. */
 export function writeString(source: usize, size: usize): void {
   if (ensure(stringSizeMax(size))) at = putString(at, source, size);
