@@ -137,27 +137,35 @@ export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flag
   begin();
   const scanned = scan(record, end, epoch, (flags & layout.FLAG_WHOLE) != 0);
   if (scanned == SCAN_REJECTED) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT; // never with an absence: its clock needs every record's time
-  if (scanned == SCAN_MALFORMED) {
-    dropCandidates();
-    return layout.MALFORMED;
-  }
+  if (scanned == SCAN_MALFORMED) return giveUp(layout.MALFORMED);
   findNeedles();
   let step = nextCandidate();
   const hasAbsence = load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0;
   if (step < 0 && !hasAbsence) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT;
-  let time = hasAbsence ? readLate(record, end, sec, nsec, flags) : NO_TIME;
+  let time = NO_TIME;
+  if (hasAbsence) {
+    if (!scanLate(record, end)) return giveUp(layout.MALFORMED);
+    time = timeOf(sec, nsec, flags);
+  }
   for (; step >= 0 && !isExhausted(); step = nextCandidate()) {
     if (!meets(step)) continue;
-    if (time == NO_TIME) time = readLate(record, end, sec, nsec, flags);
+    if (time == NO_TIME) {
+      if (!scanLate(record, end)) return giveUp(layout.MALFORMED);
+      time = timeOf(sec, nsec, flags);
+    }
     keepMatch(stepAt(step));
   }
-  dropCandidates();
-  if (!reserveAlerts(hasAbsence)) return layout.TOO_LARGE;
+  if (!reserveAlerts(hasAbsence)) return giveUp(layout.TOO_LARGE);
   if (hasAbsence) moveClock(time);
   for (let match = firstMatch; match != 0; match = load<usize>(match, MATCH_NEXT))
     onMatch(match, time, flags);
   if (hasAbsence && mayBeDue()) tellDue(flags);
   return answerAlerts();
+}
+
+function giveUp(answer: i32): i32 {
+  dropCandidates();
+  return answer;
 }
 
 /** Keeps a step that the record meets, with all that must be read of the record to count it. */
@@ -232,9 +240,8 @@ function begin(): void {
   beginAlerts();
 }
 
-/** Reads what only a match needs, and gives the event time. */
-function readLate(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i64 {
-  scanLate(record, end);
+/** The event time, of a record whose late fields were read. */
+function timeOf(sec: u32, nsec: u32, flags: u32): i64 {
   const field = load<u32>(RULESET, layout.HEADER_TIMESTAMP_FIELD);
   if (flags & layout.FLAG_RECORD_TIME && field != layout.NONE) {
     const time = parseTime(fieldType(field), fieldStart(field), fieldEnd(field));

@@ -1,6 +1,6 @@
 // One forward pass over a record's JSON: the fields that the rules name are put into `record`, everything
-// else is skipped. The pass ends as soon as every field is found, or no rule can match any more. Of
-// duplicate keys the first wins. Paths are at most 10 long, so the recursion below is shallow; the depth
+// else is skipped. The pass ends as soon as every field is found, or no rule can match any more; of a record that matches,
+// the rest is read afterwards, because only whole, valid JSON alerts. If an object has a key twice, the first is used. Paths are at most 10 long, so the recursion below is shallow; the depth
 // of the record itself costs no stack (skipValue).
 import * as layout from './layout';
 import { hashKey, sameBytes, wordMask } from './bytes';
@@ -35,6 +35,7 @@ let guesses: usize = 0; // GUESS_COUNT for each node
 let epoch: u32 = 0;
 let fieldsLeft: u32 = 0;
 let whole: bool = false;
+let isRead: bool = false; // to its end
 let outcome: i32 = SCAN_MALFORMED;
 
 export function placeScan(base: usize, at: usize): usize {
@@ -51,13 +52,15 @@ export function placeScan(base: usize, at: usize): usize {
 export function scan(at: usize, end: usize, now: u32, toEnd: bool): i32 {
   epoch = now;
   whole = toEnd;
+  isRead = false;
   return scanFrom(nodes, at, end);
 }
 
-/** Finds the fields that only a match needs. The record was scanned before; whatever is malformed is absent. */
-export function scanLate(at: usize, end: usize): void {
-  whole = false;
-  scanFrom(ruleset + load<u32>(ruleset, layout.HEADER_LATE_NODE_OFFSET), at, end);
+/** Finds the fields that only a match needs, and reads what `scan` left of the record. False when it is malformed. */
+export function scanLate(at: usize, end: usize): bool {
+  whole = !isRead;
+  const found = scanFrom(ruleset + load<u32>(ruleset, layout.HEADER_LATE_NODE_OFFSET), at, end);
+  return found != SCAN_MALFORMED;
 }
 
 function scanFrom(root: usize, at: usize, end: usize): i32 {
@@ -67,7 +70,9 @@ function scanFrom(root: usize, at: usize, end: usize): i32 {
   if (at >= end || load<u8>(at) != OPEN_BRACE) return SCAN_MALFORMED;
   at = scanObject(root, at, end);
   if (at == 0) return outcome; // malformed, or stopped early
-  return skipSpace(at, end) == end ? SCAN_DONE : SCAN_MALFORMED;
+  if (skipSpace(at, end) != end) return SCAN_MALFORMED;
+  isRead = true;
+  return SCAN_DONE;
 }
 
 function isUnseen(node: usize): bool {
