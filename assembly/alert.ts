@@ -5,6 +5,7 @@
 import * as layout from './layout';
 import { clearWords, copyBytes, sameBytes } from './bytes';
 import { capturesOf } from './condition';
+import { AT_LEAST } from './count';
 import { BLOCK_EXTRA, allocate, isExhausted, resize } from './memory';
 import {
   JSON_BYTE_SIZE_MAX,
@@ -25,9 +26,6 @@ import { writeTime } from './time';
 export const FIRING: u32 = 0;
 export const RESOLVED: u32 = 1;
 export const NO_END: i64 = i64.MIN_VALUE;
-
-/** A bit of a count that says: or more. */
-export const AT_LEAST: u64 = 1 << 63;
 
 // An alert that waits for its body. References are pairs of u32: address of a text, and its size.
 const ALERT_NEXT = 0;

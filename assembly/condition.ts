@@ -104,7 +104,7 @@ let capturedText: usize = 0;
 let capturedMatch: bool = false;
 const capturedSlots: usize = memory.data(layout.CAPTURE_COUNT_MAX * 8);
 
-/** Finds a pattern's captures in a text and gives their slots (addresses, 0: not set), or 0 when it is not there. */
+/** Finds a pattern's captures in a text and returns their slots (addresses, 0: not set), or 0 when it does not match. */
 export function capturesOf(pattern: usize, at: usize, end: usize): usize {
   if (capturedPattern != pattern || capturedText != at) searchCaptures(pattern, at, end);
   return capturedMatch ? capturedSlots : 0;

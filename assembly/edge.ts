@@ -15,13 +15,13 @@ const EDGE_TEXTS_SIZE_MAX: usize = 160; // TEXT_EDGE_…, the id, and the NUL
 let count: u32 = 0;
 
 /**
- * Wraps the output's body, or only its array of alerts, and gives a NUL-terminated string, or 0 when there is
+ * Wraps the output's body, or only its array of alerts, and returns a NUL-terminated string, or 0 when there is
  * no memory.
  */
 export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32, onlyArray: bool): usize {
   const body = outputStart() + (onlyArray ? alertsFrom() : 0);
   const bodySize = onlyArray ? alertsTo() - alertsFrom() : outputSize();
-  // Of the record and its time: no two instances give the same id to different records. The counter tells
+  // Of the record and its time: two instances never give one id to different records. The counter tells
   // equal records of one instance apart.
   const hash = hashText(record, size) ^ ((((<u64>sec) << 32) | (<u64>nsec)) * 0x9e3779b97f4a7c15);
   beginOutput(bodySize * 2 + EDGE_TEXTS_SIZE_MAX);

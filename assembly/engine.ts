@@ -1,7 +1,6 @@
 // One record through the module: scan, candidates, conditions, alerts. `index` has the doors to it.
 import * as layout from './layout';
 import {
-  AT_LEAST,
   FIRING,
   NO_END,
   RESOLVED,
@@ -46,6 +45,7 @@ import {
   fieldType,
   placeRecord,
 } from './record';
+import { AT_LEAST } from './count';
 import { RULESET_ABSENT, RULESET_OK, checkRuleset } from './ruleset';
 import { SCAN_MALFORMED, SCAN_REJECTED, placeScan, scan, scanLate } from './scan';
 import {

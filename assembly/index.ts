@@ -57,7 +57,7 @@ export function alertSize(): usize {
   return outputSize();
 }
 
-/** Tells the time, for absences. NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */
+/** Reports the time, for absences. NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */
 export function tick(sec: u32, nsec: u32): i32 {
   if (!loaded) return layout.NO_ALERT;
   const answer = tellTime(sec, nsec);
@@ -157,7 +157,7 @@ function isTick(tag: usize, tagSize: u32): bool {
   );
 }
 
-/** Records that `alerts_only` could not read: not JSON, too large, or no memory for them. */
+/** Records that `alerts_only` could not read: not JSON, too large, or more memory or work than they may have. */
 export function unreadableCount(): u32 {
   return unreadable;
 }
@@ -167,7 +167,7 @@ export function unreadableCount(): u32 {
 /** Reads a record for `testAtom`; 0 when it is a JSON object, else MALFORMED or TOO_LARGE. */
 export function examine(record: usize, size: usize): i32 {
   if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
-  finish(); // what the record before left goes; what this one finds stays
+  finish(); // gives back what the record before allocated; what this one allocates stays
   return examineRecord(record, record + size) ? 0 : layout.MALFORMED;
 }
 

@@ -7,7 +7,7 @@
 // what a call allocates is given back when it finishes. Nothing is ever freed one by one, so a host that
 // never calls `free` (Fluent Bit 4.1.0 and 4.1.1) cannot leak.
 
-/** Bytes that may be read before and behind any block: wide loads need no end check. */
+/** Bytes that may be read before and after any block: wide loads need no end check. */
 export const SLACK: usize = 32;
 
 /** Where `bake` puts the ruleset. */
@@ -19,7 +19,7 @@ let top: usize = RULESET;
 let finished: bool = false;
 let exhausted: bool = false;
 
-/** Begins the arena behind `address`; false when there is no memory up to there. */
+/** Begins the arena after `address`; false when there is no memory up to there. */
 export function startArena(address: usize): bool {
   arenaStart = (address + SLACK + 15) & ~15;
   callStart = arenaStart;
@@ -76,8 +76,8 @@ function canReach(block: usize, size: usize): bool {
 }
 
 // ── What a record could not get ─────────────────────────────────────────────────────────────────────
-// One flag for the whole core: memory ran out, or the record's steps did. Whoever notices sets it and goes on with
-// whatever answer is at hand; the engine asks once, before it changes the state, and then answers TOO_LARGE.
+// One flag for the whole core: memory ran out, or the record's steps did. The code that notices sets it and continues
+// with any answer; the engine asks once, before it changes the state, and then answers TOO_LARGE.
 
 export function isExhausted(): bool {
   return exhausted;

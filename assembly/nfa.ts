@@ -30,7 +30,7 @@ const THREAD_STEPS: usize = 16; // what a thread costs at a position, without it
 
 const FUEL_PER_BYTE: usize = 4; // a pattern with one `.*` reads a text forth and back
 const FUEL_MIN: usize = 64;
-const FUEL_MAX: usize = 0x40000; // a split may leave a job behind: 2 MiB of them
+const FUEL_MAX: usize = 0x40000; // a split may leave a job to do: 2 MiB of them
 
 let fuel: usize = 0; // splits and skipped bytes that `backtrack` may still go through unmarked; 0: none are left
 let visited: usize = 0; // a bit for each (instruction, position); 0: nothing is marked
@@ -85,7 +85,7 @@ function run(anchored: bool, firstByte: u32): bool {
   release(mark);
   if (!isThere || slots == 0 || isExhausted()) return isThere && !isExhausted();
   clearSlots();
-  fuel = FUEL_MIN; // nobody takes of it any more
+  fuel = FUEL_MIN; // not used any more
   const bits = <u64>instructionCount * <u64>(size + 1);
   if (bits > layout.BACKTRACK_BITS_MAX) return lockstep(start, anchored, firstByte);
   const visitedSize = ((<usize>bits + 63) >>> 6) << 3;
@@ -353,7 +353,7 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
         matched = true;
         matchEnd = at;
         matchStart = load<usize>(threadRow + ((<usize>slotCount) << 2));
-        if (slots == 0) return true; // nobody asks for more than yes
+        if (slots == 0) return true; // the caller asks for yes or no only
         memory.copy(slots, threadRow, (<usize>slotCount) << 2);
         break; // threads of lower priority end here
       }

@@ -5,7 +5,7 @@ import { allocate, markExhausted, resize } from './memory';
 
 let start: usize = 0;
 let at: usize = 0;
-let room: usize = 0; // the address behind the block
+let room: usize = 0; // the address after the block
 
 /** Begins an output that is likely to take at most `size` bytes. */
 export function beginOutput(size: usize): void {
@@ -62,7 +62,7 @@ export function repeat(mark: usize, end: usize): void {
   at += end - mark;
 }
 
-/** Bytes that `target` will be moved over by its caller: `reserve(24)`, write there, `advance(24)`. */
+/** Room for bytes that the caller writes itself: `reserve(24)`, write there, `advance(24)`. */
 export function reserve(size: usize): usize {
   return ensure(size) ? at : 0;
 }
@@ -81,7 +81,7 @@ export function writeString(source: usize, size: usize): void {
   if (ensure(stringSizeMax(size))) at = putString(at, source, size);
 }
 
-/** Writes a key, which is JSON already, and behind it a text as a JSON string. */
+/** Writes a key, which is JSON already, and after it a text as a JSON string. */
 export function writeMember(key: usize, keySize: usize, source: usize, size: usize): void {
   if (!ensure(<u64>keySize + stringSizeMax(size))) return;
   copyBytes(at, key, keySize);
@@ -101,7 +101,7 @@ export function writeJsonAsString(source: usize, size: usize): void {
   if (ensure(<u64>size * 2 + 2)) at = putString(at, source, size);
 }
 
-/** Writes a JSON string where there is room for it, and gives its end. */
+/** Writes a JSON string where there is room for it, and returns its end. */
 function putString(target: usize, source: usize, size: usize): usize {
   store<u8>(target++, 0x22);
   const end = source + size;
@@ -193,5 +193,5 @@ function writeUnicode(target: usize, code: u32): usize {
 
 export function hexDigit(value: u32): u32 {
   const digit = value & 15;
-  return 0x30 + digit + ((digit + 6) >>> 4) * 39; // 39 from behind 9 to a
+  return 0x30 + digit + ((digit + 6) >>> 4) * 39; // 39 from after 9 to a
 }

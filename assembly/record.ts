@@ -20,7 +20,7 @@ let fields: usize = 0;
 let found: usize = 0;
 let fieldCount: u32 = 0;
 
-/** Takes its scratch at `at` and gives the address behind it. */
+/** Places its scratch at `at` and returns the address after it. */
 export function placeRecord(base: usize, at: usize): usize {
   ruleset = base;
   fields = base + load<u32>(base, layout.HEADER_FIELDS_OFFSET);
@@ -60,7 +60,7 @@ export function fieldText(field: u32): usize {
   return load<usize>(entry, FOUND_TEXT);
 }
 
-/** The size of what `fieldText` gave: call that first. */
+/** The size of the text that `fieldText` returned: call that first. */
 export function fieldTextSize(field: u32): usize {
   return load<usize>(found + <usize>field * FOUND_SIZE, FOUND_TEXT_SIZE);
 }

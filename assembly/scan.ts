@@ -4,7 +4,7 @@
 // of the record itself costs no stack (skipValue).
 import * as layout from './layout';
 import { hashKey, sameBytes, wordMask } from './bytes';
-import { openGate } from './candidate';
+import { noteField } from './candidate';
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
@@ -116,7 +116,7 @@ function learn(guess: usize, key: usize, size: usize, child: usize): void {
   store<usize>(guess, child, GUESS_NODE);
 }
 
-/** From the opening brace to behind the closing one; 0 when malformed or stopped. */
+/** From the opening brace to after the closing one; 0 when malformed or stopped. */
 function scanObject(node: usize, at: usize, end: usize): usize {
   let guess = guesses + ((node - nodes) / layout.NODE_SIZE) * (GUESS_COUNT * GUESS_SIZE);
   const lastGuess = guess + (GUESS_COUNT - 1) * GUESS_SIZE; // shared by all further keys
@@ -153,7 +153,7 @@ function scanObject(node: usize, at: usize, end: usize): usize {
   return 0;
 }
 
-/** A value that nobody asks for: mostly a string, and then this is all there is to it. */
+/** A value that no rule names: most are strings, which need no more than this. */
 function skipOther(at: usize, end: usize): usize {
   if (load<u8>(at) != QUOTE) return skipValue(at, end);
   const quote = skipString(at + 1, end);
@@ -203,7 +203,7 @@ function scanValue(node: usize, at: usize, end: usize): usize {
   const field = load<u32>(node, layout.NODE_FIELD);
   if (field != layout.NONE) {
     setField(field, type, at, behind);
-    if (openGate(field) && !whole) return stop(SCAN_REJECTED); // a late field opens none
+    if (noteField(field) && !whole) return stop(SCAN_REJECTED); // a late field opens no gate
   }
   return fieldsLeft == 0 && !whole ? stop(SCAN_DONE) : behind;
 }
@@ -213,7 +213,7 @@ function stop(why: i32): usize {
   return 0;
 }
 
-/** The node behind a key (its bytes between the quotes), or 0. */
+/** The node that a key leads to (its bytes between the quotes), or 0. */
 function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usize {
   if (load<u32>(node, layout.NODE_EDGE_COUNT) == 0) return 0;
   if (!isEscaped) return childNamed(node, key, quote - key);

@@ -6,7 +6,7 @@
 // a cool-down and a window each remember two eras, stretches of time that lie far apart. A record that
 // claims to be from next year opens an era of its own and leaves the present one as it was.
 import * as layout from './layout';
-import { AT_LEAST } from './alert';
+import { AT_LEAST } from './count';
 
 /** No time. */
 export const NEVER: i64 = i64.MIN_VALUE;

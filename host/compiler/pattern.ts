@@ -4,6 +4,7 @@
 // What RE2 cannot match in linear time is refused with a reason. Case folding and Unicode properties come
 // from JavaScript's own regular expressions, so their Unicode version is that of the Node that compiles.
 
+import { CAPTURE_COUNT_MAX } from '../../assembly/layout.ts';
 import { UserError } from '../error.ts';
 import type { Span } from '../error.ts';
 
@@ -31,9 +32,6 @@ export const MAX_NESTING = 250;
 
 /** RE2's own limit, on one repeat and on the product of repeats within repeats: each is a copy in the automaton. */
 export const MAX_REPEAT = 1000;
-
-/** A match reports two offsets a group; nobody reads an alert with more values than this. */
-export const MAX_CAPTURES = 32;
 
 /** A pattern that is refused. The span counts UTF-16 units within the pattern; the note goes beside the caret. */
 export class PatternError extends UserError {
@@ -328,9 +326,9 @@ function parseGroupName(input: Input, groupStart: number): string {
       'give each group a name of its own',
     );
   }
-  if (input.captures.push(name) > MAX_CAPTURES) {
+  if (input.captures.push(name) > CAPTURE_COUNT_MAX) {
     throw new PatternError(
-      `pattern has ${input.captures.length} named groups or more; ${MAX_CAPTURES} are allowed`,
+      `pattern has ${input.captures.length} named groups or more; ${CAPTURE_COUNT_MAX} are allowed`,
       span,
       'one too many',
       'write "(?:...)" for groups that no template uses',

@@ -521,7 +521,7 @@ function encodeCandidates(writer: Writer, put: Put, compiled: Compiled, values: 
   put(layout.HEADER_GATES_OFFSET, gatesOffset);
   // An absence needs every record's time, so no record may be rejected early.
   const absenceCount = compiled.rules.filter(rule => rule.kind === layout.KIND_ABSENCE).length;
-  put(layout.HEADER_UNGATED_COUNT, ungatedCount + absenceCount);
+  put(layout.HEADER_UNREJECTABLE_COUNT, ungatedCount + absenceCount);
   put(layout.HEADER_ALWAYS_MASK, alwaysMask);
   put(layout.HEADER_ALWAYS_OFFSET, writer.u32s(always));
   put(layout.HEADER_ALWAYS_COUNT, always.length);
