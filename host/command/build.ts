@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { CompiledRuleset } from '../compiler/compile.ts';
 import { UserError, formatCount } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
+import { largest, sum } from '../compiler/numbers.ts';
 import { patternSize, patternsOfStep } from '../compiler/patterns.ts';
 import { fluentBitSetup } from '../fluent-bit/setup.ts';
 import type { Io } from './command.ts';
@@ -118,14 +119,10 @@ function fieldRows({ compiled, indexes }: CompiledRuleset): string[][] {
   return [['field', 'literals', 'index bytes', 'automata', 'states', 'programs', 'pattern bytes'], ...rows];
 }
 
-function sum(numbers: number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
-}
-
 /** Columns as wide as they must be: the first to the left, numbers to the right. */
 function table(rows: string[][]): string[] {
   if (rows.length === 1) return ['no field has patterns'];
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)));
+  const widths = rows[0]!.map((_, column) => largest(rows.map(row => row[column]!.length)));
   return rows.map(row =>
     row
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))

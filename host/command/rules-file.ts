@@ -31,7 +31,7 @@ export async function readRulesFile(path: string): Promise<RulesFile> {
   const compiled = compile(file, report);
   const isWrong = problems.some(problem => problem.severity === 'error');
   const ruleset = isWrong ? null : compiled;
-  if (ruleset) problems.push(...adviseNeedles(file, ruleset));
+  if (ruleset) for (const problem of adviseNeedles(file, ruleset)) problems.push(problem);
   problems.sort((a, b) => a.span.start - b.span.start || a.span.end - b.span.end);
   return { path, source, problems, file, ruleset };
 }

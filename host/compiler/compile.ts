@@ -9,6 +9,7 @@ import type { Compiled, CompiledRule, CompiledStep, Tables } from './compiled.ts
 import { newTables } from './compiled.ts';
 import { decisionsOf } from './decisions.ts';
 import type { Rule, RuleFile } from './model.ts';
+import { largest } from './numbers.ts';
 import { keepAutomata, preferCaptures } from './patterns.ts';
 import type { EncodedRuleset } from './ruleset.ts';
 import { encodeRuleset } from './ruleset.ts';
@@ -69,7 +70,7 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
     steps,
     candidates: candidatesOf(steps, rules),
     rules,
-    lookBackMs: rules.reduce((longest, rule) => Math.max(longest, rule.realertMs, rule.windowMs), 0),
+    lookBackMs: largest([0, ...rules.flatMap(rule => [rule.realertMs, rule.windowMs])]),
     keyCount: needsState ? limits.keyCount : 0,
     rateCount: limits.alertsPerSecond,
     notice: needsState ? NOTICE : null,

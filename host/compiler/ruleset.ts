@@ -16,6 +16,7 @@ import { dfaSize } from './dfa.ts';
 import type { TrieNode } from './fields.ts';
 import { nodesOf, triesOf } from './fields.ts';
 import { checksum, hashKey, hashValue } from './hash.ts';
+import { largest } from './numbers.ts';
 import type { Instruction, Program } from './nfa.ts';
 import type { CodePoints } from './pattern.ts';
 import * as widths from './widths.ts';
@@ -98,11 +99,6 @@ function encodeTexts(writer: Writer): number {
 function encodeText(writer: Writer, text: string): { offset: number; size: number } {
   const bytes = encoder.encode(text);
   return { offset: writer.shared(bytes), size: bytes.length };
-}
-
-/** The largest of numbers that may be very many; 0 when there are none. */
-function largest(numbers: number[]): number {
-  return numbers.reduce((most, number) => Math.max(most, number), 0);
 }
 
 // ── Fields ──────────────────────────────────────────────────────────────────────────────────────────
@@ -468,7 +464,7 @@ function encodeSteps(writer: Writer, { steps, patterns }: Compiled, offsets: num
   return {
     [layout.HEADER_STEPS_OFFSET]: offset,
     [layout.HEADER_STEP_COUNT]: steps.length,
-    [layout.HEADER_SLOT_COUNT]: largest(slotEnds),
+    [layout.HEADER_SLOT_COUNT]: largest([0, ...slotEnds]),
   };
 }
 
@@ -501,7 +497,7 @@ function encodeRules(writer: Writer, { rules, notice }: Compiled): Fields {
     [layout.HEADER_RULE_COUNT]: rules.length,
     [layout.HEADER_NOTICE_RULE]: notice === null ? layout.NONE : rules.length,
     [layout.HEADER_HAS_ABSENCE]: rules.some(rule => rule.kind === layout.KIND_ABSENCE) ? 1 : 0,
-    [layout.HEADER_LABEL_COUNT]: largest(rules.map(rule => rule.labels.length)),
+    [layout.HEADER_LABEL_COUNT]: largest([0, ...rules.map(rule => rule.labels.length)]),
   };
 }
 

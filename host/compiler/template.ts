@@ -20,9 +20,16 @@ const REFERENCES = ['$record', '$captures', '$labels', '$value', '$alert'];
 export const REFERENCE_FORMS =
   'a template can hold {{ $record.path }}, {{ $captures.name }}, {{ $labels.name }}, {{ $value }} and {{ $alert }}';
 
+// With so many mistakes the text was not meant to be a template.
+const MISTAKES_MAX = 100;
+
 /** Every mistake is reported, and the reference left out. */
-export function parseTemplate(text: string, report: TextReport): PlacedPart[] {
+export function parseTemplate(text: string, reportMistake: TextReport): PlacedPart[] {
   const parts: PlacedPart[] = [];
+  let mistakeCount = 0;
+  const report: TextReport = problem => {
+    if (++mistakeCount <= MISTAKES_MAX) reportMistake(problem);
+  };
   let at = 0;
   while (at < text.length) {
     const open = text.indexOf(OPEN, at);
