@@ -61,6 +61,7 @@ export function bareCompiled(
       fields: new Set([field]),
       program: pattern.program,
       dfa: automata ? automatonOf(pattern) : null,
+      isTooLarge: false,
       firstByte: pattern.firstByte,
       capturesFirst: false,
     })),

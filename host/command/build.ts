@@ -5,7 +5,7 @@ import type { CompiledRuleset } from '../compiler/compile.ts';
 import { UserError, formatCount } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import { largest, sum } from '../compiler/numbers.ts';
-import { patternSize, patternsOfStep } from '../compiler/patterns.ts';
+import { patternSize, patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
 import { fluentBitSetup } from '../fluent-bit/setup.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
@@ -93,7 +93,26 @@ function describe(output: string, size: number, ruleset: CompiledRuleset): strin
     const names = [...new Set(needless.map(step => compiled.rules[step.rule]!.alert))];
     lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
   }
+  lines.push(...describeLarge(ruleset));
   return `${lines.join('\n')}\n`;
+}
+
+/** The patterns that get no automaton, whatever room there is, in the order of their rules. */
+function describeLarge({ compiled }: CompiledRuleset): string[] {
+  const steps = new Map<string, number>(); // of the largest pattern of each rule
+  for (const step of compiled.steps) {
+    const { alert } = compiled.rules[step.rule]!;
+    for (const index of patternsOfStep(step, compiled.atoms)) {
+      const pattern = compiled.patterns[index]!;
+      if (pattern.isTooLarge) steps.set(alert, Math.max(steps.get(alert) ?? 0, stepsPerByte(pattern)));
+    }
+  }
+  if (steps.size === 0) return [];
+  const names = [...steps].map(([alert, count]) => `${alert} (${formatCount(count)})`);
+  return [
+    '',
+    `Rules with a pattern too large for an automaton, and its steps for a byte of text: ${names.join(', ')}`,
+  ];
 }
 
 /** One row for each field that has needles or patterns. A pattern that is asked of two fields is in both rows. */

@@ -18,6 +18,8 @@ export interface CompiledPattern {
   fields: Set<number>;
   program: Program;
   dfa: Dfa | null;
+  /** An automaton would be too large or too costly to build; the program runs instead, whatever room there is. */
+  isTooLarge: boolean;
   /** Every match begins with this byte, or null. */
   firstByte: number | null;
   /** A needle is found before the pattern runs, and an alert shows its captures: the program alone does both. */

@@ -133,6 +133,31 @@ test('schema is the file that the build writes', async () => {
   assert.equal(JSON.parse(stdout).title, 'Earshot rules file');
 });
 
+describe('a pattern that gets no automaton', () => {
+  write('large.yaml', RULES.replace(/regex: .*\}/, "regex: 'order.{900}(?P<id>\\d+) failed'}"));
+
+  test('check warns of it, with what a byte of text costs and what to do', async () => {
+    const { code, stdout } = await earshot('check', 'large.yaml');
+    assert.equal(code, 0);
+    assert.match(
+      stdout,
+      /warning: a pattern of rule "Broken" is too large for an automaton: a byte of text can take 914 steps, with a plain literal it takes 1\n/,
+    );
+    assert.match(stdout, /\nhint: use smaller or fewer counted repeats, .* linear in the text and bounded\n/);
+    assert.doesNotMatch((await earshot('check', 'rules.yaml')).stdout, /automaton/);
+  });
+
+  test('build names its rule below the table', async () => {
+    const line =
+      /\nRules with a pattern too large for an automaton, and its steps for a byte of text: Broken \(914\)\n/;
+    assert.match((await earshot('build', 'large.yaml', '-o', 'large.wasm')).stdout, line);
+    assert.doesNotMatch(
+      (await earshot('build', 'rules.yaml', '-o', 'large.wasm')).stdout,
+      /for an automaton/,
+    );
+  });
+});
+
 describe('check', () => {
   write('wrong.yaml', RULES.replace('eq: shop', 'eqq: shop').replace('failed', '(failed'));
   write(
