@@ -189,11 +189,15 @@ function excerpt(text: string, span: Span, prefix: string, caretPrefix: string, 
 
 // Only what may be shown is split into cells: a line can be 16 MiB long.
 const CELLS_AROUND = 4 * EXCERPT_COLUMNS;
+/** Each character takes one column. */
+const PLAIN = /^[ -~]*$/;
 
 function cellsAround(text: string, offset: number): { cells: Cell[]; cutLeft: boolean; cutRight: boolean } {
-  let start = Math.max(0, offset - CELLS_AROUND);
+  const isPlain = PLAIN.test(text.slice(Math.max(0, offset - EXCERPT_COLUMNS), offset + EXCERPT_COLUMNS));
+  const size = isPlain ? EXCERPT_COLUMNS : CELLS_AROUND;
+  let start = Math.max(0, offset - size);
   if (isLowSurrogate(text, start)) start++;
-  const end = Math.min(text.length, offset + CELLS_AROUND);
+  const end = Math.min(text.length, offset + size);
   const cells: Cell[] = [];
   let at = start;
   let column = 0;
