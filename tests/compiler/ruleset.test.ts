@@ -11,6 +11,7 @@ import { loadModule } from '../../host/matcher.ts';
 import { toProgram } from '../../host/compiler/nfa.ts';
 import { literal } from '../../host/compiler/pattern.ts';
 import { checksum, hashKey, hashValue } from '../../host/compiler/hash.ts';
+import { encodeRuleset } from '../../host/compiler/ruleset.ts';
 import { LABELS_MAX } from '../../host/compiler/schema.ts';
 import * as widths from '../../host/compiler/widths.ts';
 import type { Widths } from '../../host/compiler/writer.ts';
@@ -324,6 +325,16 @@ test('literals that begin alike are told apart, wherever they stand', async () =
       );
     }
   }
+});
+
+test('a table may have more records than a call may have arguments', () => {
+  const { compiled } = compile(
+    "groups: [{name: g, rules: [{alert: r, match: {field: a, regex: '(?P<x>b)c'}, labels: {x: '{{ $captures.x }}'}}]}]",
+  );
+  const [step] = compiled.steps;
+  const extracts = Array.from({ length: 150_000 }, () => step!.extracts[0]!);
+  const { bytes } = encodeRuleset({ ...compiled, steps: [{ ...step!, extracts }] }, 0n);
+  assert.ok(bytes.length > extracts.length * layout.EXTRACT_SIZE);
 });
 
 test('more literals than can be told apart are an error', () => {

@@ -136,6 +136,18 @@ test('a thousand rules stay within the length of a line that old versions read',
     assert.ok(regexes.some(regex => regex.test(`a failure number ${i * 7919}!`)));
 });
 
+test('as many values as fifteen rules may have', () => {
+  const values = (rule: number) => Array.from({ length: 10_000 }, (_, i) => `v${rule}-${i}`);
+  const rules = Array.from({ length: 15 }, (_, i) =>
+    JSON.stringify({ alert: `a${i}`, match: { any: [{ field: 'ns', in: values(i) }] } }),
+  );
+  // One rule with all of them, too: what a rule needs is one list.
+  const any = Array.from({ length: 15 }, (_, i) => ({ field: `f${i}`, in: values(i) }));
+  const { lines } = derive([...rules, JSON.stringify({ alert: 'all', match: { any } })].map(rule => `- ${rule}\n`).join(''));
+  assert.ok(lines.some(({ accessor, regex }) => accessor === '$ns' && regex.includes('v14-9999|')));
+  assert.ok(lines.some(({ accessor }) => accessor === '$f14'));
+});
+
 const patterns = fc
   .oneof(
     patternArbitrary,
