@@ -19,7 +19,7 @@ const CONFIG_MAP_SIZE_TIGHT = 900 * 1024;
 export function help(): string {
   return `Usage: earshot build [OPTION…] rules.yaml
 
-Compiles a rules file into one WebAssembly module: the matcher with the rules in it. The same rules give
+Compiles a rules file into one WebAssembly module: the matcher with the rules in it. The same rules compile to
 the same bytes.
 
   -o, --output FILE   the module to write (earshot.wasm)

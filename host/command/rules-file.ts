@@ -36,7 +36,7 @@ export async function readRulesFile(path: string): Promise<RulesFile> {
   return { path, source, problems, file, ruleset };
 }
 
-/** The ruleset; warnings are told, and mistakes are too, by throwing. */
+/** The ruleset. Warnings are written to standard error; mistakes are too, and then it throws. */
 export function requireRuleset({ path, source, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {
   for (const problem of problems) io.stderr.write(`${formatProblem(problem, path, source)}\n`);
   if (ruleset) return ruleset;
@@ -88,7 +88,7 @@ function adviseAutomata({ compiled }: CompiledRuleset): Problem[] {
   });
 }
 
-/** Rules that cost more than the others: no literal tells beforehand that their patterns cannot match. */
+/** Rules that cost more than the others: no literal excludes records before their patterns run. */
 function adviseNeedles(file: RuleFile, { compiled }: CompiledRuleset): Problem[] {
   const needless = compiled.steps.filter(
     step => step.needles === null && patternsOfStep(step, compiled.atoms).length > 0,

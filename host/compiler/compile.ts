@@ -21,7 +21,7 @@ import { NOTICE, annotationsOf, checkAbsence, extractsOf, labelsOf, slotsOf } fr
 const RULESET_SIZE_GOAL = 800_000;
 /** What automata get in any case: patterns that run on every record need theirs. */
 const DFA_SIZE_TOTAL_MIN = 64 * 1024;
-/** Bytes of a ruleset: far below what the core's u32 offsets and a node's memory bear. */
+/** Bytes of a ruleset: far below what the core's u32 offsets and a node's memory can hold. */
 const RULESET_SIZE_MAX = 16 * 1024 * 1024;
 
 /** What `build` shows of a ruleset, and what `explain` needs to read it. */

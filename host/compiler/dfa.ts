@@ -32,9 +32,9 @@ import type { CodePoints } from './pattern.ts';
 export interface Dfa {
   /** Byte class of each byte; classes are counted from 0. */
   classes: Uint8Array;
-  /** Entries of a row: one a byte class, and the end of the text behind them. */
+  /** Entries of a row: one for each byte class, and then one for the end of the text. */
   stride: number;
-  /** The bytes that every matching text begins with; the automaton reads what comes behind them. */
+  /** The bytes that every matching text begins with; the automaton reads what comes after them. */
   prefix: Uint8Array;
   /** DFA_DEAD, DFA_MATCHED, then the rows: states 2 and up. */
   rows: number[][];

@@ -296,7 +296,7 @@ export function canBeEmpty(node: Pattern, ofInner: (node: Pattern) => boolean = 
   }
 }
 
-/** True when the pattern matches every text: it can be empty where no assertion stands. */
+/** True when the pattern matches every text: it can be empty, without an assertion. */
 export function matchesEverything(node: Pattern): boolean {
   switch (node.kind) {
     case 'empty':

@@ -275,13 +275,13 @@ function parseGroup(input: Input): Pattern[] {
 const UNSUPPORTED_GROUPS: [start: RegExp, name: string, hint: string][] = [
   [/\(\?=/y, 'a look-ahead', 'match the text itself, or test for it in a second condition'],
   [/\(\?!/y, 'a negative look-ahead', 'test for that text in a second condition under "not"'],
-  [/\(\?<=/y, 'a look-behind', 'match the text itself, and capture the part behind it'],
+  [/\(\?<=/y, 'a look-behind', 'match the text itself, and capture the part after it'],
   [/\(\?<!/y, 'a negative look-behind', 'test for that text in a second condition under "not"'],
   [/\(\?>/y, 'an atomic group', 'write "(?:...)": RE2 never backtracks, so it needs no atomic groups'],
   [/\(\?#/y, 'a comment', 'put the comment beside the pattern'],
   [/\(\?\(/y, 'a conditional', 'write the two cases as alternatives "(?:...|...)"'],
-  [/\(\?\|/y, 'a branch reset', 'write "(?:...)" and give each group a name of its own'],
-  [/\(\?P=/y, 'a backreference', 'RE2 cannot require the same text twice; match each part by itself'],
+  [/\(\?\|/y, 'a branch reset', 'write "(?:...)" and give each group its own name'],
+  [/\(\?P=/y, 'a backreference', 'RE2 cannot require the same text twice; match each part on its own'],
   [/\(\?(?:R|P>|&|[-+]?\d)/y, 'a recursion', 'write the nesting out to the depth that you need'],
   [/\(\?'/y, 'a quoted group name', 'write "(?P<name>...)"'],
 ];
@@ -325,7 +325,7 @@ function parseGroupName(input: Input, groupStart: number): string {
       `pattern has two groups named "${name}"`,
       span,
       'the second one',
-      'give each group a name of its own',
+      'give each group its own name',
     );
   }
   if (input.captures.push(name) > MAX_CAPTURES) {
@@ -591,7 +591,7 @@ const UNSUPPORTED_ESCAPES = new Map([
   ['E', 'it only closes a "\\Q"; leave it out'],
   ['G', 'write "\\A" for the start of the text'],
   ['H', 'write "[^\\t\\p{Zs}]"'],
-  ['K', 'capture the part behind it in a named group'],
+  ['K', 'capture the part after it in a named group'],
   ['N', 'write "."'],
   ['R', 'write "\\r?\\n"'],
   ['V', 'write "[^\\n\\v\\f\\r]"'],
@@ -607,8 +607,8 @@ const UNSUPPORTED_IN_CLASS = new Map([
   ...UNSUPPORTED_ESCAPES,
   ['A', 'move it out of the class: it matches no character'],
   ['B', 'move it out of the class: it matches no character'],
-  ['Q', 'escape each character by itself within a class'],
-  ['b', 'write "\\x08" for a backspace; a word boundary stands outside a class'],
+  ['Q', 'escape each character on its own within a class'],
+  ['b', 'write "\\x08" for a backspace; a word boundary is written outside a class'],
   ['z', 'move it out of the class: it matches no character'],
 ]);
 
@@ -626,7 +626,7 @@ function badEscape(character: string, span: Span, refused: Map<string, string>):
       `pattern has a backreference "\\${character}", which RE2 does not have`,
       span,
       'not in RE2',
-      'RE2 cannot require the same text twice; match each part by itself',
+      'RE2 cannot require the same text twice; match each part on its own',
     );
   }
   const hint = refused.get(character);
@@ -888,7 +888,7 @@ function tryRegExp(source: string): RegExp | undefined {
   }
 }
 
-/** One search through all code points takes 40 ms; a test of each by itself takes several times as long. */
+/** One search through all code points takes 40 ms; testing each on its own takes several times as long. */
 function matchedCodePoints(matcher: RegExp): CodePoints {
   const set: CodePoints = [];
   for (const match of allCodePoints().matchAll(matcher)) {

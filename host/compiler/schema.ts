@@ -27,7 +27,7 @@ export const LABELS_MAX = 62;
 export const ANNOTATIONS_MAX = 64;
 // What a slice of a window counts to (assembly/state.ts).
 export const COUNT_MAX = 65_535;
-// Values are told apart one by one, and kept while they are in the window.
+// Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
 export const STEPS_MIN = 2;
 // What a key's 64 bytes of state hold.
@@ -48,7 +48,7 @@ export const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 export const DURATION =
   /^(?:0|(?=\d)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?)$/;
 
-/** Names that Earshot itself fills in, with the reason that the error gives. */
+/** Names that Earshot itself fills in, with the reason for the error message. */
 export const RESERVED_LABELS: Record<string, string> = {
   alertname: 'Earshot sets it to the name of the alert',
   rule_level: 'Earshot sets it to "namespace" on alerts with a label "namespace"',

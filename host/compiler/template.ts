@@ -6,7 +6,7 @@ import type { Span, TextProblem } from '../error.ts';
 import { parseFieldPath } from './field.ts';
 import type { FieldPath, TemplatePart } from './model.ts';
 
-/** A part and where it stands in the template's text: a reference without its braces and spaces. */
+/** A part and its position in the template's text: a reference without its braces and spaces. */
 export interface PlacedPart {
   part: TemplatePart;
   span: Span;
@@ -57,7 +57,7 @@ function textPart(text: string, span: Span): PlacedPart {
   return { part: { kind: 'text', text: text.slice(span.start, span.end) }, span };
 }
 
-/** The `}}` that belongs to a reference: not one within a quoted key, and not one behind another `{{`. */
+/** The `}}` that belongs to a reference: not one within a quoted key, and not one after another `{{`. */
 function closingBraces(text: string, start: number): number | undefined {
   let mark = '';
   for (let at = start; at < text.length; at++) {
@@ -138,7 +138,7 @@ function noFunctions(text: string, span: Span): TextError {
   );
 }
 
-/** The path behind `$record`, with the spans of its mistakes moved to where the path stands. */
+/** The path after `$record`; the spans of its mistakes are positions in the template. */
 function recordField(rest: string, start: number, span: Span): FieldPath {
   if (rest === '' || rest === '.') {
     throw new TextError('$record names no field', span, 'write {{ $record.log }}');

@@ -5,7 +5,7 @@
 // made of required literals, values and nothing that could backtrack. How Fluent Bit sees a field:
 // - as the bytes of a string; a field that is absent or no string is not matched by any regex;
 // - not yet as JSON: there, bytes that are not UTF-8 have become U+E000 + byte or U+FFFD, or are gone (5.1.1
-//   drops them, some with the byte behind them). What can match those characters is no part of a literal. A
+//   drops them, some with the byte after them). What can match those characters is no part of a literal. A
 //   literal that only comes about where bytes go (`err\xffor`) is not seen: README says so.
 // - as it folds case: its `(?i:)` takes U+017F for s and U+212A for k, as RE2 does, but not everywhere (`foldsAsOne`).
 // Assumes strings that are msgpack strings, as most inputs of Fluent Bit make them: rewrite_tag does not match the
@@ -59,7 +59,7 @@ const VALUE_BITS = 6;
 const NESTED_BITS_MAX = 8;
 /** Less is found in every other line. */
 const RUN_BITS_MIN = 6;
-/** A line of some hundred bytes has 2⁷ places at which a literal may stand by chance; its start is one of them. */
+/** A line of some hundred bytes has 2⁷ places at which a literal may be by chance; its start is one of them. */
 const LINE_BITS = 7;
 
 const RUN_SIZE_MAX = 64;
@@ -242,7 +242,7 @@ function usableRuns(runs: Run[]): Run[] | null {
   return trimmed.every(run => bitsOf(run) >= RUN_BITS_MIN) ? trimmed : null;
 }
 
-/** Without what hardly tells anything at either end: a literal that begins and ends with characters is found fastest. */
+/** Without positions at either end that exclude almost nothing: a literal that begins and ends with characters is found fastest. */
 function trim({ atStart, sets }: Run): Run {
   let start = 0;
   let end = sets.length;

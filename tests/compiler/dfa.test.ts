@@ -32,12 +32,12 @@ function run(dfa: Dfa, text: Uint8Array): boolean {
 const SIZES: Array<[pattern: string, stateCount: number, classCount: number]> = [
   ['a', 1, 2],
   ['abc', 3, 4],
-  ['^abc', 1, 2], // behind its prefix
+  ['^abc', 1, 2], // after its prefix
   ['abc$', 4, 4],
   ['[a-z]', 1, 2],
   ['a.*b', 5, 8], // a dot is a whole character: three places inside sequences
   ['\\bab\\b', 4, 5],
-  ['(?:a|b)*c', 1, 2], // in front of the c anything may stand
+  ['(?:a|b)*c', 1, 2], // anything may be before the c
   ['^(?:a|b)*c$', 2, 3],
   ['a{3,}', 3, 2],
   ['(a+)+b', 2, 3],

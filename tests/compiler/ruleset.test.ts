@@ -25,7 +25,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 
 const TINY = 'groups: [{name: g, rules: [{alert: r, match: {field: a, eq: b}}]}]';
 
-// Its header, behind magic, version and checksum, up to the offset of the texts. A new version of the format is a
+// Its header, after magic, version and checksum, up to the offset of the texts. A new version of the format is a
 // visible difference here.
 const HEADER = `
 size 48060000  fields 02000000  hash @@hash
@@ -67,7 +67,7 @@ test('the worked example', () => {
   assert.equal(text(u32(edge + layout.EDGE_KEY_OFFSET), u32(edge + layout.EDGE_KEY_SIZE)), 'a');
   assert.equal(u32(edge + layout.EDGE_PREFIX), 'a'.charCodeAt(0));
   assert.equal(u32(u32(edge + layout.EDGE_NODE) + layout.NODE_FIELD), 0);
-  // Field 0 has a table with one value, which opens gate 1, behind which the step waits.
+  // Field 0 has a table with one value, which opens gate 1, for which the step waits.
   const field = u32(layout.HEADER_FIELDS_OFFSET);
   const table = u32(field + layout.FIELD_VALUES_OFFSET);
   const bucket = Number(hashValue(Buffer.from('b')) >> BigInt(u32(table + layout.VALUES_SHIFT)));
@@ -310,7 +310,7 @@ test('of very many literals each is found', async () => {
   }
 });
 
-test('literals that begin alike are told apart, wherever they stand', async () => {
+test('literals that begin alike are told apart, wherever they are', async () => {
   // Of several sizes: their grams share buckets, and those of one size are a group in them.
   const words = Array.from({ length: 1200 }, (_, i) => `/svc-${i * 3}/`);
   const rules = words.map(word => ({ alert: word, realert: '0s', match: { field: 'log', contains: word } }));
