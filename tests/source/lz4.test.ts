@@ -82,5 +82,5 @@ test('a frame that is cut anywhere is an error', () => {
   const whole = frame([...sequence('abcd', 4, 20), ...last('end')], last('more'));
   assert.equal(decodeLz4(whole).toString(), `${'abcd'.repeat(6)}endmore`);
   for (let size = 0; size < whole.length; size++)
-    assert.throws(() => decodeLz4(whole.subarray(0, size)), undefined, `${size} bytes of ${whole.length}`);
+    assert.throws(() => decodeLz4(whole.subarray(0, size)), Error, `${size} bytes of ${whole.length}`);
 });
