@@ -21,16 +21,7 @@ import { hashText } from './bytes';
 import { beginCandidates, dropCandidates, findNeedles, nextCandidate, placeCandidates } from './candidate';
 import { beginConditions, conditionsExhausted, meets, placeConditions } from './condition';
 import { RULESET, allocate, startArena } from './memory';
-import {
-  beginRecord,
-  fieldEnd,
-  fieldStart,
-  fieldText,
-  fieldTextSize,
-  fieldType,
-  outOfMemory,
-  placeRecord,
-} from './record';
+import { beginRecord, fieldText, fieldTextSize, fieldType, outOfMemory, placeRecord } from './record';
 import { RULESET_ABSENT, RULESET_OK, checkRuleset } from './ruleset';
 import { SCAN_MALFORMED, SCAN_REJECTED, placeScan, scan, scanLate } from './scan';
 import {
@@ -152,7 +143,8 @@ function readLate(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i
   scanLate(record, end);
   const field = load<u32>(RULESET, layout.HEADER_TIMESTAMP_FIELD);
   if (flags & layout.FLAG_RECORD_TIME && field != layout.NONE) {
-    const time = parseTime(fieldType(field), fieldStart(field), fieldEnd(field));
+    const text = fieldText(field);
+    const time = parseTime(fieldType(field), text, text + fieldTextSize(field));
     if (time != NO_TIME) return time;
   }
   return toMs(sec, nsec);
