@@ -1,4 +1,4 @@
-// Small things about runs of bytes. Wide loads may look up to 7 bytes behind a run: memory keeps SLACK.
+// Small things about runs of bytes. Wide loads may read up to 7 bytes after a run: memory keeps SLACK.
 
 const HASH_FACTOR: u64 = 0x9e3779b97f4a7c15;
 const ONES: u64 = 0x0101010101010101;
@@ -40,7 +40,7 @@ export function hashText(at: usize, size: usize): u64 {
   return hash * HASH_FACTOR;
 }
 
-/** Copies a run. Up to 7 bytes behind it may be overwritten: a call to memory.copy costs more than a short loop. */
+/** Copies a run. Up to 7 bytes after it may be overwritten: a call to memory.copy costs more than a short loop. */
 export function copyBytes(target: usize, source: usize, size: usize): void {
   if (size > 64) {
     memory.copy(target, source, size);

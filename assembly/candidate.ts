@@ -32,7 +32,7 @@ export function placeCandidates(base: usize, at: usize): usize {
   at += ((<usize>load<u32>(base, layout.HEADER_NEEDLE_COUNT) + 1) & ~1) << 2;
   candidates = at;
   at += ((<usize>load<u32>(base, layout.HEADER_STEP_COUNT) + 63) >>> 6) << 3;
-  ungated = load<u32>(base, layout.HEADER_UNGATED_COUNT) != 0;
+  ungated = load<u32>(base, layout.HEADER_UNREJECTABLE_COUNT) != 0;
   return at;
 }
 
@@ -48,8 +48,8 @@ export function beginCandidates(now: u32): void {
   if (count) addCandidates(load<u32>(ruleset, layout.HEADER_ALWAYS_OFFSET), count);
 }
 
-/** Tells of a field that the scan has met. True when no step can be met any more. */
-export function openGate(field: u32): bool {
+/** Takes note of a field that the scan has found, and of the gate that its value opens. True when no step can match any more. */
+export function noteField(field: u32): bool {
   if (load<u32>(fields + <usize>field * layout.FIELD_SIZE, layout.FIELD_IS_GATE) == 0) return false;
   gatesLeft--;
   const value = fieldValue(field);

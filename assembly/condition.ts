@@ -1,9 +1,10 @@
 // Does a record meet a step? A step's code is a decision graph: test an atom, go on at one of two places.
 // Atoms are shared between rules, and each is tested at most once a record.
 import * as layout from './layout';
+import { takeSteps } from './budget';
 import { findByte, sameBytes } from './bytes';
 import { runDfa } from './dfa';
-import { matchedFrom, matchedTo, search, searchExhausted } from './nfa';
+import { matchedFrom, matchedTo, search } from './nfa';
 import { compareNumber } from './number';
 import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
 
@@ -13,7 +14,6 @@ const CAPTURES_FIRST_SIZE_MAX: usize = 1024;
 let ruleset: usize = 0;
 let answers: usize = 0; // u32 each: epoch × 2 + answer, when it was tested in this epoch
 let epoch: u32 = 0;
-let exhausted: bool = false;
 
 export function placeConditions(base: usize, at: usize): usize {
   ruleset = base;
@@ -23,13 +23,7 @@ export function placeConditions(base: usize, at: usize): usize {
 
 export function beginConditions(now: u32): void {
   epoch = now;
-  exhausted = false;
   capturedPattern = 0;
-}
-
-/** True when there was no memory to test an atom: the record can't be judged. */
-export function conditionsExhausted(): bool {
-  return exhausted;
 }
 
 /** Does the scanned record meet this step? */
@@ -72,6 +66,7 @@ function testAtom(atom: usize): bool {
     case layout.OP_LESS:
     case layout.OP_LESS_OR_EQUAL: {
       if (type != layout.TYPE_NUMBER) return false;
+      takeSteps(fieldEnd(field) - fieldStart(field));
       const order = compareNumber(fieldStart(field), fieldEnd(field), ruleset + a);
       return op == layout.OP_EQUAL ? order == 0 : op == layout.OP_LESS ? order < 0 : order <= 0;
     }
@@ -106,33 +101,33 @@ function isAmong(value: u32, values: usize, count: u32): bool {
 // The captures of the pattern that was searched last, when it was asked for them: an alert need not search again.
 let capturedPattern: usize = 0;
 let capturedText: usize = 0;
+let capturedMatch: bool = false;
 const capturedSlots: usize = memory.data(layout.CAPTURE_COUNT_MAX * 8);
 
-/** Finds a pattern's captures in a text and gives their slots (addresses, 0: not set), or 0 when it is not there. */
+/** Finds a pattern's captures in a text and returns their slots (addresses, 0: not set), or 0 when it does not match. */
 export function capturesOf(pattern: usize, at: usize, end: usize): usize {
-  if (capturedPattern == pattern && capturedText == at) return capturedSlots;
+  if (capturedPattern != pattern || capturedText != at) searchCaptures(pattern, at, end);
+  return capturedMatch ? capturedSlots : 0;
+}
+
+function searchCaptures(pattern: usize, at: usize, end: usize): bool {
   capturedPattern = pattern;
   capturedText = at;
-  const matched = search(ruleset, pattern, at, end, capturedSlots);
-  if (searchExhausted()) exhausted = true;
-  return matched ? capturedSlots : 0;
+  capturedMatch = search(ruleset, pattern, at, end, capturedSlots);
+  return capturedMatch;
 }
 
 function matchesPattern(pattern: usize, at: usize, end: usize): bool {
   const capturesFirst = load<u32>(pattern, layout.PATTERN_CAPTURES_FIRST) != 0;
-  if (capturesFirst && end - at <= CAPTURES_FIRST_SIZE_MAX) {
-    capturedPattern = pattern;
-    capturedText = at;
-    return search(ruleset, pattern, at, end, capturedSlots);
-  }
+  if (capturesFirst && end - at <= CAPTURES_FIRST_SIZE_MAX) return searchCaptures(pattern, at, end);
   const dfa = load<u32>(pattern, layout.PATTERN_DFA_OFFSET);
-  if (dfa == 0) {
-    const matched = search(ruleset, pattern, at, end, 0);
-    if (searchExhausted()) exhausted = true;
-    return matched;
-  }
+  if (dfa == 0) return search(ruleset, pattern, at, end, 0);
   const firstByte = load<u32>(pattern, layout.PATTERN_FIRST_BYTE);
-  if (firstByte != layout.NONE) at = findByte(at, end, firstByte); // the automaton would only stay at its start
+  if (firstByte != layout.NONE) {
+    const from = at;
+    at = findByte(at, end, firstByte); // the automaton would only stay at its start
+    takeSteps((at - from) >>> 3);
+  }
   return runDfa(ruleset, ruleset + dfa, at, end);
 }
 

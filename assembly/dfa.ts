@@ -1,6 +1,7 @@
 // A pattern's automaton: does any part of the text match? It is deterministic, so the answer costs one
 // table step a byte, whatever the pattern.
 import * as layout from './layout';
+import { takeSteps } from './budget';
 import { sameBytes } from './bytes';
 
 /** Runs the automaton at `dfa` over `at` … `end`. */
@@ -21,18 +22,24 @@ export function runDfa(ruleset: usize, dfa: usize, at: usize, end: usize): bool 
 
 function runNarrow(rows: usize, classes: usize, stride: usize, state: usize, at: usize, end: usize): bool {
   rows -= <usize>layout.DFA_FIRST_ROW * stride; // dead and matched have no rows
+  const start = at;
   for (; at < end; at++) {
     state = load<u8>(rows + state * stride + load<u8>(classes + load<u8>(at)));
-    if (state <= layout.DFA_MATCHED) return state == layout.DFA_MATCHED;
+    if (state <= layout.DFA_MATCHED) break;
   }
-  return load<u8>(rows + state * stride + stride - 1) == layout.DFA_MATCHED;
+  takeSteps(at - start);
+  if (state > layout.DFA_MATCHED) state = load<u8>(rows + state * stride + stride - 1);
+  return state == layout.DFA_MATCHED;
 }
 
 function runWide(rows: usize, classes: usize, stride: usize, state: usize, at: usize, end: usize): bool {
   rows -= (<usize>layout.DFA_FIRST_ROW * stride) << 1;
+  const start = at;
   for (; at < end; at++) {
     state = load<u16>(rows + ((state + load<u8>(classes + load<u8>(at))) << 1));
-    if (state <= layout.DFA_MATCHED) return state == layout.DFA_MATCHED;
+    if (state <= layout.DFA_MATCHED) break;
   }
-  return load<u16>(rows + ((state + stride - 1) << 1)) == layout.DFA_MATCHED;
+  takeSteps(at - start);
+  if (state > layout.DFA_MATCHED) state = load<u16>(rows + ((state + stride - 1) << 1));
+  return state == layout.DFA_MATCHED;
 }

@@ -5,30 +5,41 @@
 // `id` becomes the tag of the alert's own chunk (a retry of one alert is then no retry of another), so it
 // has only hexadecimal digits and `-`. out_http posts `alert` byte for byte (body_key, headers_key).
 import * as layout from './layout';
-import { alertsFrom, alertsTo, writeHash, writeText } from './alert';
+import { alertsFrom, alertsTo } from './alert';
 import { hashText } from './bytes';
-import { beginOutput, outputExhausted, outputSize, outputStart, writeByte, writeString } from './output';
+import { RULESET, isExhausted } from './memory';
+import {
+  beginOutput,
+  outputSize,
+  outputStart,
+  writeByte,
+  writeConstant,
+  writeHash,
+  writeJsonAsString,
+} from './output';
+
+const EDGE_TEXTS_SIZE_MAX: usize = 160; // TEXT_EDGE_…, the id, and the NUL
 
 let count: u32 = 0;
 
 /**
- * Wraps the output's body, or only its array of alerts, and gives a NUL-terminated string, or 0 when there is
+ * Wraps the output's body, or only its array of alerts, and returns a NUL-terminated string, or 0 when there is
  * no memory.
  */
 export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32, onlyArray: bool): usize {
   const body = outputStart() + (onlyArray ? alertsFrom() : 0);
   const bodySize = onlyArray ? alertsTo() - alertsFrom() : outputSize();
-  // Of the record and its time: no two instances give the same id to different records. The counter tells
+  // Of the record and its time: two instances never give one id to different records. The counter tells
   // equal records of one instance apart.
   const hash = hashText(record, size) ^ ((((<u64>sec) << 32) | (<u64>nsec)) * 0x9e3779b97f4a7c15);
-  beginOutput();
-  writeText(layout.TEXT_EDGE_OPEN);
+  beginOutput(bodySize * 2 + EDGE_TEXTS_SIZE_MAX);
+  writeConstant(RULESET, layout.TEXT_EDGE_OPEN);
   writeHash(hash);
   writeByte(0x2d);
   writeHash(<u64>++count);
-  writeText(layout.TEXT_EDGE_ALERT);
-  writeString(body, bodySize);
-  writeText(layout.TEXT_EDGE_CLOSE);
+  writeConstant(RULESET, layout.TEXT_EDGE_ALERT);
+  writeJsonAsString(body, bodySize);
+  writeConstant(RULESET, layout.TEXT_EDGE_CLOSE);
   writeByte(0);
-  return outputExhausted() ? 0 : outputStart();
+  return isExhausted() ? 0 : outputStart();
 }

@@ -1,70 +1,56 @@
-// One record through the module: scan, candidates, conditions, alerts. `index` has the doors to it.
+// Matching: one record through the module, to the hits that it has. It remembers nothing of a record. `count` takes the
+// hits, here at once or elsewhere from their JSON; `index` has the doors to both.
 import * as layout from './layout';
 import {
-  AT_LEAST,
-  FIRING,
-  NO_END,
-  RESOLVED,
-  addAlert,
-  alertsExhausted,
   beginAlerts,
   extractCaptures,
   fingerprint,
-  hasAlerts,
-  packLabels,
   placeAlerts,
+  renderAnnotations,
   renderLabels,
-  unpackLabels,
-  writeBody,
+  useCaptures,
 } from './alert';
+import { beginBudget, takeSteps } from './budget';
 import { hashText } from './bytes';
 import { beginCandidates, dropCandidates, findNeedles, nextCandidate, placeCandidates } from './candidate';
-import { beginConditions, conditionsExhausted, meets, placeConditions } from './condition';
-import { RULESET, allocate, startArena } from './memory';
+import { beginConditions, meets, placeConditions } from './condition';
 import {
-  beginRecord,
-  fieldEnd,
-  fieldStart,
-  fieldText,
-  fieldTextSize,
-  fieldType,
-  outOfMemory,
-  placeRecord,
-} from './record';
+  answerAlerts,
+  beginReserve,
+  countHit,
+  countTime,
+  measureHit,
+  passEnd,
+  placeCount,
+  passTime,
+  recordMark,
+  reserveAlerts,
+  ruleAt,
+  tellDue,
+} from './count';
+import {
+  HIT_ANNOTATIONS,
+  HIT_BY,
+  HIT_CAPTURES,
+  HIT_DISTINCT,
+  HIT_HAS_DISTINCT,
+  HIT_LABELS,
+  HIT_NEXT,
+  HIT_ORDINAL,
+  HIT_RULE,
+  HIT_SIZE,
+  HIT_TIME,
+  isMark,
+  readHit,
+  readMark,
+  writeHit,
+} from './hit';
+import { RULESET, allocate, clearExhausted, isExhausted, startArena } from './memory';
+import { beginOutput, writeByte } from './output';
+import { beginRecord, fieldText, fieldTextSize, fieldType, placeRecord } from './record';
 import { RULESET_ABSENT, RULESET_OK, checkRuleset } from './ruleset';
 import { SCAN_MALFORMED, SCAN_REJECTED, placeScan, scan, scanLate } from './scan';
-import {
-  NEVER,
-  absenceOf,
-  absenceRule,
-  absenceSeen,
-  addSuppressed,
-  advanceSequence,
-  beginDue,
-  clearState,
-  clockTime,
-  coolDownOf,
-  countDistinct,
-  countEvicted,
-  countInWindow,
-  isCooling,
-  markMissing,
-  mayBeDue,
-  missingSince,
-  moveClock,
-  nextAbsence,
-  placeState,
-  postpone,
-  readLabels,
-  seeKey,
-  setClock,
-  startCooling,
-  takeElsewhere,
-  takeRate,
-  takeSuppressed,
-  tellElsewhere,
-  untoldElsewhere,
-} from './state';
+import { clearState, placeState } from './state';
 import { NO_TIME, parseTime, toMs } from './time';
 
 const EPOCH_MAX: u32 = 0x3fffffff;
@@ -73,6 +59,8 @@ let matches: usize = 0; // u32 for each rule: how often it matched
 let scratch: usize = 0;
 let scratchEnd: usize = 0;
 let epoch: u32 = 0;
+let firstHit: usize = 0;
+let lastHit: usize = 0;
 
 /** True when a ruleset is loaded, false for the bare core. Traps on a ruleset that can't be trusted. */
 export const loaded = start();
@@ -92,6 +80,7 @@ function start(): bool {
   scratchEnd = at;
   at = placeState(RULESET, at);
   if (!startArena(at)) unreachable();
+  placeCount();
   clearState(RULESET);
   return true;
 }
@@ -101,33 +90,42 @@ export function matchCounters(): usize {
   return matches;
 }
 
-/** Judges the record at `record` … `end`: NO_ALERT, ALERT (the body is the output), MALFORMED or TOO_LARGE. */
+/** Matches the record at `record` … `end`: NO_ALERT, ALERT (the body is the output), HIT, MALFORMED or TOO_LARGE. */
 export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
   begin();
   const scanned = scan(record, end, epoch, (flags & layout.FLAG_WHOLE) != 0);
-  if (scanned == SCAN_REJECTED) return outOfMemory() ? layout.TOO_LARGE : layout.NO_ALERT; // never with an absence: its clock needs every record's time
-  if (scanned == SCAN_MALFORMED) {
-    dropCandidates();
-    return layout.MALFORMED;
-  }
+  if (scanned == SCAN_REJECTED) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT; // never with an absence: its clock needs every record's time
+  if (scanned == SCAN_MALFORMED) return giveUp(layout.MALFORMED);
   findNeedles();
   let step = nextCandidate();
-  const hasAbsence = load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0;
-  if (step < 0 && !hasAbsence) return outOfMemory() ? layout.TOO_LARGE : layout.NO_ALERT;
+  const hasClock = load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0 && (flags & layout.FLAG_HITS) == 0;
+  if (step < 0 && !hasClock) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT;
   let time = NO_TIME;
-  if (hasAbsence) {
-    time = readLate(record, end, sec, nsec, flags);
-    moveClock(time);
+  if (hasClock) {
+    if (!scanLate(record, end)) return giveUp(layout.MALFORMED);
+    time = timeOf(sec, nsec, flags);
   }
-  for (; step >= 0; step = nextCandidate()) {
+  for (; step >= 0 && !isExhausted(); step = nextCandidate()) {
     if (!meets(step)) continue;
-    if (time == NO_TIME) time = readLate(record, end, sec, nsec, flags);
-    onMatch(stepAt(step), time, flags);
+    if (time == NO_TIME) {
+      if (!scanLate(record, end)) return giveUp(layout.MALFORMED);
+      time = timeOf(sec, nsec, flags);
+    }
+    keepHit(stepAt(step), time, flags);
   }
-  if (hasAbsence && mayBeDue()) tellDue(flags);
-  if (outOfMemory() || conditionsExhausted() || alertsExhausted()) return layout.TOO_LARGE;
-  if (!hasAlerts()) return layout.NO_ALERT;
-  return writeBody() ? layout.ALERT : layout.TOO_LARGE;
+  dropCandidates();
+  if (isExhausted()) return layout.TOO_LARGE;
+  if (flags & layout.FLAG_HITS) return firstHit == 0 ? layout.NO_ALERT : layout.HIT;
+  if (!reserveAlerts()) return layout.TOO_LARGE;
+  if (hasClock) countTime(time);
+  for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) countHit(hit, flags);
+  if (hasClock) tellDue(flags);
+  return answerAlerts(true);
+}
+
+function giveUp(answer: i32): i32 {
+  dropCandidates();
+  return answer;
 }
 
 function stepAt(index: u32): usize {
@@ -141,170 +139,115 @@ function begin(): void {
     epoch = 0;
   }
   epoch++;
+  clearExhausted();
+  beginBudget();
+  firstHit = 0;
+  lastHit = 0;
+  beginReserve();
   beginRecord();
   beginCandidates(epoch);
   beginConditions(epoch);
   beginAlerts();
 }
 
-/** Reads what only a match needs, and gives the event time. */
-function readLate(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i64 {
-  scanLate(record, end);
+/** The event time, of a record whose late fields were read. */
+function timeOf(sec: u32, nsec: u32, flags: u32): i64 {
   const field = load<u32>(RULESET, layout.HEADER_TIMESTAMP_FIELD);
   if (flags & layout.FLAG_RECORD_TIME && field != layout.NONE) {
-    const time = parseTime(fieldType(field), fieldStart(field), fieldEnd(field));
+    const text = fieldText(field);
+    const time = parseTime(fieldType(field), text, text + fieldTextSize(field));
     if (time != NO_TIME) return time;
   }
   return toMs(sec, nsec);
 }
 
-function onMatch(step: usize, time: i64, flags: u32): void {
+/** Keeps the hit of a step that the record meets, with all that it needs of the record. */
+function keepHit(step: usize, time: i64, flags: u32): void {
   const index = load<u32>(step, layout.STEP_RULE);
   const rule = ruleAt(index);
   const count = matches + ((<usize>index) << 2);
   store<u32>(count, load<u32>(count) + 1);
-  extractCaptures(step);
-  const labels = renderLabels(rule);
+  const hit = allocate(HIT_SIZE);
+  if (hit == 0 || !readDistinct(rule, hit)) return;
+  const captures = extractCaptures(step);
+  useCaptures(captures);
+  const labels = isExhausted() ? <usize>0 : renderLabels(rule);
   if (labels == 0) return;
-  const kind = load<u32>(rule, layout.RULE_KIND);
-  if (kind == layout.KIND_EACH) {
-    send(rule, index, labels, time, 1, flags);
-    return;
-  }
-  const by = fingerprint(rule, labels, load<u64>(rule, layout.RULE_BY_MASK));
-  const windowMs = load<i64>(rule, layout.RULE_WINDOW_MS);
-  let value: u64 = 1;
-  switch (kind) {
-    case layout.KIND_THRESHOLD:
-      value = countMatch(rule, index, by, time, windowMs);
-      if ((value & ~AT_LEAST) < <u64>load<u32>(rule, layout.RULE_COUNT)) return;
-      break;
-    case layout.KIND_SEQUENCE: {
-      const ordinal = load<u32>(step, layout.STEP_ORDINAL);
-      if (!advanceSequence(index, by, ordinal, load<u32>(rule, layout.RULE_COUNT), time, windowMs)) return;
-      break;
-    }
-    case layout.KIND_ABSENCE:
-      onSeen(rule, index, by, labels, time, windowMs, flags);
-      return;
-  }
-  send(rule, index, labels, time, value, flags);
+  store<usize>(hit, 0, HIT_NEXT);
+  store<usize>(hit, rule, HIT_RULE);
+  store<u32>(hit, load<u32>(step, layout.STEP_ORDINAL), HIT_ORDINAL);
+  store<usize>(hit, labels, HIT_LABELS);
+  store<i64>(hit, time, HIT_TIME);
+  store<usize>(hit, captures, HIT_CAPTURES);
+  store<usize>(hit, flags & layout.FLAG_HITS ? renderAnnotations(rule, labels) : 0, HIT_ANNOTATIONS);
+  if (lastHit == 0) firstHit = hit;
+  else store<usize>(lastHit, hit, HIT_NEXT);
+  lastHit = hit;
+  if ((flags & layout.FLAG_HITS) == 0) measureHit(rule, labels);
 }
 
-function ruleAt(index: u32): usize {
-  return RULESET + load<u32>(RULESET, layout.HEADER_RULES_OFFSET) + <usize>index * layout.RULE_SIZE;
-}
-
-/** The count of a threshold's window, this match included. */
-function countMatch(rule: usize, index: u32, by: u64, time: i64, windowMs: i64): u64 {
+/** Reads the value that `distinct` looks at; false when the rule asks for one and the record has none. */
+function readDistinct(rule: usize, hit: usize): bool {
   const field = load<u32>(rule, layout.RULE_DISTINCT_FIELD);
-  if (field == layout.NONE) return countInWindow(index, by, time, windowMs);
-  if (fieldType(field) == layout.TYPE_ABSENT) return 0;
+  store<u32>(hit, <u32>(field != layout.NONE), HIT_HAS_DISTINCT);
+  if (field == layout.NONE) return true;
+  if (fieldType(field) == layout.TYPE_ABSENT) return false;
   const text = fieldText(field);
-  const count = countDistinct(index, by, hashText(text, fieldTextSize(field)), time, windowMs);
-  return count < layout.DISTINCT_COUNT_MAX ? count : count | AT_LEAST;
+  takeSteps(fieldTextSize(field));
+  store<u64>(hit, hashText(text, fieldTextSize(field)), HIT_DISTINCT);
+  return true;
 }
 
-/** An alert is due: it is sent, unless one of its label set was just before, or too many were this second. */
-function send(rule: usize, index: u32, labels: usize, time: i64, value: u64, flags: u32): void {
-  const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-  const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
-  const coolDown = realertMs == 0 ? <usize>0 : coolDownOf(index, hash);
-  if (coolDown != 0 && isCooling(coolDown, time, realertMs)) {
-    addSuppressed(coolDown);
-    return;
+/** Writes the hits that `matchRecord` found, one a line. `source` names the record. False when there is no memory. */
+export function writeHits(source: usize, sourceSize: usize): bool {
+  beginOutput(1024);
+  for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) {
+    store<u64>(hit, countingHash(hit), HIT_BY);
+    writeHit(RULESET, hit, source, sourceSize);
+    writeByte(0x0a);
   }
-  // Who asks for every match (`realert: 0s`) gets every match.
-  if (realertMs != 0 && !takeRate(time)) {
-    tellElsewhere(1);
-    return;
-  }
-  let suppressed: u64 = 0;
-  if (coolDown != 0) {
-    startCooling(coolDown, time, realertMs);
-    suppressed = takeSuppressed(coolDown);
-  }
-  const others = takeElsewhere();
-  // While warming, the alert went out when the record was first read, and told what it had to tell.
-  if ((flags & layout.FLAG_WARM) == 0)
-    addAlert(rule, labels, hash, FIRING, time, NO_END, value, suppressed, others);
+  return !isExhausted();
 }
 
-// ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
-
-/** A key that an absence waits for was seen. If it was missing, that has ended. */
-function onSeen(rule: usize, index: u32, by: u64, labels: usize, time: i64, windowMs: i64, flags: u32): void {
-  const link = absenceOf(index, by);
-  const since = link == 0 ? NEVER : missingSince(link);
-  if (since != NEVER) {
-    if (time + windowMs <= clockTime()) return; // late: it was missing again, and is
-    // A time that is not believed must not end it in the future.
-    tellAbsence(link, since, max(since, min(time, clockTime())), flags);
-  }
-  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
-  if (packed == 0) return;
-  const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
-  // Labels too long to be kept: those that it had before stay.
-  const size = end != 0 ? end - packed : link != 0 ? readLabels(link, packed) : 0;
-  if (size != 0) seeKey(index, by, time, windowMs, packed, size);
-  else countEvicted(); // the key can't be waited for
+/** Hash of the labels that hits which are counted together have in common. */
+function countingHash(hit: usize): u64 {
+  const rule = load<usize>(hit, HIT_RULE);
+  const isKeyed = load<u32>(rule, layout.RULE_KIND) != layout.KIND_EACH;
+  const mask = isKeyed ? load<u64>(rule, layout.RULE_BY_MASK) : u64.MAX_VALUE;
+  return fingerprint(rule, load<usize>(hit, HIT_LABELS), mask);
 }
 
-/** Adds the alert of an absence, with the labels that its key had when it was seen. */
-function tellAbsence(link: u32, since: i64, endsAt: i64, flags: u32): void {
-  const rule = ruleAt(absenceRule(link));
-  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX + layout.SLOT_DATA_SIZE);
-  if (packed == 0 || readLabels(link, packed) == 0) return;
-  const labels = unpackLabels(rule, packed);
-  if (labels == 0) return;
-  const status = endsAt == NO_END ? FIRING : RESOLVED;
-  const others = takeElsewhere();
-  if ((flags & layout.FLAG_WARM) != 0) return;
-  addAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE), status, since, endsAt, 1, 0, others);
-}
-
-/** Tells of keys that have not been seen for too long. */
-function tellDue(flags: u32): void {
-  const clock = clockTime();
-  let count: u32 = 0;
-  beginDue();
-  for (let link = nextAbsence(1); link != 0; link = nextAbsence(link + 1)) {
-    const due = absenceSeen(link) + load<i64>(ruleAt(absenceRule(link)), layout.RULE_WINDOW_MS);
-    if (due > clock || count == layout.DUE_COUNT_MAX) {
-      postpone(due);
-      continue;
-    }
-    count++;
-    tellAbsence(link, due, NO_END, flags);
-    markMissing(link, due);
+/** Counts a record of the hits topic: NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. */
+export function countRecord(text: usize, end: usize, flags: u32): i32 {
+  begin();
+  const hit = allocate(HIT_SIZE);
+  if (hit == 0) return layout.TOO_LARGE;
+  const answer = isMark(RULESET, text, end)
+    ? readMark(RULESET, text, end, hit)
+    : readHit(RULESET, text, end, hit);
+  if (answer != 0 || isExhausted()) return answer != 0 ? answer : layout.TOO_LARGE;
+  if (isMark(RULESET, text, end)) recordMark(hit);
+  else {
+    if (load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0) countTime(load<i64>(hit, HIT_TIME));
+    countHit(hit, flags);
   }
+  return answerAlerts(false);
 }
 
 /** Tells the time. NO_ALERT, ALERT (then there may be more: call again) or TOO_LARGE. */
-export function tellTime(sec: u32, nsec: u32): i32 {
+export function tellTime(sec: u32, nsec: u32, tellsAtOnce: bool): i32 {
   begin();
-  const time = toMs(sec, nsec);
-  setClock(time);
-  if (mayBeDue()) tellDue(0);
-  if (!hasAlerts()) tellOthers(time);
-  if (alertsExhausted()) return layout.TOO_LARGE;
-  if (!hasAlerts()) return layout.NO_ALERT;
-  return writeBody() ? layout.ALERT : layout.TOO_LARGE;
+  if (!reserveAlerts()) return layout.TOO_LARGE;
+  passTime(toMs(sec, nsec));
+  return answerAlerts(tellsAtOnce);
 }
 
-/** When no other alert comes to tell of what was held back, one of its own does. */
-function tellOthers(time: i64): void {
-  const index = load<u32>(RULESET, layout.HEADER_NOTICE_RULE);
-  if (index == layout.NONE || untoldElsewhere() == 0) return;
-  const rule = ruleAt(index);
-  const labels = renderLabels(rule);
-  if (labels == 0) return;
-  const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-  const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
-  const coolDown = coolDownOf(index, hash);
-  if (coolDown == 0 || isCooling(coolDown, time, realertMs)) return;
-  startCooling(coolDown, time, realertMs);
-  addAlert(rule, labels, hash, FIRING, time, NO_END, 1, 0, takeElsewhere());
+/** The stream has ended: as `tellTime`, for what is due by its last records. */
+export function tellEnd(): i32 {
+  begin();
+  if (!reserveAlerts()) return layout.TOO_LARGE;
+  passEnd();
+  return answerAlerts(true);
 }
 
 /** Scans a whole record and decides nothing: its atoms can then be asked one by one. False when malformed. */

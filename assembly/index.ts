@@ -2,9 +2,20 @@
 // says whether there is a body to fetch. Fluent Bit calls `alerts_only`. No door traps, whatever the record.
 // The one trap is at the start, on a ruleset that is damaged or of another version: nothing must run on that.
 import * as layout from './layout';
+import { beginBudget } from './budget';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import { writeEdgeRecord } from './edge';
-import { examineRecord, loaded, matchCounters, matchRecord, tellTime } from './engine';
+import {
+  countRecord,
+  examineRecord,
+  loaded,
+  matchCounters,
+  matchRecord,
+  tellEnd,
+  tellTime,
+  writeHits,
+} from './engine';
+import { markTold, writeMarks } from './count';
 import { RULESET, allocate, finish, free, malloc } from './memory';
 import { outputSize, outputStart } from './output';
 import { fieldText, fieldTextSize, fieldType } from './record';
@@ -14,8 +25,9 @@ import {
   evictedCount,
   stateAddress,
   stateUsedSize,
+  suppressedElsewhere,
   suppressedOf,
-  untoldElsewhere,
+  usedKeyCount,
 } from './state';
 
 export { malloc, free };
@@ -38,8 +50,49 @@ export function isLoaded(): bool {
  */
 export function match(record: usize, size: usize, sec: u32, nsec: u32, flags: u32): i32 {
   const answer = judge(record, size, sec, nsec, flags);
-  finish();
+  // Hits stay until they are written.
+  if ((flags & layout.FLAG_HITS) == 0 || answer != layout.HIT) finish();
   return answer;
+}
+
+/**
+ * Writes the hits of the record that `match` answered HIT for, one a line, as the output. `source` names the record and
+ * no other one; it lies in the record's block: no `malloc` may come between. False when there is no memory.
+ */
+export function hits(source: usize, sourceSize: usize): bool {
+  const isWritten = writeHits(source, sourceSize);
+  finish();
+  return isWritten;
+}
+
+/**
+ * Counts a record of the hits topic, a hit or a mark, in a block from `malloc`: NO_ALERT, ALERT, MALFORMED, TOO_LARGE or
+ * UNKNOWN_RULE. After ALERT `told` says that the alert was told; nothing else is to be called before it.
+ */
+export function count(record: usize, size: usize, flags: u32): i32 {
+  if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
+  const answer = countRecord(record, record + size, flags);
+  if (answer != layout.ALERT) finish();
+  return answer;
+}
+
+/** As `tick`, for who calls `told` when the alert was told. */
+export function due(sec: u32, nsec: u32): i32 {
+  if (!loaded) return layout.NO_ALERT;
+  const answer = tellTime(sec, nsec, false);
+  if (answer != layout.ALERT) finish();
+  return answer;
+}
+
+/** The alerts of the last `count` or `due` were told. */
+export function told(): void {
+  markTold();
+  finish();
+}
+
+/** Writes a mark for each absence in the alerts of the last `due`, one a line, as the output; false: there is none. */
+export function marks(): bool {
+  return writeMarks();
 }
 
 function judge(record: usize, size: usize, sec: u32, nsec: u32, flags: u32): i32 {
@@ -56,10 +109,18 @@ export function alertSize(): usize {
   return outputSize();
 }
 
-/** Tells the time, for absences. NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */
+/** Reports the time, for absences. NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */
 export function tick(sec: u32, nsec: u32): i32 {
   if (!loaded) return layout.NO_ALERT;
-  const answer = tellTime(sec, nsec);
+  const answer = tellTime(sec, nsec, true);
+  finish();
+  return answer;
+}
+
+/** The stream has ended: as `tick`, for what is due by its last records. */
+export function end(): i32 {
+  if (!loaded) return layout.NO_ALERT;
+  const answer = tellEnd();
   finish();
   return answer;
 }
@@ -85,17 +146,22 @@ export function resetState(): void {
   if (loaded) clearState(RULESET);
 }
 
-/** Matches of a rule that are held back and not yet told. */
+/** Matches of a rule that are suppressed and not yet reported. */
 export function suppressedCount(rule: u32): f64 {
   return loaded ? <f64>suppressedOf(rule) : 0;
 }
 
-/** Matches that are held back and that no label set of their own will tell of. */
+/** Suppressed matches of label sets that were evicted: the next alert of any rule reports them. */
 export function othersCount(): f64 {
-  return loaded ? <f64>untoldElsewhere() : 0;
+  return loaded ? <f64>suppressedElsewhere() : 0;
 }
 
-/** Keys that had to give way because the state was full. */
+/** Keys in the state: one for each use of a rule and a label set. */
+export function keyCount(): u32 {
+  return loaded ? usedKeyCount() : 0;
+}
+
+/** Keys that were evicted because the state was full. */
 export function evictedKeyCount(): f64 {
   return loaded ? <f64>evictedCount() : 0;
 }
@@ -138,7 +204,7 @@ function filter(
   size: u32,
   onlyArray: bool,
 ): usize {
-  const answer = isTick(tag, tagSize) ? tellTime(sec, nsec) : judge(record, size, sec, nsec, 0);
+  const answer = isTick(tag, tagSize) ? tellTime(sec, nsec, true) : judge(record, size, sec, nsec, 0);
   let result = NOTHING;
   if (answer == layout.ALERT) result = writeEdgeRecord(record, size, sec, nsec, onlyArray);
   if (answer == layout.MALFORMED || answer == layout.TOO_LARGE || result == 0) unreadable++;
@@ -156,7 +222,7 @@ function isTick(tag: usize, tagSize: u32): bool {
   );
 }
 
-/** Records that `alerts_only` could not read: not JSON, too large, or no memory for them. */
+/** Records that `alerts_only` could not read: not JSON, too large, or more memory or work than they may have. */
 export function unreadableCount(): u32 {
   return unreadable;
 }
@@ -166,12 +232,13 @@ export function unreadableCount(): u32 {
 /** Reads a record for `testAtom`; 0 when it is a JSON object, else MALFORMED or TOO_LARGE. */
 export function examine(record: usize, size: usize): i32 {
   if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
-  finish(); // what the record before left goes; what this one finds stays
+  finish(); // gives back what the record before allocated; what this one allocates stays
   return examineRecord(record, record + size) ? 0 : layout.MALFORMED;
 }
 
 /** The answer of an atom of the record that `examine` read. What this allocates stays until `malloc` or a call. */
 export function testAtom(atom: u32): bool {
+  beginBudget();
   return holdsAtom(atom);
 }
 
@@ -181,6 +248,7 @@ export function spanOf(atom: u32): bool {
   if (fieldType(spanField) == layout.TYPE_ABSENT) return false;
   const slots = allocate(layout.CAPTURE_COUNT_MAX * 8);
   if (slots == 0) return false;
+  beginBudget();
   locateAtom(atom, slots);
   return true;
 }

@@ -1,6 +1,6 @@
 // The grammar of JSON over bytes, in place. Every function takes an address and the end of the record
-// and gives the address behind what it read, or 0 when the bytes are not JSON. Wide loads may look up to
-// 7 bytes behind the end (memory keeps SLACK there); no decision rests on those bytes.
+// and returns the address after what it read, or 0 when the bytes are not JSON. Wide loads may read
+// up to 7 bytes after the end (memory keeps SLACK there); no decision depends on those bytes.
 //
 // Two liberties, because loggers take them: raw control characters and bytes that are not UTF-8 are
 // allowed inside strings. Such a byte reads as U+FFFD, as Go's encoding/json reads it.
@@ -40,7 +40,7 @@ export function escapeCount(): u32 {
   return escapes;
 }
 
-/** From behind the opening quote to the closing quote itself. */
+/** From after the opening quote to the closing quote itself. */
 export function skipString(at: usize, end: usize): usize {
   while (at < end) {
     const word = load<u64>(at);
@@ -66,7 +66,7 @@ export function skipString(at: usize, end: usize): usize {
   return 0;
 }
 
-// 1 for what may stand behind a backslash: " \ / b f n r t
+// 1 for what may come after a backslash: " \ / b f n r t
 // prettier-ignore
 const escapeLetters: usize = memory.data<u8>([
   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -79,7 +79,7 @@ const escapeLetters: usize = memory.data<u8>([
   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ]);
 
-/** From the backslash of `\uXXXX` to behind it; 0 when it is none. */
+/** From the backslash of `\uXXXX` to after its digits; 0 when they are not four digits. */
 function skipUnicodeEscape(at: usize, end: usize): usize {
   return at + 6 <= end && load<u8>(at, 1) == 0x75 && hex4(at + 2) >= 0 ? at + 6 : 0;
 }
@@ -170,7 +170,7 @@ function skipScalar(at: usize, end: usize): usize {
   }
 }
 
-/** From a key's opening quote to behind the colon. */
+/** From a key's opening quote to after the colon. */
 function skipKey(at: usize, end: usize): usize {
   if (at >= end || load<u8>(at) != QUOTE) return 0;
   const quote = skipString(at + 1, end);
@@ -242,7 +242,7 @@ export function isPlain(at: usize, end: usize): bool {
   for (; at + 8 <= end; at += 8) {
     if (specialBits(load<u64>(at)) != 0) return false;
   }
-  // Bytes behind the end are masked to zeros, which are plain.
+  // Bytes after the end are masked to zeros, which are plain.
   return at == end || specialBits(load<u64>(at) & wordMask(end - at)) == 0;
 }
 
@@ -295,7 +295,7 @@ export function decodedSizeMax(at: usize, end: usize): usize {
   return size;
 }
 
-/** Writes the text of a string's bytes (between the quotes, already skipped once) and gives its end. */
+/** Writes the text of a string's bytes (between the quotes, already skipped once) and returns its end. */
 export function decode(at: usize, end: usize, target: usize): usize {
   while (at < end) {
     const word = load<u64>(at);
@@ -339,7 +339,7 @@ export function decode(at: usize, end: usize, target: usize): usize {
   return target;
 }
 
-/** Writes JSON as it stands, with U+FFFD for each byte that is not UTF-8, and gives its end. */
+/** Copies JSON, with U+FFFD for each byte that is not UTF-8, and returns the end of the copy. */
 export function copyValid(at: usize, end: usize, target: usize): usize {
   while (at < end) {
     const size = sequenceSize(at, end);
@@ -372,7 +372,7 @@ function unescape(letter: u32): u32 {
   }
 }
 
-/** Writes a code point as UTF-8 and gives the address behind it. */
+/** Writes a code point as UTF-8 and returns the address after it. */
 export function writeCodePoint(target: usize, code: u32): usize {
   if (code < 0x80) {
     store<u8>(target, code);

@@ -10,12 +10,12 @@
 // A field is a u32 unless its comment says otherwise; host/compiler/widths.ts has the others as lists.
 //
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
-//   45 41 52 53 | 02 00 00 00 | checksum, 8 bytes | size u32 | …
-//   "EARS"        version 2
+//   45 41 52 53 | 03 00 00 00 | checksum, 8 bytes | size u32 | …
+//   "EARS"        version 3
 // A test holds the whole example, byte for byte (tests/compiler/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
-export const VERSION: u32 = 2;
+export const VERSION: u32 = 3;
 export const NONE: u32 = 0xffffffff; // no index
 
 // ── Header ──────────────────────────────────────────────────────────────────────────────────────────
@@ -38,7 +38,7 @@ export const HEADER_NEEDLE_COUNT = 64;
 export const HEADER_ALWAYS_MASK = 68; // needle indexes that some rule without a gate uses
 export const HEADER_ALWAYS_OFFSET = 72; // rules with neither gate nor needle: u32 each
 export const HEADER_ALWAYS_COUNT = 76;
-export const HEADER_UNGATED_COUNT = 80; // rules without a gate; while 0, a record may be rejected early
+export const HEADER_UNREJECTABLE_COUNT = 80; // steps without a gate, and absences: while 0, a record may be rejected early
 export const HEADER_GATE_FIELD_COUNT = 84; // fields whose values open gates
 export const HEADER_RULE_COUNT = 88;
 export const HEADER_RULES_OFFSET = 92;
@@ -56,8 +56,8 @@ export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state 
 export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
 export const HEADER_HAS_ABSENCE = 148; // 1 when some rule waits for what does not come
 export const HEADER_TEXTS_OFFSET = 152; // a TEXT_OFFSET and a TEXT_SIZE for each text
-export const HEADER_NOTICE_RULE = 160; // index of the rule that tells of matches held back; it has no steps; or NONE
-export const HEADER_LATE_NODE_OFFSET = 164; // the trie of fields that only a match needs
+export const HEADER_LATE_NODE_OFFSET = 156; // the trie of fields that only a match needs
+export const HEADER_FINGERPRINTS_OFFSET = 160; // FINGERPRINT_… records, one a rule, sorted
 export const HEADER_SIZE: u32 = 168;
 
 // Texts of the body that never change (host/compiler/ruleset.ts has their bytes), each as long as can be: a text costs
@@ -79,7 +79,32 @@ export const TEXT_CLOSING = 13;
 export const TEXT_EDGE_OPEN = 14;
 export const TEXT_EDGE_ALERT = 15;
 export const TEXT_EDGE_CLOSE = 16;
-export const TEXT_COUNT = 17;
+// Of a hit (hit.ts writes and reads it):
+//
+//   {"earshot":1,"key":"<hash>","id":"<source>/<hash>/<step>","rule":"<hash>","step":0,"time":"2021-08-25T01:53:25.480Z",
+//    "distinct":"<hash>","alert":"404 Request","labels":{"pod":"web-1",…},"annotations":{"message":["404, "," times"]}}
+//
+// A <hash> is 16 hexadecimal digits; `distinct` is there when the rule counts distinct values. `key` says which hits are
+// counted together, `rule` is the rule's fingerprint, `source` is the host's name of the record. An annotation that has
+// the count of matches in it is an array of the texts around the count.
+export const TEXT_HIT_KEY = 17;
+export const TEXT_HIT_ID = 18;
+export const TEXT_HIT_RULE = 19;
+export const TEXT_HIT_STEP = 20;
+export const TEXT_HIT_TIME = 21;
+export const TEXT_HIT_DISTINCT = 22;
+export const TEXT_HIT_ALERT = 23;
+export const TEXT_HIT_LABELS = 24;
+export const TEXT_HIT_ANNOTATIONS = 25;
+export const TEXT_HIT_END = 26;
+// Of a mark: an alert said at `told` that the key, seen last at `seen`, is missing.
+//
+//   {"earshot":1,"missing":"<hash>","rule":"<hash>","seen":"…Z","told":"…Z","alert":"No backup","labels":{…}}
+//
+export const TEXT_MARK_MISSING = 27;
+export const TEXT_MARK_SEEN = 28;
+export const TEXT_MARK_TOLD = 29;
+export const TEXT_COUNT = 30;
 export const TEXT_OFFSET = 0;
 export const TEXT_SIZE = 4;
 export const TEXT_ENTRY_SIZE = 8;
@@ -299,7 +324,12 @@ export const RULE_BY_MASK = 48; // u64, the labels named in `by`, a bit each
 export const RULE_DISTINCT_FIELD = 56; // or NONE
 export const RULE_ALERTNAME_LABEL = 60; // u16, label index: alerts are grouped by these two
 export const RULE_NAMESPACE_LABEL = 62; // u16, or NO_LABEL
-export const RULE_SIZE = 64;
+export const RULE_FINGERPRINT = 64; // u64: the same rule has the same one in every rules file
+export const RULE_SIZE = 72;
+
+// The rules by their fingerprints, sorted: a hit names its rule so.
+export const FINGERPRINT_RULE_OFFSET = 0;
+export const FINGERPRINT_SIZE = 4;
 
 export const NO_LABEL: u32 = 0xffff;
 
@@ -325,50 +355,11 @@ export const PART_RECORD: u32 = 1;
 export const PART_CAPTURE: u32 = 2;
 export const PART_LABEL: u32 = 3;
 export const PART_VALUE: u32 = 4; // the count of a threshold, 1 without one
-export const PART_SUPPRESSED: u32 = 5; // matches of this label set held back since its last alert; empty when none
+export const PART_SUPPRESSED: u32 = 5; // suppressed matches of this label set since its last alert; empty when none
 export const PART_OTHERS: u32 = 6; // matches of other label sets whose count would else be told nowhere; empty when none
 
-// ── State: one region behind the ruleset, which a host may copy out and in ─────────────────────────
-//
-//   [header 640] [heads 4 << bits] [slots 64 × key count]
-//
-// A hash table with chains, and a list of all slots from the one seen last to the one seen longest ago.
-// Links are slot indexes + 1, 0: none. Times are milliseconds of event time, i64.
-export const STATE_VERSION: u32 = 1;
-export const STATE_FORMAT = 0; // STATE_VERSION
-export const STATE_KEY_COUNT = 4;
-export const STATE_RULESET_HASH = 8; // u64: a region belongs to its rules
-export const STATE_USED_COUNT = 16; // slots ever used; they are taken in order
-export const STATE_NEWEST = 20;
-export const STATE_OLDEST = 24;
-export const STATE_HEAD_BITS = 28;
-export const STATE_CLOCK = 32; // i64: how far the stream has come
-export const STATE_LEAP_TIME = 40; // i64: where records say it is that are too far ahead to be believed
-export const STATE_LEAP_COUNT = 48; // how many of them in a row
-export const STATE_OTHERS = 56; // u64: matches held back that no label set will tell of
-export const STATE_EVICTED_COUNT = 64; // u64: keys that had to give way
-export const STATE_NEXT_DUE = 72; // i64: no absence falls due before
-export const STATE_SECONDS = 80; // the rate cap: RATE_SECONDS pairs of u32, second and alerts sent in it
-export const STATE_HEADER_SIZE: u32 = 640;
-export const RATE_SECONDS = 64;
-
-export const SLOT_KEY = 0; // u64
-export const SLOT_CHAIN = 8; // the next slot of the bucket
-export const SLOT_NEWER = 12;
-export const SLOT_OLDER = 16;
-export const SLOT_USE = 20; // rule index × 8 + one of USE_…
-export const SLOT_DATA = 24;
-export const SLOT_DATA_SIZE = 40;
-export const SLOT_SIZE = 64;
-
-export const USE_COOL_DOWN: u32 = 1;
-export const USE_WINDOW: u32 = 2;
-export const USE_DISTINCT: u32 = 3;
-export const USE_SEQUENCE: u32 = 4;
-export const USE_ABSENCE: u32 = 5;
-export const USE_LABELS: u32 = 6; // texts that an absence needs when it fires
-
-export const WINDOW_SLICES = 8; // a window is counted in slices of a seventh: it reaches back 1 to 8/7 windows
+// ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
+export const EXACT_COUNT_MAX: u32 = 50; // counts of a threshold up to which its window is exact: 20 slots a key
 export const DISTINCT_COUNT_MAX: u32 = 250; // values told apart for a key: 50 slots
 export const SEQUENCE_STEPS_MAX = 4; // what a slot holds
 export const ABSENCE_LABELS_SIZE_MAX = 1000; // bytes of the label values of one key: 25 slots
@@ -376,13 +367,17 @@ export const KEY_COUNT_DEFAULT = 16384; // 1 MiB of state
 export const KEY_COUNT_MAX = 1000000;
 export const RATE_COUNT_DEFAULT = 20; // alerts a second: Slack takes 1 a second and channel, in bursts more
 export const DUE_COUNT_MAX: u32 = 50; // absences that one body carries; the next call brings the rest
-
-// ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
 export const RECORD_SIZE_MAX: u32 = 0x2000000; // 32 MiB: above any record that Kafka or Fluent Bit carries
 export const NESTING_MAX = 1024; // a bit for each level of a record; nobody nests deeper on purpose
 export const LABEL_VALUE_SIZE_MAX = 1024; // as Grafana Loki and Cortex refuse longer ones (2,048) by default
 export const ANNOTATION_SIZE_MAX = 4096; // a Slack section shows 3,000 characters
-export const CAPTURE_COUNT_MAX = 32; // named groups of a pattern; their slots have a fixed place
+export const ALERT_COUNT_MAX: u32 = 1000; // alerts of a body: nobody reads more about one record; the rest is counted (`truncatedAlerts`, `suppressed_others`)
+export const BODY_SIZE_MAX: u32 = 0x1000000; // 16 MiB of alerts, as long as escapes could make them: a receiver must take it in one request
+export const CAPTURE_COUNT_MAX = 32; // named groups of a pattern: nobody reads an alert with more values; sizes a static buffer
+export const BUDGET_STEPS_MAX: u32 = 0x10000000; // work of a record: half a second in V8, when a byte through an automaton takes 2 ns
+export const SEARCH_STEPS_PER_BYTE_MAX: u32 = 32; // of one pattern in one text: about 50 times what a plain word costs
+export const SEARCH_STEPS_MIN: u32 = 0x1000000; // of one pattern in a short text: some 16 ms
+export const LAZY_SIZE_MAX: u32 = 0x200000; // 2 MiB of states that a search makes as it goes; then it begins anew with them
 export const BACKTRACK_BITS_MAX: u32 = 0x200000; // 256 KiB of visited bits; a longer search runs in lockstep
 
 // ── What a door answers ─────────────────────────────────────────────────────────────────────────────
@@ -390,6 +385,10 @@ export const NO_ALERT = 0;
 export const ALERT = 1;
 export const MALFORMED = 2;
 export const TOO_LARGE = 3;
+export const UNKNOWN_RULE = 4; // a hit of a rule that is not in this ruleset
+export const HIT = 1; // of a door that matches: `hits` writes them
 export const FLAG_WHOLE = 1; // read the record to its end, to find out whether it is JSON
 export const FLAG_WARM = 2; // update the state, send nothing
+export const FLAG_HITS = 16; // keep the hits for `writeHits`: count nothing
+export const FLAG_TOLD = 8; // of a hit: its alert was told
 export const FLAG_RECORD_TIME = 4; // prefer the record's `@timestamp` to the given time

@@ -7,7 +7,7 @@
 // what a call allocates is given back when it finishes. Nothing is ever freed one by one, so a host that
 // never calls `free` (Fluent Bit 4.1.0 and 4.1.1) cannot leak.
 
-/** Bytes that may be read before and behind any block: wide loads need no end check. */
+/** Bytes that may be read before and after any block: wide loads need no end check. */
 export const SLACK: usize = 32;
 
 /** Where `bake` puts the ruleset. */
@@ -17,8 +17,9 @@ let arenaStart: usize = RULESET;
 let callStart: usize = RULESET; // what lies between arenaStart and here belongs to the host
 let top: usize = RULESET;
 let finished: bool = false;
+let exhausted: bool = false;
 
-/** Begins the arena behind `address`; false when there is no memory up to there. */
+/** Begins the arena after `address`; false when there is no memory up to there. */
 export function startArena(address: usize): bool {
   arenaStart = (address + SLACK + 15) & ~15;
   callStart = arenaStart;
@@ -41,22 +42,57 @@ export function malloc(size: usize): usize {
 /** Exported because WebAssembly Micro Runtime takes `malloc` only together with it. */
 export function free(block: usize): void {}
 
-/** A block that lives until `finish`, or 0 when there is no memory. */
+/** A block that lives until `finish`, or 0 when there is no memory: then `isExhausted`. */
 export function allocate(size: usize): usize {
   const block = top;
-  const end = (block + size + SLACK + 15) & ~15;
-  if (end < block || end - block < size || !ensure(end)) return 0;
-  top = end;
-  return block;
+  return resize(block, size) ? block : 0;
 }
 
-/** Makes the last block longer or shorter: it must end at the top. */
+/** Makes the last block longer or shorter: it must end at the top. False when there is no memory: then `isExhausted`. */
 export function resize(block: usize, size: usize): bool {
-  const end = (block + size + SLACK + 15) & ~15;
-  if (end < block || end - block < size || !ensure(end)) return false;
-  top = end;
+  if (!canReach(block, size)) {
+    exhausted = true;
+    return false;
+  }
+  top = endOf(block, size);
   return true;
 }
+
+/** Makes sure that blocks of `size` bytes in all, each with `BLOCK_EXTRA` on top, can be allocated. */
+export function reserve(size: usize): bool {
+  return canReach(top, size);
+}
+
+/** Bytes that a block takes beside its own, at most. */
+export const BLOCK_EXTRA: usize = SLACK + 15;
+
+function endOf(block: usize, size: usize): usize {
+  return (block + size + BLOCK_EXTRA) & ~15;
+}
+
+/** True when there is memory up to the end of such a block. Sums that do not fit into 32 bits are beyond any memory. */
+function canReach(block: usize, size: usize): bool {
+  return <u64>block + <u64>size + BLOCK_EXTRA <= u32.MAX_VALUE && ensure(endOf(block, size));
+}
+
+// ── What a record could not get ─────────────────────────────────────────────────────────────────────
+// One flag for the whole core: memory ran out, or the record's steps did. The code that notices sets it and continues
+// with any answer; the engine asks once, before it changes the state, and then answers TOO_LARGE.
+
+export function isExhausted(): bool {
+  return exhausted;
+}
+
+export function markExhausted(): void {
+  exhausted = true;
+}
+
+/** Begins a new record. */
+export function clearExhausted(): void {
+  exhausted = false;
+}
+
+// ── The arena ───────────────────────────────────────────────────────────────────────────────────────
 
 /** The arena's top; `release` gives back everything allocated since it was read. */
 export function arenaTop(): usize {

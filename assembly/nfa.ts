@@ -1,13 +1,16 @@
-// A pattern's program, run in one of three ways that give the same answer: leftmost-first, as RE2 and Go.
+// A pattern's program, run in one of several ways that give the same answer: leftmost-first, as RE2 and Go.
 // `backtrack` tries alternatives in order. At first it just does, on a fixed number of steps a byte: most
-// searches end within it. One that does not begins again and marks every (split, position) that it has tried,
-// so that none is tried twice (RE2's BitState). That needs a bit for each pair, so longer texts go to
-// `lockstep`, which keeps all threads at one position (Pike's VM). All are linear in the text.
-// The text is valid UTF-8: `record` saw to that.
+// searches end within it. For one that does not, `lazy` says whether there is a match at all. Where the match is, a
+// second run finds, which marks every (split, position) that it has tried, so that none is tried twice (RE2's BitState).
+// That needs a bit for each pair, so longer texts go to `lockstep`, which keeps all threads at one position (Pike's VM).
+// All are linear in the text, and all take of the record's steps.
 import * as layout from './layout';
 import { clearWords, findByte } from './bytes';
 import { codePoint } from './json';
-import { allocate, arenaTop, release, resize } from './memory';
+import { beginSearch, endSearch, takeSteps } from './budget';
+import { lazyMatches } from './lazy';
+import { allocate, arenaTop, isExhausted, release, resize } from './memory';
+import { isInSet, isWordByte, sequenceSizeOf, setAt, useSets } from './program';
 
 const JOB_SIZE = 8; // pc, position; or slot | RESTORE, old value
 const RESTORE: u32 = 0x80000000;
@@ -15,19 +18,19 @@ const RESTORE: u32 = 0x80000000;
 // What one search works on.
 let program: usize = 0;
 let instructionCount: usize = 0;
-let sets: usize = 0;
-let ruleset: usize = 0;
 let textStart: usize = 0;
 let textEnd: usize = 0;
 let slots: usize = 0; // addresses in the text, 0: not set
 let slotCount: u32 = 0;
 let matchStart: usize = 0;
 let matchEnd: usize = 0;
-let exhausted: bool = false;
+
+const INSTRUCTION_STEPS: usize = 3; // what an instruction costs, in steps
+const THREAD_STEPS: usize = 16; // what a thread costs at a position, without its slots
 
 const FUEL_PER_BYTE: usize = 4; // a pattern with one `.*` reads a text forth and back
 const FUEL_MIN: usize = 64;
-const FUEL_MAX: usize = 0x40000; // a split may leave a job behind: 2 MiB of them
+const FUEL_MAX: usize = 0x40000; // a split may leave a job to do: 2 MiB of them
 
 let fuel: usize = 0; // splits and skipped bytes that `backtrack` may still go through unmarked; 0: none are left
 let visited: usize = 0; // a bit for each (instruction, position); 0: nothing is marked
@@ -44,31 +47,26 @@ export function matchedTo(): usize {
   return matchEnd;
 }
 
-/** True when the last search gave up for want of memory. */
-export function searchExhausted(): bool {
-  return exhausted;
-}
-
 /**
  * Does the pattern record at `pattern` match any part of `at` … `end`? With `captures` not 0, finds the
  * leftmost-first match (`matchedFrom`, `matchedTo`) and writes the pattern's slots there, a pair of
  * addresses for each capture (0: it took no part).
  */
 export function search(base: usize, pattern: usize, at: usize, end: usize, captures: usize): bool {
-  ruleset = base;
+  useSets(base);
   program = base + load<u32>(pattern, layout.PATTERN_PROGRAM_OFFSET);
   instructionCount = load<u32>(pattern, layout.PATTERN_INSTRUCTION_COUNT);
-  sets = base + load<u32>(base, layout.HEADER_SETS_OFFSET);
   textStart = at;
   textEnd = end;
   slots = captures;
   slotCount = captures ? load<u32>(pattern, layout.PATTERN_SLOT_COUNT) : 0;
-  exhausted = false;
   clearSlots();
   const anchored = load<u32>(pattern, layout.PATTERN_ANCHORED) != 0;
   const firstByte = load<u32>(pattern, layout.PATTERN_FIRST_BYTE);
   const mark = arenaTop();
+  beginSearch(end - at);
   const matched = run(anchored, firstByte);
+  endSearch();
   release(mark);
   return matched;
 }
@@ -80,45 +78,26 @@ function run(anchored: bool, firstByte: u32): bool {
   fuel = min(size * FUEL_PER_BYTE + FUEL_MIN, FUEL_MAX);
   const matched = backtrack(textStart, anchored, firstByte);
   release(mark);
-  if (fuel != 0 || exhausted) return matched;
+  if (fuel != 0 || isExhausted()) return matched;
   // No match begins before this place: go on here, in a way that is sure to end.
   const start = matchStart;
+  const isThere = lazyMatches(program, instructionCount, anchored, textStart, start, textEnd);
+  release(mark);
+  if (!isThere || slots == 0 || isExhausted()) return isThere && !isExhausted();
   clearSlots();
-  fuel = FUEL_MIN; // nobody takes of it any more
+  fuel = FUEL_MIN; // not used any more
   const bits = <u64>instructionCount * <u64>(size + 1);
   if (bits > layout.BACKTRACK_BITS_MAX) return lockstep(start, anchored, firstByte);
   const visitedSize = ((<usize>bits + 63) >>> 6) << 3;
   visited = allocate(visitedSize);
-  if (visited == 0) {
-    exhausted = true;
-    return false;
-  }
+  if (visited == 0) return false;
   memory.fill(visited, 0, visitedSize);
+  takeSteps(visitedSize >>> 4);
   return backtrack(start, anchored, firstByte);
 }
 
 function clearSlots(): void {
   if (slotCount) clearWords(slots, (<usize>slotCount) << 2);
-}
-
-function sequenceSizeOf(lead: u32): usize {
-  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-}
-
-function isInSet(index: u32, code: u32): bool {
-  const set = sets + <usize>index * layout.SET_SIZE;
-  if (code < 0x80) return (load<u32>(set + <usize>((code >>> 5) << 2)) & (1 << (code & 31))) != 0;
-  const ranges = ruleset + load<u32>(set, layout.SET_RANGES_OFFSET);
-  let low: u32 = 0;
-  let high = load<u32>(set, layout.SET_RANGE_COUNT);
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const range = ranges + <usize>middle * layout.RANGE_SIZE;
-    if (code < load<u32>(range, layout.RANGE_LOW)) high = middle;
-    else if (code > load<u32>(range, layout.RANGE_HIGH)) low = middle + 1;
-    else return true;
-  }
-  return false;
 }
 
 function isInSetAt(index: u32, at: usize): bool {
@@ -127,7 +106,7 @@ function isInSetAt(index: u32, at: usize): bool {
 
 /** The first address from `at` on whose code point is not in the set, or 0 when there is no fuel left to go on. */
 function skipRun(index: u32, at: usize): usize {
-  const bitmap = sets + <usize>index * layout.SET_SIZE;
+  const bitmap = setAt(index) + layout.SET_BITMAP;
   const start = at;
   while (at < textEnd) {
     const code = <u32>load<u8>(at);
@@ -140,6 +119,7 @@ function skipRun(index: u32, at: usize): usize {
       at += size;
     }
   }
+  takeSteps(at - start);
   return takeFuel(at - start) ? at : 0;
 }
 
@@ -149,6 +129,7 @@ function skipRun(index: u32, at: usize): usize {
  */
 function skipMarked(index: u32, pc: usize, at: usize): usize {
   while (true) {
+    takeSteps(INSTRUCTION_STEPS);
     if (!isNew(pc, at)) return 0;
     if (at == textEnd) return at;
     const size = sequenceSizeOf(load<u8>(at));
@@ -159,8 +140,7 @@ function skipMarked(index: u32, pc: usize, at: usize): usize {
 
 function isWord(at: usize): bool {
   if (at < textStart || at >= textEnd) return false;
-  const byte = <u32>load<u8>(at);
-  return byte - 0x30 < 10 || (byte | 0x20) - 0x61 < 26 || byte == 0x5f;
+  return isWordByte(load<u8>(at));
 }
 
 function holds(assertion: u32, at: usize): bool {
@@ -185,12 +165,14 @@ function backtrack(start: usize, anchored: bool, firstByte: u32): bool {
   if (!openJobs()) return false;
   while (true) {
     if (firstByte != <u32>-1) {
+      const from = start;
       start = findByte(start, textEnd, firstByte);
+      takeSteps((start - from) >>> 3);
       if (start == textEnd) return false;
     }
     matchStart = start;
     if (backtrackFrom(start)) return true;
-    if (anchored || start == textEnd || exhausted || fuel == 0) return false;
+    if (anchored || start == textEnd || isExhausted() || fuel == 0) return false;
     start += sequenceSizeOf(load<u8>(start));
   }
 }
@@ -198,7 +180,6 @@ function backtrack(start: usize, anchored: bool, firstByte: u32): bool {
 function openJobs(): bool {
   jobRoom = 64;
   jobs = allocate(jobRoom * JOB_SIZE);
-  if (jobs == 0) exhausted = true;
   return jobs != 0;
 }
 
@@ -222,10 +203,7 @@ function takeFuel(size: usize): bool {
 function pushJob(first: u32, second: usize): bool {
   if (jobCount == jobRoom) {
     jobRoom <<= 1;
-    if (!resize(jobs, jobRoom * JOB_SIZE)) {
-      exhausted = true;
-      return false;
-    }
+    if (!resize(jobs, jobRoom * JOB_SIZE)) return false;
   }
   const job = jobs + jobCount * JOB_SIZE;
   store<u32>(job, first);
@@ -249,7 +227,9 @@ function backtrackFrom(start: usize): bool {
     }
     let pc = <usize>first;
     let alive = true;
+    let steps: usize = 0;
     while (alive) {
+      steps++;
       const instruction = load<u32>(program + pc * layout.INSTRUCTION_SIZE);
       const operand = instruction >>> 8;
       switch (instruction & 0xff) {
@@ -303,12 +283,14 @@ function backtrackFrom(start: usize): bool {
           break;
         case layout.RUN_MATCH:
           matchEnd = at;
+          takeSteps(steps * INSTRUCTION_STEPS);
           return true;
         default: // RUN_FAIL
           alive = false;
       }
     }
-    if (exhausted || fuel == 0) return false;
+    takeSteps(steps * INSTRUCTION_STEPS);
+    if (isExhausted() || (visited == 0 && !takeFuel(steps >>> 2))) return false;
   }
   return false;
 }
@@ -335,8 +317,7 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
   let current = allocate(listSize);
   let next = allocate(listSize);
   const row = allocate(rowSize);
-  if (current == 0 || next == 0 || row == 0) exhausted = true;
-  if (!openJobs() || exhausted) return false;
+  if (!openJobs() || isExhausted()) return false;
   // Zeroed once: a stale index is caught by the check against dense, whatever it is below the count.
   memory.fill(current, 0, listSize);
   memory.fill(next, 0, listSize);
@@ -347,7 +328,9 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
     if (currentCount == 0) {
       if (matched || (anchored && at != textStart)) break;
       if (firstByte != <u32>-1) {
+        const from = at;
         at = findByte(at, textEnd, firstByte);
+        takeSteps((at - from) >>> 3);
         if (at == textEnd) break;
       }
     }
@@ -356,7 +339,8 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
       store<usize>(row + ((<usize>slotCount) << 2), at);
       currentCount = addThreads(current, currentCount, 0, at, row);
     }
-    if (exhausted) return false;
+    takeSteps(<usize>currentCount * (THREAD_STEPS + slotCount) + INSTRUCTION_STEPS);
+    if (isExhausted()) return false;
     const size = at < textEnd ? sequenceSizeOf(load<u8>(at)) : 1;
     const code: u32 = at < textEnd ? codePoint(at, size) : 0;
     let nextCount: u32 = 0;
@@ -369,7 +353,7 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
         matched = true;
         matchEnd = at;
         matchStart = load<usize>(threadRow + ((<usize>slotCount) << 2));
-        if (slots == 0) return true; // nobody asks for more than yes
+        if (slots == 0) return true; // the caller asks for yes or no only
         memory.copy(slots, threadRow, (<usize>slotCount) << 2);
         break; // threads of lower priority end here
       }
@@ -383,14 +367,14 @@ function lockstep(start: usize, anchored: bool, firstByte: u32): bool {
         nextCount = addThreads(next, nextCount, op == layout.RUN_SKIP ? pc : pc + 1, at + size, row);
       }
     }
-    if (at == textEnd || exhausted) break;
+    if (at == textEnd || isExhausted()) break;
     at += size;
     const swap = current;
     current = next;
     next = swap;
     currentCount = nextCount;
   }
-  return matched && !exhausted;
+  return matched && !isExhausted();
 }
 
 /** Adds the threads that `pc` leads to without reading, in order of priority, each with a copy of `row`. */

@@ -4,7 +4,7 @@ import * as layout from './layout';
 
 const EXPONENT_MAX: i64 = 1 << 30; // larger ones compare as this: no record can hold that many digits
 
-/** -1, 0 or 1: how the number at `at` … `end` (valid JSON) stands to the NUMBER_… record at `number`. */
+/** -1, 0 or 1: the order of the number at `at` … `end` (valid JSON) and the NUMBER_… record at `number`. */
 export function compareNumber(at: usize, end: usize, number: usize): i32 {
   const negative = load<u8>(at) == 0x2d;
   if (negative) at++;

@@ -1,18 +1,19 @@
 // A growing run of bytes in the arena, and JSON strings written into it as Go's encoding/json writes them
 // (`<`, `>`, `&`, U+2028 and U+2029 escaped), because the alert is Go's template.Data.
+import * as layout from './layout';
 import { copyBytes, firstMarked } from './bytes';
-import { allocate, resize } from './memory';
+import { allocate, markExhausted, resize } from './memory';
+import { writeTime } from './time';
 
 let start: usize = 0;
 let at: usize = 0;
-let room: usize = 0; // the address behind the block
-let exhausted: bool = false;
+let room: usize = 0; // the address after the block
 
-export function beginOutput(): void {
-  start = allocate(1024);
+/** Begins an output that is likely to take at most `size` bytes. */
+export function beginOutput(size: usize): void {
+  start = allocate(size);
   at = start;
-  room = start + 1024;
-  exhausted = start == 0;
+  room = start == 0 ? 0 : start + size;
 }
 
 export function outputStart(): usize {
@@ -23,19 +24,21 @@ export function outputSize(): usize {
   return at - start;
 }
 
-export function outputExhausted(): bool {
-  return exhausted;
+/** Makes room for `size` more bytes. The output is the arena's last block while it is written. */
+function ensure(size: u64): bool {
+  if (size <= <u64>(room - at)) return true;
+  return room != 0 && grow(<u64>(at - start) + size);
 }
 
-/** Makes room for `size` more bytes. The output is the arena's last block while it is written. */
-function ensure(size: usize): bool {
-  if (at + size <= room) return true;
-  const wanted = max(at + size - start, (room - start) << 1);
-  if (exhausted || !resize(start, wanted)) {
-    exhausted = true;
+/** Twice as much at least, so that a long output is not moved into memory piece by piece. */
+function grow(size: u64): bool {
+  const wanted = max(size, (<u64>(room - start)) << 1);
+  if (wanted > u32.MAX_VALUE) {
+    markExhausted();
     return false;
   }
-  room = start + wanted;
+  if (!resize(start, <usize>wanted)) return false;
+  room = start + <usize>wanted;
   return true;
 }
 
@@ -61,7 +64,7 @@ export function repeat(mark: usize, end: usize): void {
   at += end - mark;
 }
 
-/** Bytes that `target` will be moved over by its caller: `reserve(24)`, write there, `advance(24)`. */
+/** Room for bytes that the caller writes itself: `reserve(24)`, write there, `advance(24)`. */
 export function reserve(size: usize): usize {
   return ensure(size) ? at : 0;
 }
@@ -70,24 +73,59 @@ export function advance(size: usize): void {
   at += size;
 }
 
+/** Writes one of TEXT_…. */
+export function writeConstant(ruleset: usize, index: usize): void {
+  const entry = ruleset + load<u32>(ruleset, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
+  write(ruleset + load<u32>(entry, layout.TEXT_OFFSET), load<u32>(entry, layout.TEXT_SIZE));
+}
+
+/** 16 hexadecimal digits, the highest first. */
+export function writeHash(hash: u64): void {
+  const target = reserve(16);
+  if (target == 0) return;
+  for (let i: usize = 0; i < 16; i++) store<u8>(target + i, hexDigit(<u32>(hash >>> (<u64>(60 - (i << 2))))));
+  advance(16);
+}
+
+/** A time as RFC 3339 has it, in milliseconds and UTC. */
+export function writeMoment(ms: i64): void {
+  const target = reserve(24);
+  if (target == 0) return;
+  writeTime(target, ms);
+  advance(24);
+}
+
+/** Takes back the last bytes that were written. */
+export function retreat(size: usize): void {
+  at -= size;
+}
+
 /** Writes a text (valid UTF-8) as a JSON string, quotes included. */
 export function writeString(source: usize, size: usize): void {
   if (ensure(stringSizeMax(size))) at = putString(at, source, size);
 }
 
-/** Writes a key, which is JSON already, and behind it a text as a JSON string. */
+/** Writes a key, which is JSON already, and after it a text as a JSON string. */
 export function writeMember(key: usize, keySize: usize, source: usize, size: usize): void {
-  if (!ensure(keySize + stringSizeMax(size))) return;
+  if (!ensure(<u64>keySize + stringSizeMax(size))) return;
   copyBytes(at, key, keySize);
   at = putString(at + keySize, source, size);
 }
 
-/** What a text can need as a JSON string: \u00XX is the longest that a byte can become. */
-function stringSizeMax(size: usize): usize {
-  return size * 6 + 2;
+/** What a byte can become in a JSON string: \u00XX is the longest. */
+export const JSON_BYTE_SIZE_MAX: usize = 6;
+
+/** What a text can need as a JSON string. */
+function stringSizeMax(size: usize): u64 {
+  return <u64>size * JSON_BYTE_SIZE_MAX + 2;
 }
 
-/** Writes a JSON string where there is room for it, and gives its end. */
+/** Writes JSON that this file wrote as a string: what it escaped stays as it is, so a byte becomes two at most. */
+export function writeJsonAsString(source: usize, size: usize): void {
+  if (ensure(<u64>size * 2 + 2)) at = putString(at, source, size);
+}
+
+/** Writes a JSON string where there is room for it, and returns its end. */
 function putString(target: usize, source: usize, size: usize): usize {
   store<u8>(target++, 0x22);
   const end = source + size;
@@ -179,5 +217,5 @@ function writeUnicode(target: usize, code: u32): usize {
 
 export function hexDigit(value: u32): u32 {
   const digit = value & 15;
-  return 0x30 + digit + ((digit + 6) >>> 4) * 39; // 39 from behind 9 to a
+  return 0x30 + digit + ((digit + 6) >>> 4) * 39; // 39 from after 9 to a
 }

@@ -19,9 +19,8 @@ let ruleset: usize = 0;
 let fields: usize = 0;
 let found: usize = 0;
 let fieldCount: u32 = 0;
-let exhausted: bool = false;
 
-/** Takes its scratch at `at` and gives the address behind it. */
+/** Places its scratch at `at` and returns the address after it. */
 export function placeRecord(base: usize, at: usize): usize {
   ruleset = base;
   fields = base + load<u32>(base, layout.HEADER_FIELDS_OFFSET);
@@ -32,17 +31,6 @@ export function placeRecord(base: usize, at: usize): usize {
 
 export function beginRecord(): void {
   clearWords(found, <usize>fieldCount * FOUND_SIZE);
-  exhausted = false;
-}
-
-/** True when there was no memory to read a text: the record can't be judged. */
-export function outOfMemory(): bool {
-  return exhausted;
-}
-
-/** Tells that there was no memory to read a part of the record. */
-export function runOut(): void {
-  exhausted = true;
 }
 
 export function setField(field: u32, type: u32, start: usize, end: usize): void {
@@ -72,7 +60,7 @@ export function fieldText(field: u32): usize {
   return load<usize>(entry, FOUND_TEXT);
 }
 
-/** The size of what `fieldText` gave: call that first. */
+/** The size of the text that `fieldText` returned: call that first. */
 export function fieldTextSize(field: u32): usize {
   return load<usize>(found + <usize>field * FOUND_SIZE, FOUND_TEXT_SIZE);
 }
@@ -88,7 +76,6 @@ function readText(entry: usize): void {
     const start = text;
     text = allocate(decodedSizeMax(start, end));
     if (text == 0) {
-      exhausted = true;
       text = found;
       size = 0;
     } else {

@@ -1,5 +1,5 @@
 // The ruleset's header: read and checked once, at the start; every offset in it is trusted from then on,
-// because the compiler wrote it and the checksum says that nobody changed it since.
+// because the compiler wrote it and the checksum shows that it has not changed since.
 import * as layout from './layout';
 
 export const RULESET_OK = 0;
@@ -7,7 +7,7 @@ export const RULESET_ABSENT = 1;
 export const RULESET_VERSION = 2;
 export const RULESET_DAMAGED = 3;
 
-/** One of RULESET_…, for the ruleset at `base` with at most `room` bytes of memory behind it. */
+/** One of RULESET_…, for the ruleset at `base` with at most `room` bytes of memory from there on. */
 export function checkRuleset(base: usize, room: usize): i32 {
   if (room < layout.HEADER_SIZE || load<u32>(base, layout.HEADER_MAGIC) != layout.MAGIC)
     return RULESET_ABSENT;

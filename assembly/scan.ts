@@ -1,10 +1,10 @@
 // One forward pass over a record's JSON: the fields that the rules name are put into `record`, everything
-// else is skipped. The pass ends as soon as every field is found, or no rule can match any more. Of
-// duplicate keys the first wins. Paths are at most 10 long, so the recursion below is shallow; the depth
+// else is skipped. The pass ends as soon as every field is found, or no rule can match any more; of a record that matches,
+// the rest is read afterwards, because only whole, valid JSON alerts. If an object has a key twice, the first is used. Paths are at most 10 long, so the recursion below is shallow; the depth
 // of the record itself costs no stack (skipValue).
 import * as layout from './layout';
 import { hashKey, sameBytes, wordMask } from './bytes';
-import { openGate } from './candidate';
+import { noteField } from './candidate';
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
@@ -20,8 +20,8 @@ import {
   skipValue,
   typeAt,
 } from './json';
-import { allocate } from './memory';
-import { runOut, setField } from './record';
+import { allocate, arenaTop, release } from './memory';
+import { setField } from './record';
 
 export const SCAN_DONE = 0;
 export const SCAN_REJECTED = 1; // no rule can match
@@ -35,6 +35,7 @@ let guesses: usize = 0; // GUESS_COUNT for each node
 let epoch: u32 = 0;
 let fieldsLeft: u32 = 0;
 let whole: bool = false;
+let isRead: bool = false; // to its end
 let outcome: i32 = SCAN_MALFORMED;
 
 export function placeScan(base: usize, at: usize): usize {
@@ -51,13 +52,15 @@ export function placeScan(base: usize, at: usize): usize {
 export function scan(at: usize, end: usize, now: u32, toEnd: bool): i32 {
   epoch = now;
   whole = toEnd;
+  isRead = false;
   return scanFrom(nodes, at, end);
 }
 
-/** Finds the fields that only a match needs. The record was scanned before; whatever is malformed is absent. */
-export function scanLate(at: usize, end: usize): void {
-  whole = false;
-  scanFrom(ruleset + load<u32>(ruleset, layout.HEADER_LATE_NODE_OFFSET), at, end);
+/** Finds the fields that only a match needs, and reads what `scan` left of the record. False when it is malformed. */
+export function scanLate(at: usize, end: usize): bool {
+  whole = !isRead;
+  const found = scanFrom(ruleset + load<u32>(ruleset, layout.HEADER_LATE_NODE_OFFSET), at, end);
+  return found != SCAN_MALFORMED;
 }
 
 function scanFrom(root: usize, at: usize, end: usize): i32 {
@@ -67,7 +70,9 @@ function scanFrom(root: usize, at: usize, end: usize): i32 {
   if (at >= end || load<u8>(at) != OPEN_BRACE) return SCAN_MALFORMED;
   at = scanObject(root, at, end);
   if (at == 0) return outcome; // malformed, or stopped early
-  return skipSpace(at, end) == end ? SCAN_DONE : SCAN_MALFORMED;
+  if (skipSpace(at, end) != end) return SCAN_MALFORMED;
+  isRead = true;
+  return SCAN_DONE;
 }
 
 function isUnseen(node: usize): bool {
@@ -111,7 +116,7 @@ function learn(guess: usize, key: usize, size: usize, child: usize): void {
   store<usize>(guess, child, GUESS_NODE);
 }
 
-/** From the opening brace to behind the closing one; 0 when malformed or stopped. */
+/** From the opening brace to after the closing one; 0 when malformed or stopped. */
 function scanObject(node: usize, at: usize, end: usize): usize {
   let guess = guesses + ((node - nodes) / layout.NODE_SIZE) * (GUESS_COUNT * GUESS_SIZE);
   const lastGuess = guess + (GUESS_COUNT - 1) * GUESS_SIZE; // shared by all further keys
@@ -148,7 +153,7 @@ function scanObject(node: usize, at: usize, end: usize): usize {
   return 0;
 }
 
-/** A value that nobody asks for: mostly a string, and then this is all there is to it. */
+/** A value that no rule names: most are strings, which need no more than this. */
 function skipOther(at: usize, end: usize): usize {
   if (load<u8>(at) != QUOTE) return skipValue(at, end);
   const quote = skipString(at + 1, end);
@@ -198,7 +203,7 @@ function scanValue(node: usize, at: usize, end: usize): usize {
   const field = load<u32>(node, layout.NODE_FIELD);
   if (field != layout.NONE) {
     setField(field, type, at, behind);
-    if (openGate(field) && !whole) return stop(SCAN_REJECTED); // a late field opens none
+    if (noteField(field) && !whole) return stop(SCAN_REJECTED); // a late field opens no gate
   }
   return fieldsLeft == 0 && !whole ? stop(SCAN_DONE) : behind;
 }
@@ -208,19 +213,18 @@ function stop(why: i32): usize {
   return 0;
 }
 
-/** The node behind a key (its bytes between the quotes), or 0. */
+/** The node that a key leads to (its bytes between the quotes), or 0. */
 function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usize {
   if (load<u32>(node, layout.NODE_EDGE_COUNT) == 0) return 0;
-  let size = quote - key;
-  if (isEscaped) {
-    const text = allocate(decodedSizeMax(key, quote));
-    if (text == 0) {
-      runOut();
-      return 0;
-    }
-    size = decode(key, quote, text) - text;
-    key = text;
-  }
+  if (!isEscaped) return childNamed(node, key, quote - key);
+  const mark = arenaTop();
+  const text = allocate(decodedSizeMax(key, quote));
+  const child = text == 0 ? <usize>0 : childNamed(node, text, decode(key, quote, text) - text);
+  release(mark); // a record may have millions of keys
+  return child;
+}
+
+function childNamed(node: usize, key: usize, size: usize): usize {
   const prefix = size == 0 ? 0 : load<u64>(key) & wordMask(min(size, 8));
   const bucket = <usize>(hashKey(prefix, size) >>> (<u64>load<u32>(node, layout.NODE_SHIFT)));
   let next = <u32>load<u16>(ruleset + load<u32>(node, layout.NODE_HEADS_OFFSET) + (bucket << 1));

@@ -1,12 +1,60 @@
-// What the module remembers between records: cool-downs, windows, sequences, absences, and the rate cap.
-// One region of bounded size (layout.ts draws it), in event time. A full table gives up the key that was
-// seen longest ago and counts it; what a cool-down had held back for it is told by another alert.
+// What counting remembers between hits: cool-downs, windows, sequences, absences, and the rate cap. One region of
+// bounded size, in event time. When the table is full the key that was used longest ago is evicted and counted; what its
+// cool-down had suppressed is reported by another alert.
 //
-// Records come late, twice, and from clocks that are wrong. So nothing here asks whether time "moves on":
-// a cool-down and a window each remember two eras, stretches of time that lie far apart. A record that
-// claims to be from next year opens an era of its own and leaves the present one as it was.
+// Hits come late, twice, and from clocks that are wrong. So nothing here asks whether time "moves on": a cool-down and a
+// window each remember two eras, stretches of time that lie far apart. A record that claims to be from next year opens
+// an era of its own and leaves the present one as it was.
 import * as layout from './layout';
-import { AT_LEAST } from './alert';
+
+// The region, which a host may copy out and in:
+//
+//   [header 80] [heads 4 << bits] [slots 64 × key count]
+//
+// A hash table with chains, and a list of all slots from the one seen last to the one seen longest ago.
+// Links are slot indexes + 1, 0: none. Times are milliseconds of event time, i64.
+export const STATE_VERSION: u32 = 2;
+export const STATE_FORMAT = 0; // STATE_VERSION
+export const STATE_KEY_COUNT = 4;
+export const STATE_RULESET_HASH = 8; // u64: a region belongs to its rules
+export const STATE_USED_COUNT = 16; // slots ever used; they are taken in order
+export const STATE_NEWEST = 20;
+export const STATE_OLDEST = 24;
+export const STATE_HEAD_BITS = 28;
+export const STATE_CLOCK = 32; // i64: how far the stream has come
+export const STATE_LEAP_TIME = 40; // i64: where records say it is that are too far ahead to be believed
+export const STATE_LEAP_COUNT = 48; // how many of them in a row
+export const STATE_SUPPRESSED = 56; // u64: suppressed matches of cool-downs that were evicted
+export const STATE_EVICTED_COUNT = 64; // u64: keys that had to give way
+export const STATE_NEXT_DUE = 72; // i64: no absence falls due before
+export const STATE_HEADER_SIZE: u32 = 80;
+
+export const SLOT_KEY = 0; // u64
+export const SLOT_CHAIN = 8; // the next slot of the bucket
+export const SLOT_NEWER = 12;
+export const SLOT_OLDER = 16;
+export const SLOT_USE = 20; // rule index × 16 + one of USE_…
+export const SLOT_DATA = 24;
+export const SLOT_DATA_SIZE = 40;
+export const SLOT_SIZE = 64;
+
+// What a slot is for. A key may have several slots, told apart by their `part`.
+export const USE_COOL_DOWN: u32 = 1;
+export const USE_WINDOW: u32 = 2;
+export const USE_DISTINCT: u32 = 3;
+export const USE_SEQUENCE: u32 = 4;
+export const USE_ABSENCE: u32 = 5;
+export const USE_LABELS: u32 = 6; // texts that an absence, or a capped alert, needs when it fires
+export const USE_TIMES: u32 = 7; // when the last matches of a window were
+export const USE_RATE: u32 = 8; // alerts of a rule and tenant in one second
+export const USE_CAPPED: u32 = 9; // alerts of a rule and tenant above the rate cap
+const USE_BITS: u32 = 4;
+const USE_MASK: u32 = 15;
+
+/** A bit of a count that says: or more. */
+export const AT_LEAST: u64 = 1 << 63;
+
+export const WINDOW_SLICES = 8; // a window is counted in slices of a seventh: it reaches back 1 to 8/7 windows
 
 /** No time. */
 export const NEVER: i64 = i64.MIN_VALUE;
@@ -20,30 +68,30 @@ let heads: usize = 0;
 let slots: usize = 0;
 let shift: u64 = 63;
 let rateCount: u32 = 0;
-let isNew: bool = false; // what `findOrAdd` found last had to be added
+let wasAdded: bool = false; // what `findOrAdd` found last had to be added
 
-/** Takes the region at `at` and gives the address behind it. */
+/** Takes the region at `at` and returns the address after it. */
 export function placeState(base: usize, at: usize): usize {
   const keyCount = load<u32>(base, layout.HEADER_KEY_COUNT);
   const bits = <u32>max(1, 32 - <i32>clz<u32>(max(keyCount, 2) - 1));
   state = at;
-  heads = at + layout.STATE_HEADER_SIZE;
+  heads = at + STATE_HEADER_SIZE;
   slots = heads + ((<usize>4) << bits);
   shift = 64 - <u64>bits;
   rateCount = load<u32>(base, layout.HEADER_RATE_COUNT);
-  return keyCount == 0 ? heads : slots + <usize>keyCount * layout.SLOT_SIZE;
+  return keyCount == 0 ? heads : slots + <usize>keyCount * SLOT_SIZE;
 }
 
 /** Makes the region empty. */
 export function clearState(base: usize): void {
   const keyCount = load<u32>(base, layout.HEADER_KEY_COUNT);
-  memory.fill(state, 0, keyCount == 0 ? <usize>layout.STATE_HEADER_SIZE : slots - state);
-  store<u32>(state, layout.STATE_VERSION, layout.STATE_FORMAT);
-  store<u32>(state, keyCount, layout.STATE_KEY_COUNT);
-  store<u64>(state, load<u64>(base, layout.HEADER_HASH), layout.STATE_RULESET_HASH);
-  store<u32>(state, 64 - <u32>shift, layout.STATE_HEAD_BITS);
-  store<i64>(state, NEVER, layout.STATE_CLOCK);
-  store<i64>(state, i64.MAX_VALUE, layout.STATE_NEXT_DUE);
+  memory.fill(state, 0, keyCount == 0 ? <usize>STATE_HEADER_SIZE : slots - state);
+  store<u32>(state, STATE_VERSION, STATE_FORMAT);
+  store<u32>(state, keyCount, STATE_KEY_COUNT);
+  store<u64>(state, load<u64>(base, layout.HEADER_HASH), STATE_RULESET_HASH);
+  store<u32>(state, 64 - <u32>shift, STATE_HEAD_BITS);
+  store<i64>(state, NEVER, STATE_CLOCK);
+  store<i64>(state, i64.MAX_VALUE, STATE_NEXT_DUE);
 }
 
 export function stateAddress(): usize {
@@ -52,81 +100,81 @@ export function stateAddress(): usize {
 
 /** Bytes of the region that are in use: a snapshot is these. */
 export function stateUsedSize(): usize {
-  if (load<u32>(state, layout.STATE_KEY_COUNT) == 0) return layout.STATE_HEADER_SIZE;
-  return slots + <usize>load<u32>(state, layout.STATE_USED_COUNT) * layout.SLOT_SIZE - state;
+  if (load<u32>(state, STATE_KEY_COUNT) == 0) return STATE_HEADER_SIZE;
+  return slots + <usize>load<u32>(state, STATE_USED_COUNT) * SLOT_SIZE - state;
 }
 
 /** True when a region of these first bytes and this size was written by the same rules and format. */
 export function canRestore(base: usize, snapshot: usize, size: usize): bool {
-  if (size < layout.STATE_HEADER_SIZE || load<u32>(snapshot, layout.STATE_FORMAT) != layout.STATE_VERSION)
-    return false;
-  if (load<u64>(snapshot, layout.STATE_RULESET_HASH) != load<u64>(base, layout.HEADER_HASH)) return false;
+  if (size < STATE_HEADER_SIZE || load<u32>(snapshot, STATE_FORMAT) != STATE_VERSION) return false;
+  if (load<u64>(snapshot, STATE_RULESET_HASH) != load<u64>(base, layout.HEADER_HASH)) return false;
   const keyCount = load<u32>(base, layout.HEADER_KEY_COUNT);
-  const usedCount = load<u32>(snapshot, layout.STATE_USED_COUNT);
-  if (load<u32>(snapshot, layout.STATE_KEY_COUNT) != keyCount || usedCount > keyCount) return false;
-  return (
-    size ==
-    (keyCount == 0 ? <usize>layout.STATE_HEADER_SIZE : slots + <usize>usedCount * layout.SLOT_SIZE - state)
-  );
+  const usedCount = load<u32>(snapshot, STATE_USED_COUNT);
+  if (load<u32>(snapshot, STATE_KEY_COUNT) != keyCount || usedCount > keyCount) return false;
+  return size == (keyCount == 0 ? <usize>STATE_HEADER_SIZE : slots + <usize>usedCount * SLOT_SIZE - state);
+}
+
+export function usedKeyCount(): u32 {
+  return load<u32>(state, STATE_USED_COUNT);
 }
 
 export function evictedCount(): u64 {
-  return load<u64>(state, layout.STATE_EVICTED_COUNT);
+  return load<u64>(state, STATE_EVICTED_COUNT);
 }
 
 // ── The table ───────────────────────────────────────────────────────────────────────────────────────
 
 function slotAt(link: u32): usize {
-  return slots + <usize>(link - 1) * layout.SLOT_SIZE;
+  return slots + <usize>(link - 1) * SLOT_SIZE;
 }
 
 function linkOf(slot: usize): u32 {
-  return <u32>((slot - slots) / layout.SLOT_SIZE) + 1;
+  return <u32>((slot - slots) / SLOT_SIZE) + 1;
 }
 
 /** One key for each rule, use, part and label set. */
-function keyOf(rule: u32, use: u32, part: u32, hash: u64): u64 {
-  let key = (hash ^ ((((<u64>rule) << 3) | (<u64>use)) << 32) ^ (<u64>part)) * HASH_FACTOR;
+function keyOf(rule: u32, purpose: u32, part: u32, hash: u64): u64 {
+  let key = (hash ^ ((((<u64>rule) << USE_BITS) | (<u64>purpose)) << 32) ^ (<u64>part)) * HASH_FACTOR;
   key ^= key >>> 32;
   return key * HASH_FACTOR;
 }
 
-/** The slot of a key, seen now, or 0. */
-function find(key: u64): usize {
+/** The slot of a key, or 0. It is now the one used last. */
+function use(key: u64): usize {
   let link = load<u32>(heads + ((<usize>(key >>> shift)) << 2));
   while (link != 0) {
     const slot = slotAt(link);
-    if (load<u64>(slot, layout.SLOT_KEY) == key) {
+    if (load<u64>(slot, SLOT_KEY) == key) {
       touch(slot, link);
       return slot;
     }
-    link = load<u32>(slot, layout.SLOT_CHAIN);
+    link = load<u32>(slot, SLOT_CHAIN);
   }
   return 0;
 }
 
 /** The slot of a key, with empty data when it is new; 0 only when the ruleset asked for no keys. */
-function findOrAdd(rule: u32, use: u32, part: u32, hash: u64): usize {
-  if (load<u32>(state, layout.STATE_KEY_COUNT) == 0) return 0;
-  const key = keyOf(rule, use, part, hash);
-  const known = find(key);
-  isNew = known == 0;
+function findOrAdd(rule: u32, purpose: u32, part: u32, hash: u64): usize {
+  if (load<u32>(state, STATE_KEY_COUNT) == 0) return 0;
+  const key = keyOf(rule, purpose, part, hash);
+  const known = use(key);
+  wasAdded = known == 0;
   if (known != 0) return known;
-  const used = load<u32>(state, layout.STATE_USED_COUNT);
+  const used = load<u32>(state, STATE_USED_COUNT);
   let link: u32;
-  if (used < load<u32>(state, layout.STATE_KEY_COUNT)) {
+  if (used < load<u32>(state, STATE_KEY_COUNT)) {
     link = used + 1;
-    store<u32>(state, link, layout.STATE_USED_COUNT);
+    store<u32>(state, link, STATE_USED_COUNT);
   } else {
-    link = load<u32>(state, layout.STATE_OLDEST);
+    link = load<u32>(state, STATE_OLDEST);
     evict(slotAt(link), link);
   }
   const slot = slotAt(link);
   const head = heads + ((<usize>(key >>> shift)) << 2);
-  memory.fill(slot, 0, layout.SLOT_SIZE);
-  store<u64>(slot, key, layout.SLOT_KEY);
-  store<u32>(slot, load<u32>(head), layout.SLOT_CHAIN);
-  store<u32>(slot, (rule << 3) | use, layout.SLOT_USE);
+  memory.fill(slot, 0, SLOT_SIZE);
+  store<u64>(slot, key, SLOT_KEY);
+  store<u32>(slot, load<u32>(head), SLOT_CHAIN);
+  store<u32>(slot, (rule << USE_BITS) | purpose, SLOT_USE);
   store<u32>(head, link);
   pushNewest(slot, link);
   return slot;
@@ -134,63 +182,65 @@ function findOrAdd(rule: u32, use: u32, part: u32, hash: u64): usize {
 
 /** Counts a key that the state could not keep. */
 export function countEvicted(): void {
-  store<u64>(state, load<u64>(state, layout.STATE_EVICTED_COUNT) + 1, layout.STATE_EVICTED_COUNT);
+  store<u64>(state, load<u64>(state, STATE_EVICTED_COUNT) + 1, STATE_EVICTED_COUNT);
 }
 
 function evict(slot: usize, link: u32): void {
   countEvicted();
-  if ((load<u32>(slot, layout.SLOT_USE) & 7) == layout.USE_COOL_DOWN)
-    tellElsewhere(load<u64>(slot, COOL_SUPPRESSED));
-  let at = heads + ((<usize>(load<u64>(slot, layout.SLOT_KEY) >>> shift)) << 2);
-  while (load<u32>(at) != link) at = slotAt(load<u32>(at)) + layout.SLOT_CHAIN;
-  store<u32>(at, load<u32>(slot, layout.SLOT_CHAIN));
+  const purpose = load<u32>(slot, SLOT_USE) & USE_MASK;
+  if (purpose == USE_COOL_DOWN || purpose == USE_CAPPED) suppressElsewhere(load<u64>(slot, COOL_SUPPRESSED));
+  let at = heads + ((<usize>(load<u64>(slot, SLOT_KEY) >>> shift)) << 2);
+  while (load<u32>(at) != link) at = slotAt(load<u32>(at)) + SLOT_CHAIN;
+  store<u32>(at, load<u32>(slot, SLOT_CHAIN));
   unlink(slot);
 }
 
 function unlink(slot: usize): void {
-  const newer = load<u32>(slot, layout.SLOT_NEWER);
-  const older = load<u32>(slot, layout.SLOT_OLDER);
-  if (newer != 0) store<u32>(slotAt(newer), older, layout.SLOT_OLDER);
-  else store<u32>(state, older, layout.STATE_NEWEST);
-  if (older != 0) store<u32>(slotAt(older), newer, layout.SLOT_NEWER);
-  else store<u32>(state, newer, layout.STATE_OLDEST);
+  const newer = load<u32>(slot, SLOT_NEWER);
+  const older = load<u32>(slot, SLOT_OLDER);
+  if (newer != 0) store<u32>(slotAt(newer), older, SLOT_OLDER);
+  else store<u32>(state, older, STATE_NEWEST);
+  if (older != 0) store<u32>(slotAt(older), newer, SLOT_NEWER);
+  else store<u32>(state, newer, STATE_OLDEST);
 }
 
 function pushNewest(slot: usize, link: u32): void {
-  const older = load<u32>(state, layout.STATE_NEWEST);
-  store<u32>(slot, 0, layout.SLOT_NEWER);
-  store<u32>(slot, older, layout.SLOT_OLDER);
-  if (older != 0) store<u32>(slotAt(older), link, layout.SLOT_NEWER);
-  else store<u32>(state, link, layout.STATE_OLDEST);
-  store<u32>(state, link, layout.STATE_NEWEST);
+  const older = load<u32>(state, STATE_NEWEST);
+  store<u32>(slot, 0, SLOT_NEWER);
+  store<u32>(slot, older, SLOT_OLDER);
+  if (older != 0) store<u32>(slotAt(older), link, SLOT_NEWER);
+  else store<u32>(state, link, STATE_OLDEST);
+  store<u32>(state, link, STATE_NEWEST);
 }
 
 function touch(slot: usize, link: u32): void {
-  if (load<u32>(state, layout.STATE_NEWEST) == link) return;
+  if (load<u32>(state, STATE_NEWEST) == link) return;
   unlink(slot);
   pushNewest(slot, link);
 }
 
 // ── Cool-down ───────────────────────────────────────────────────────────────────────────────────────
-// Two eras of alerts, the one used last in front: [first, last] i64 each; and what was held back since.
+// Two eras of alerts, the one used last in front: [first, last] i64 each; and what was suppressed since.
 
 const ERA_SIZE = 16;
-const COOL_SUPPRESSED = layout.SLOT_DATA + 2 * ERA_SIZE; // u64
-/** The cool-down of a label set, or 0 when the state holds no keys. */
+const COOL_SUPPRESSED = SLOT_DATA + 2 * ERA_SIZE; // u64
+/** The cool-down of a label set, or 0 when it has none. */
+export function knownCoolDown(rule: u32, labelsHash: u64): usize {
+  return use(keyOf(rule, USE_COOL_DOWN, 0, labelsHash));
+}
+
+/** The cool-down of a label set, a new one if it has none; 0 when the state holds no keys. */
 export function coolDownOf(rule: u32, labelsHash: u64): usize {
-  const slot = findOrAdd(rule, layout.USE_COOL_DOWN, 0, labelsHash);
-  if (slot != 0 && isNew) {
-    for (let i: usize = 0; i < 4; i++) store<i64>(slot + (i << 3), NEVER, layout.SLOT_DATA);
+  const slot = findOrAdd(rule, USE_COOL_DOWN, 0, labelsHash);
+  if (slot != 0 && wasAdded) {
+    for (let i: usize = 0; i < 4; i++) store<i64>(slot + (i << 3), NEVER, SLOT_DATA);
   }
   return slot;
 }
 
 /** Is an alert of this label set too close to one that was sent? Late records are, when they fall into an era. */
 export function isCooling(slot: usize, time: i64, realertMs: i64): bool {
-  return (
-    isInEra(slot + layout.SLOT_DATA, time, realertMs) ||
-    isInEra(slot + layout.SLOT_DATA + ERA_SIZE, time, realertMs)
-  );
+  return isInEra(slot + SLOT_DATA, time, realertMs) || isInEra(slot + SLOT_DATA + ERA_SIZE, time, realertMs);
 }
 
 function isInEra(era: usize, time: i64, realertMs: i64): bool {
@@ -201,7 +251,7 @@ function isInEra(era: usize, time: i64, realertMs: i64): bool {
 
 /** Remembers that an alert was sent. */
 export function startCooling(slot: usize, time: i64, realertMs: i64): void {
-  const era = slot + layout.SLOT_DATA;
+  const era = slot + SLOT_DATA;
   if (!adjoins(era, time, realertMs)) {
     const isOther = adjoins(era + ERA_SIZE, time, realertMs);
     const last = load<i64>(era, 8);
@@ -235,79 +285,200 @@ export function addSuppressed(slot: usize): void {
   store<u64>(slot, load<u64>(slot, COOL_SUPPRESSED) + 1, COOL_SUPPRESSED);
 }
 
-/** What was held back since the last alert of this label set; it counts as told. */
-export function takeSuppressed(slot: usize): u64 {
-  const count = load<u64>(slot, COOL_SUPPRESSED);
-  store<u64>(slot, 0, COOL_SUPPRESSED);
-  return count;
+/** What was suppressed since the last alert of this label set. */
+export function suppressedSince(slot: usize): u64 {
+  return load<u64>(slot, COOL_SUPPRESSED);
 }
 
-/** What is held back and not yet told, of one rule. */
+/** What was suppressed is reported. */
+export function clearSuppressed(slot: usize): void {
+  store<u64>(slot, 0, COOL_SUPPRESSED);
+}
+
+/** What is suppressed and not yet reported, of one rule: by its cool-downs and by the rate cap. */
 export function suppressedOf(rule: u32): u64 {
   let count: u64 = 0;
-  const used = load<u32>(state, layout.STATE_USED_COUNT);
+  const used = load<u32>(state, STATE_USED_COUNT);
   for (let link: u32 = 1; link <= used; link++) {
     const slot = slotAt(link);
-    if (load<u32>(slot, layout.SLOT_USE) == ((rule << 3) | layout.USE_COOL_DOWN))
+    const owner = load<u32>(slot, SLOT_USE);
+    if (owner == ((rule << USE_BITS) | USE_COOL_DOWN) || owner == ((rule << USE_BITS) | USE_CAPPED))
       count += load<u64>(slot, COOL_SUPPRESSED);
   }
   return count;
 }
 
-/** Counts matches that no label set of their own will tell of: the next alert of any tells of them. */
-export function tellElsewhere(count: u64): void {
-  store<u64>(state, load<u64>(state, layout.STATE_OTHERS) + count, layout.STATE_OTHERS);
+/** Counts suppressed matches of a key that was evicted: the next alert of any rule reports them. */
+function suppressElsewhere(count: u64): void {
+  store<u64>(state, load<u64>(state, STATE_SUPPRESSED) + count, STATE_SUPPRESSED);
 }
 
-export function untoldElsewhere(): u64 {
-  return load<u64>(state, layout.STATE_OTHERS);
+export function suppressedElsewhere(): u64 {
+  return load<u64>(state, STATE_SUPPRESSED);
 }
 
-export function takeElsewhere(): u64 {
-  const count = load<u64>(state, layout.STATE_OTHERS);
-  store<u64>(state, 0, layout.STATE_OTHERS);
-  return count;
+/** So many of them are reported. */
+export function reportElsewhere(count: u64): void {
+  store<u64>(state, load<u64>(state, STATE_SUPPRESSED) - count, STATE_SUPPRESSED);
 }
 
 // ── The rate cap ────────────────────────────────────────────────────────────────────────────────────
+// It is of each rule and tenant, so that nobody's storm holds somebody else's alert. Each second of event time has a slot
+// of its own, so clocks that differ can't take each other's turns. Capped alerts are counted; the labels of the first
+// one are kept, and an alert with them reports the number.
 
-// A prime below RATE_SECONDS: clocks that differ by whole hours, days or years do not share an entry.
-const RATE_RING: u32 = 59;
+const RATE_TAKEN = SLOT_DATA; // u32
 
-/** Takes one of the alerts that may be sent in the event time's second; false when they are used up. */
-export function takeRate(time: i64): bool {
+// The count stands where a cool-down has it, so that eviction finds it.
+const CAPPED_SINCE = SLOT_DATA; // i64, event time of the first
+const CAPPED_TENANT = SLOT_DATA + 8; // u64
+const CAPPED_LABELS_SIZE = SLOT_DATA + 16; // u32; 0: too long to be kept
+
+/** After so long without an alert that would report them, capped alerts are reported by one of their own. */
+const CAPPED_REPORT_MS: i64 = 10000;
+
+/** Whether one more alert of the rule and tenant may be sent in the second of `time`. */
+export function hasRate(rule: u32, tenant: u64, time: i64): bool {
   if (rateCount == 0) return true;
-  const second = <u32>(time / 1000);
-  const entry = state + layout.STATE_SECONDS + ((<usize>(second % RATE_RING)) << 3);
-  const count = load<u32>(entry) == second ? load<u32>(entry, 4) : 0;
-  if (count >= rateCount) return false;
-  store<u32>(entry, second);
-  store<u32>(entry, count + 1, 4);
+  const slot = use(keyOf(rule, USE_RATE, secondOf(time), tenant));
+  return slot == 0 || load<u32>(slot, RATE_TAKEN) < rateCount;
+}
+
+export function takeRate(rule: u32, tenant: u64, time: i64): void {
+  if (rateCount == 0) return;
+  const slot = findOrAdd(rule, USE_RATE, secondOf(time), tenant);
+  if (slot != 0) store<u32>(slot, load<u32>(slot, RATE_TAKEN) + 1, RATE_TAKEN);
+}
+
+function secondOf(time: i64): u32 {
+  return <u32>(time / 1000);
+}
+
+/** Counts an alert above the cap. True when it is the first that is not reported: its labels are to be kept. */
+export function addCapped(rule: u32, tenant: u64, time: i64): bool {
+  const slot = findOrAdd(rule, USE_CAPPED, 0, tenant);
+  if (slot == 0) {
+    suppressElsewhere(1); // the state holds no keys
+    return false;
+  }
+  const count = load<u64>(slot, COOL_SUPPRESSED) + 1;
+  store<u64>(slot, count, COOL_SUPPRESSED);
+  if (count != 1) return false;
+  store<i64>(slot, time, CAPPED_SINCE);
+  store<u64>(slot, tenant, CAPPED_TENANT);
+  store<u32>(slot, 0, CAPPED_LABELS_SIZE);
   return true;
+}
+
+/** Keeps the labels of the first capped alert. */
+export function keepCapped(rule: u32, tenant: u64, labels: usize, labelsSize: usize): void {
+  const slot = use(keyOf(rule, USE_CAPPED, 0, tenant));
+  if (slot == 0) return;
+  store<u32>(slot, <u32>labelsSize, CAPPED_LABELS_SIZE);
+  writeLabels(rule, tenant, CAPPED_PARTS, labels, labelsSize);
+}
+
+/** Alerts of the rule and tenant above the cap that are not reported. */
+export function cappedCount(rule: u32, tenant: u64): u64 {
+  const slot = use(keyOf(rule, USE_CAPPED, 0, tenant));
+  return slot == 0 ? 0 : load<u64>(slot, COOL_SUPPRESSED);
+}
+
+export function clearCapped(rule: u32, tenant: u64): void {
+  const slot = use(keyOf(rule, USE_CAPPED, 0, tenant));
+  if (slot != 0) store<u64>(slot, 0, COOL_SUPPRESSED);
+}
+
+/** The next rule and tenant, from `link` on, whose capped alerts nothing has reported for long enough, or 0. */
+export function nextCapped(link: u32, time: i64): u32 {
+  const used = load<u32>(state, STATE_USED_COUNT);
+  for (; link <= used; link++) {
+    const slot = slotAt(link);
+    if ((load<u32>(slot, SLOT_USE) & USE_MASK) != USE_CAPPED || load<u64>(slot, COOL_SUPPRESSED) == 0)
+      continue;
+    const since = load<i64>(slot, CAPPED_SINCE);
+    if (time - since >= CAPPED_REPORT_MS || since > time) return link;
+  }
+  return 0;
+}
+
+export function cappedTenant(link: u32): u64 {
+  return load<u64>(slotAt(link), CAPPED_TENANT);
+}
+
+export function cappedSince(link: u32): i64 {
+  return load<i64>(slotAt(link), CAPPED_SINCE);
+}
+
+/** Copies the label values of the first capped alert to `target` and returns their size; 0 when they are lost. */
+export function readCapped(link: u32, target: usize): usize {
+  const slot = slotAt(link);
+  const size = <usize>load<u32>(slot, CAPPED_LABELS_SIZE);
+  return readLabelParts(slotRule(link), load<u64>(slot, CAPPED_TENANT), CAPPED_PARTS, target, size);
+}
+
+/** The index of the rule that a slot is of. */
+export function slotRule(link: u32): u32 {
+  return load<u32>(slotAt(link), SLOT_USE) >>> USE_BITS;
+}
+
+// ── Labels ──────────────────────────────────────────────────────────────────────────────────────────
+// Texts lie in slots of their own, 40 bytes each.
+
+const ABSENCE_PARTS: u32 = 0;
+const CAPPED_PARTS: u32 = 0x10000;
+
+/** The slots are used after the one that they belong to, so that they are never evicted before it. */
+function writeLabels(rule: u32, hash: u64, parts: u32, labels: usize, size: usize): void {
+  for (let at: usize = 0; at < size; at += SLOT_DATA_SIZE) {
+    const slot = findOrAdd(rule, USE_LABELS, parts + <u32>(at / SLOT_DATA_SIZE), hash);
+    memory.copy(slot + SLOT_DATA, labels + at, min(size - at, SLOT_DATA_SIZE));
+  }
+}
+
+/** Copies labels to `target` and returns their size; 0 when a part of them is lost. */
+function readLabelParts(rule: u32, hash: u64, parts: u32, target: usize, size: usize): usize {
+  for (let at: usize = 0; at < size; at += SLOT_DATA_SIZE) {
+    const slot = use(keyOf(rule, USE_LABELS, parts + <u32>(at / SLOT_DATA_SIZE), hash));
+    if (slot == 0) return 0;
+    memory.copy(target + at, slot + SLOT_DATA, min(size - at, SLOT_DATA_SIZE));
+  }
+  return size;
 }
 
 // ── Windows ─────────────────────────────────────────────────────────────────────────────────────────
 // Time is cut into slices of a seventh of the window. An era has the number of its newest slice (u32,
 // compared modulo 2^32) and the counts of that slice and the seven before (u16, slice number modulo 8).
 
-const WINDOW_NEWEST = layout.SLOT_DATA;
-const WINDOW_COUNTS = layout.SLOT_DATA + 4;
-const WINDOW_ERA_SIZE: usize = 4 + 2 * layout.WINDOW_SLICES;
+const WINDOW_NEWEST = SLOT_DATA;
+const WINDOW_COUNTS = SLOT_DATA + 4;
+const WINDOW_ERA_SIZE: usize = 4 + 2 * WINDOW_SLICES;
 const SLICE_COUNT_MAX: u32 = 0xffff;
 
 function sliceSize(windowMs: i64): i64 {
-  return (windowMs + layout.WINDOW_SLICES - 2) / (layout.WINDOW_SLICES - 1);
+  return (windowMs + WINDOW_SLICES - 2) / (WINDOW_SLICES - 1);
 }
 
-/** Adds a match to the window of a key and gives the count of the window, this match included. */
-export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64): u64 {
-  const slot = findOrAdd(rule, layout.USE_WINDOW, 0, hash);
+/**
+ * Adds a match to the window of a key and returns the count of the window, this match included. The count is exact up
+ * to twice the count that the rule asks for, where that is at most EXACT_COUNT_MAX: the times of so many matches are
+ * kept. Above it the slices count, and the window may be up to a seventh too long.
+ */
+export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64, wanted: u32): u64 {
+  const slot = findOrAdd(rule, USE_WINDOW, 0, hash);
   if (slot == 0) return 1;
+  const slices = countSlices(slot, time, windowMs);
+  if (wanted > layout.EXACT_COUNT_MAX) return slices;
+  const exact = countTimes(rule, hash, slot, time, windowMs, wanted);
+  return exact < wanted << 1 ? exact : max(slices, <u64>exact);
+}
+
+function countSlices(slot: usize, time: i64, windowMs: i64): u64 {
   const sliceMs = sliceSize(windowMs);
   const slice = <u32>(time / sliceMs);
-  if (!turnToEra(slot + layout.SLOT_DATA, WINDOW_ERA_SIZE, slice, sliceMs)) {
+  if (!turnToEra(slot + SLOT_DATA, WINDOW_ERA_SIZE, slice, sliceMs, WINDOW_SLICES)) {
     store<u32>(slot, slice, WINDOW_NEWEST);
-    memory.fill(slot + WINDOW_COUNTS, 0, 2 * layout.WINDOW_SLICES);
+    memory.fill(slot + WINDOW_COUNTS, 0, 2 * WINDOW_SLICES);
   }
   const newest = load<u32>(slot, WINDOW_NEWEST);
   for (let next = newest + 1; <i32>(slice - next) >= 0; next++) store<u16>(countAt(slot, next), 0);
@@ -315,47 +486,109 @@ export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64): u
   addCount(countAt(slot, slice), 1);
   joinEras(slot);
   let sum: u64 = 0;
-  for (let i: u32 = 0; i < <u32>layout.WINDOW_SLICES; i++) {
+  for (let i: u32 = 0; i < <u32>WINDOW_SLICES; i++) {
     const count = <u64>load<u16>(countAt(slot, i));
     sum = (sum + count) | (count == SLICE_COUNT_MAX ? AT_LEAST : 0);
   }
   return sum;
 }
 
+// ── The times of the last matches ───────────────────────────────────────────────────────────────────
+// Slots of a key, counted by `part`, each with five times (i64; 0: free, as in a new slot, so a time is stored plus
+// TIME_BIAS). They are in no order: a late match goes where there is room.
+
+const TIMES: u32 = SLOT_DATA_SIZE / 8;
+const TIME_BIAS: i64 = (<i64>1) << 60; // no time that can be written is 0 with it
+
+/**
+ * Adds a time and returns how many of the kept ones are in the window that ends at the newest match of its era, this one
+ * included. There is room for twice the matches that the rule asks for: an era has as many as it needs, whatever another
+ * one does, and all of it while there is no other.
+ */
+function countTimes(rule: u32, hash: u64, window: usize, time: i64, windowMs: i64, wanted: u32): u32 {
+  const room: u32 = wanted << 1;
+  const end = newestTime(rule, hash, time, windowMs, room);
+  let count: u32 = 1;
+  let free: usize = 0; // a place that is free, or whose time no era needs any more
+  let inside: usize = 0; // the place of the oldest time in the window
+  let outside: usize = 0; // and of the oldest of another era
+  for (let i: u32 = 0, part: u32 = 0; i < room; part++) {
+    const slot = findOrAdd(rule, USE_TIMES, part, hash);
+    for (let at: u32 = 0; at < TIMES && i < room; at++, i++) {
+      const place = slot + SLOT_DATA + ((<usize>at) << 3);
+      const kept = load<i64>(place) - TIME_BIAS;
+      if (kept == -TIME_BIAS) free = place;
+      else if (kept <= end && kept >= end - windowMs) {
+        count++;
+        if (inside == 0 || kept < load<i64>(inside) - TIME_BIAS) inside = place;
+      } else if (!isOfEra(window, kept, windowMs)) free = place;
+      else if (outside == 0 || kept < load<i64>(outside) - TIME_BIAS) outside = place;
+    }
+  }
+  const place = free != 0 ? free : (count > wanted || outside == 0) && inside != 0 ? inside : outside;
+  if (place != 0) store<i64>(place, time + TIME_BIAS);
+  return min(count, room);
+}
+
+/** The newest kept time that is not further from `time` than a window, or `time` itself. */
+function newestTime(rule: u32, hash: u64, time: i64, windowMs: i64, room: u32): i64 {
+  let newest = time;
+  for (let i: u32 = 0, part: u32 = 0; i < room; part++, i += TIMES) {
+    const slot = use(keyOf(rule, USE_TIMES, part, hash));
+    if (slot == 0) continue;
+    for (let at: usize = 0; at < TIMES; at++) {
+      const biased = load<i64>(slot + SLOT_DATA + (at << 3));
+      const kept = biased - TIME_BIAS;
+      if (biased != 0 && kept > newest && kept <= time + windowMs) newest = kept;
+    }
+  }
+  return newest;
+}
+
+/** Whether one of the window's eras still needs a time. */
+function isOfEra(window: usize, time: i64, windowMs: i64): bool {
+  const slice = <u32>(time / sliceSize(windowMs));
+  const eras = window + SLOT_DATA;
+  return (
+    load<u32>(eras) - slice < <u32>WINDOW_SLICES ||
+    load<u32>(eras + WINDOW_ERA_SIZE) - slice < <u32>WINDOW_SLICES
+  );
+}
+
 function countAt(slot: usize, slice: u32): usize {
-  return slot + WINDOW_COUNTS + ((<usize>(slice % layout.WINDOW_SLICES)) << 1);
+  return slot + WINDOW_COUNTS + ((<usize>(slice % WINDOW_SLICES)) << 1);
 }
 
 function addCount(at: usize, count: u32): void {
   store<u16>(at, min(<u32>load<u16>(at) + count, SLICE_COUNT_MAX));
 }
 
-function isNear(slice: u32, other: u32): bool {
+function isNear(slice: u32, other: u32, sliceCount: i32): bool {
   const distance = <i32>(slice - other);
-  return distance > -layout.WINDOW_SLICES && distance < layout.WINDOW_SLICES;
+  return distance > -sliceCount && distance < sliceCount;
 }
 
 /**
  * Brings the era that a slice belongs to to the front; an era begins with the number of its newest slice. False
  * when it belongs to none: then the one in front has to begin anew.
  */
-function turnToEra(front: usize, eraSize: usize, slice: u32, sliceMs: i64): bool {
+function turnToEra(front: usize, eraSize: usize, slice: u32, sliceMs: i64, sliceCount: i32): bool {
   const newest = load<u32>(front);
   const other = load<u32>(front + eraSize);
-  const belongs = isNear(slice, newest);
-  if (isNear(slice, other) ? belongs && <i32>(other - newest) <= 0 : belongs) return true;
+  const belongs = isNear(slice, newest, sliceCount);
+  if (isNear(slice, other, sliceCount) ? belongs && <i32>(other - newest) <= 0 : belongs) return true;
   const hasMovedOn = <i64>(slice - newest) * sliceMs <= CLOCK_GAP_MS;
-  if (hasMovedOn && !isNear(slice, other)) return false;
+  if (hasMovedOn && !isNear(slice, other, sliceCount)) return false;
   swapEras(front, eraSize);
-  return isNear(slice, other);
+  return isNear(slice, other, sliceCount);
 }
 
 /** A clock that was late has caught up: what the other era counted within this one's window belongs to it. */
 function joinEras(slot: usize): void {
   const newest = load<u32>(slot, WINDOW_NEWEST);
   const other = load<u32>(slot + WINDOW_ERA_SIZE, WINDOW_NEWEST);
-  if (newest - other >= <u32>layout.WINDOW_SLICES) return;
-  for (let slice = newest - layout.WINDOW_SLICES + 1; <i32>(other - slice) >= 0; slice++) {
+  if (newest - other >= <u32>WINDOW_SLICES) return;
+  for (let slice = newest - WINDOW_SLICES + 1; <i32>(other - slice) >= 0; slice++) {
     const count = countAt(slot + WINDOW_ERA_SIZE, slice);
     addCount(countAt(slot, slice), load<u16>(count));
     store<u16>(count, 0);
@@ -366,17 +599,20 @@ function joinEras(slot: usize): void {
 // Slots of a key, counted by `part`, each with five pairs of u32: a value's hash (0: none) and its slice. The
 // very first pair holds the newest slices of two eras instead.
 
-const PAIRS: u32 = layout.SLOT_DATA_SIZE / 8;
+const PAIRS: u32 = SLOT_DATA_SIZE / 8;
 const PARTS_MAX: u32 = layout.DISTINCT_COUNT_MAX / PAIRS + 1;
 
-/** Adds a value and gives how many different ones the window holds, at most DISTINCT_COUNT_MAX. */
+/** Adds a value and returns how many different ones the window holds, at most DISTINCT_COUNT_MAX. */
 export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windowMs: i64): u64 {
-  let slot = findOrAdd(rule, layout.USE_DISTINCT, 0, hash);
+  let slot = findOrAdd(rule, USE_DISTINCT, 0, hash);
   if (slot == 0) return 1;
-  const sliceMs = sliceSize(windowMs);
+  // Nothing is counted by slice here, so slices can be so fine that the window is exact to a millionth of it.
+  const sliceMs = max(windowMs >> 20, 1);
+  const sliceCount = <i32>(windowMs / sliceMs) + 1;
   const slice = <u32>(time / sliceMs);
-  const eras = slot + layout.SLOT_DATA;
-  if (!turnToEra(eras, 4, slice, sliceMs) || <i32>(slice - load<u32>(eras)) > 0) store<u32>(eras, slice);
+  const eras = slot + SLOT_DATA;
+  if (!turnToEra(eras, 4, slice, sliceMs, sliceCount) || <i32>(slice - load<u32>(eras)) > 0)
+    store<u32>(eras, slice);
   const newest = load<u32>(eras);
   const other = load<u32>(eras, 4);
   const wanted = max(<u32>(value ^ (value >>> 32)), 1);
@@ -386,12 +622,12 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
   let count: u64 = 0;
   for (let part: u32 = 1; slot != 0; part++) {
     for (let i: u32 = part == 1 ? 1 : 0; i < PAIRS; i++) {
-      const pair = slot + layout.SLOT_DATA + ((<usize>i) << 3);
+      const pair = slot + SLOT_DATA + ((<usize>i) << 3);
       const at = load<u32>(pair, 4);
       if (load<u32>(pair) == 0) {
         if (free == 0) free = pair;
-      } else if (newest - at >= <u32>layout.WINDOW_SLICES) {
-        if (free == 0 && other - at >= <u32>layout.WINDOW_SLICES) free = pair;
+      } else if (newest - at >= <u32>sliceCount) {
+        if (free == 0 && other - at >= <u32>sliceCount) free = pair;
         spare = pair;
       } else if (load<u32>(pair) != wanted) {
         count++;
@@ -406,8 +642,8 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
     if (part == PARTS_MAX) break;
     slot =
       known || free != 0
-        ? find(keyOf(rule, layout.USE_DISTINCT, part, hash))
-        : findOrAdd(rule, layout.USE_DISTINCT, part, hash);
+        ? use(keyOf(rule, USE_DISTINCT, part, hash))
+        : findOrAdd(rule, USE_DISTINCT, part, hash);
   }
   if (free == 0) free = spare;
   if (!known && free != 0) {
@@ -424,9 +660,9 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
 // the two began a chain last.
 
 const CHAIN_SIZE = 12;
-const SEQUENCE_LAST = layout.SLOT_DATA + 3 * CHAIN_SIZE;
+const SEQUENCE_LAST = SLOT_DATA + 3 * CHAIN_SIZE;
 
-/** Tells that a record met a step; true when it completes the sequence. */
+/** A record met a step; true when it completes the sequence. */
 export function advanceSequence(
   rule: u32,
   hash: u64,
@@ -437,7 +673,7 @@ export function advanceSequence(
 ): bool {
   const slot = chainsOf(rule, hash, 0);
   if (slot == 0) return false;
-  const other = find(keyOf(rule, layout.USE_SEQUENCE, 1, hash));
+  const other = use(keyOf(rule, USE_SEQUENCE, 1, hash));
   if (step != 0)
     return (
       extendChain(slot, step, stepCount, time, windowMs) ||
@@ -459,18 +695,18 @@ export function advanceSequence(
 }
 
 function chainsOf(rule: u32, hash: u64, part: u32): usize {
-  const slot = findOrAdd(rule, layout.USE_SEQUENCE, part, hash);
-  if (slot != 0 && isNew) clearChains(slot);
+  const slot = findOrAdd(rule, USE_SEQUENCE, part, hash);
+  if (slot != 0 && wasAdded) clearChains(slot);
   return slot;
 }
 
 function isFree(slot: usize): bool {
-  return load<i64>(slot, layout.SLOT_DATA) == NEVER;
+  return load<i64>(slot, SLOT_DATA) == NEVER;
 }
 
 /** Begins a chain, unless a later one has; false when the slot has none of this era. */
 function beginChain(slot: usize, time: i64, windowMs: i64): bool {
-  const began = load<i64>(slot, layout.SLOT_DATA);
+  const began = load<i64>(slot, SLOT_DATA);
   if (isFree(slot) || time < began - windowMs || time > began + max(windowMs, CLOCK_GAP_MS)) return false;
   if (time >= began) setChain(slot, 0, time, time);
   return true;
@@ -478,7 +714,7 @@ function beginChain(slot: usize, time: i64, windowMs: i64): bool {
 
 /** Adds a step to the chain that reached the step before; true when it was the last. */
 function extendChain(slot: usize, step: u32, stepCount: u32, time: i64, windowMs: i64): bool {
-  const before = slot + layout.SLOT_DATA + <usize>(step - 1) * CHAIN_SIZE;
+  const before = slot + SLOT_DATA + <usize>(step - 1) * CHAIN_SIZE;
   const began = load<i64>(before);
   if (began == NEVER || time < began + <i64>load<u32>(before, 8) || time - began > windowMs) return false;
   if (step + 1 == stepCount) {
@@ -492,7 +728,7 @@ function extendChain(slot: usize, step: u32, stepCount: u32, time: i64, windowMs
 }
 
 function setChain(slot: usize, step: u32, began: i64, time: i64): void {
-  const chain = slot + layout.SLOT_DATA + <usize>step * CHAIN_SIZE;
+  const chain = slot + SLOT_DATA + <usize>step * CHAIN_SIZE;
   store<i64>(chain, began);
   store<u32>(chain, <u32>(time - began), 8);
 }
@@ -502,70 +738,90 @@ function clearChains(slot: usize): void {
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
-// When the key was seen last (i64), since when it is missing (i64, NEVER: it is not), the size of its
-// labels' values (u32), which lie in slots of their own, 40 bytes each, and when a record said that it was
-// seen which was ahead of the clock (i64): that counts once the clock has come there.
+// When the key was seen last (i64), since when it is missing (i64, NEVER: it is not), the size of its labels' values
+// (u32), the hash of the key (u64), and the earliest time at which a record ahead of the clock claims to have seen it
+// (i64): that counts once the clock has come there. A u32 more: of a missing key, how many seconds later an alert last
+// said so; of another, how many milliseconds after that earliest time the claims reach.
 
-const ABSENCE_SEEN = layout.SLOT_DATA;
-const ABSENCE_SINCE = layout.SLOT_DATA + 8;
-const ABSENCE_LABELS_SIZE = layout.SLOT_DATA + 16;
-const ABSENCE_HASH = layout.SLOT_DATA + 24; // u64, of the labels
-const ABSENCE_CLAIMED = layout.SLOT_DATA + 32;
+const ABSENCE_SEEN = SLOT_DATA;
+const ABSENCE_SINCE = SLOT_DATA + 8;
+const ABSENCE_LABELS_SIZE = SLOT_DATA + 16;
+const ABSENCE_TOLD = SLOT_DATA + 20;
+const ABSENCE_REACH = ABSENCE_TOLD;
+const ABSENCE_HASH = SLOT_DATA + 24;
+const ABSENCE_CLAIMED = SLOT_DATA + 32;
 
-const LEAP_MS: i64 = 3600 * 1000; // a record further away than this, ahead or behind, is not believed at once
-const LEAP_COUNT: u32 = 8; // so many in a row are
+// A record further away from the clock than this, ahead or behind, is not believed at once: one clock among many is
+// wrong. It is believed when the stream goes on from there: with LEAP_COUNT records in a row that are near it, or with
+// one that is as much further ahead. A record near the clock says that the others were wrong.
+const LEAP_MS: i64 = 3600 * 1000;
+const LEAP_COUNT: u32 = 8;
 
-/** The stream has come to `time`, a record says. */
+/** A record says that the stream has come to `time`. */
 export function moveClock(time: i64): void {
-  const clock = load<i64>(state, layout.STATE_CLOCK);
+  const clock = load<i64>(state, STATE_CLOCK);
   if (clock == NEVER || isWithinLeap(time, clock)) {
-    store<i64>(state, max(time, clock), layout.STATE_CLOCK);
-    store<u32>(state, 0, layout.STATE_LEAP_COUNT);
+    store<i64>(state, max(time, clock), STATE_CLOCK);
+    store<u32>(state, 0, STATE_LEAP_COUNT);
     return;
   }
-  const count = isWithinLeap(time, load<i64>(state, layout.STATE_LEAP_TIME))
-    ? load<u32>(state, layout.STATE_LEAP_COUNT) + 1
-    : 1;
-  store<i64>(state, time, layout.STATE_LEAP_TIME);
-  store<u32>(state, count, layout.STATE_LEAP_COUNT);
+  const claimed = load<i64>(state, STATE_LEAP_TIME);
+  if (isClaimAhead(clock) && time - claimed > LEAP_MS) {
+    leap(claimed);
+    claimLeap(time, 1);
+    return;
+  }
+  const count = isWithinLeap(time, claimed) ? load<u32>(state, STATE_LEAP_COUNT) + 1 : 1;
+  claimLeap(time, count);
   if (count >= LEAP_COUNT) leap(time);
+}
+
+function claimLeap(time: i64, count: u32): void {
+  store<i64>(state, time, STATE_LEAP_TIME);
+  store<u32>(state, count, STATE_LEAP_COUNT);
+}
+
+function isClaimAhead(clock: i64): bool {
+  return load<u32>(state, STATE_LEAP_COUNT) != 0 && load<i64>(state, STATE_LEAP_TIME) > clock;
 }
 
 function isWithinLeap(time: i64, other: i64): bool {
   return time - other <= LEAP_MS && other - time <= LEAP_MS;
 }
 
-/** It is `time`, the host says: it is believed. Backward only from far: its own clock may jitter. */
+/** The host says that it is `time`: it is believed. Backward only from far: its own clock may jitter. */
 export function setClock(time: i64): void {
-  const clock = load<i64>(state, layout.STATE_CLOCK);
+  const clock = load<i64>(state, STATE_CLOCK);
   if (time > clock || !isWithinLeap(time, clock)) leap(time);
-  store<u32>(state, 0, layout.STATE_LEAP_COUNT);
+  store<u32>(state, 0, STATE_LEAP_COUNT);
 }
 
-/** Sets the clock. When it was wrong and goes back, the absences have to be looked at: `absenceSeen` mends them. */
+/** The stream has ended: what its last records say of the time is all that there is, and is believed. */
+export function endClock(): void {
+  if (isClaimAhead(load<i64>(state, STATE_CLOCK))) leap(load<i64>(state, STATE_LEAP_TIME));
+}
+
+/** Sets the clock. When it was wrong and goes back, the absences have to be looked at: `settleSeen` mends them. */
 function leap(time: i64): void {
-  store<i64>(state, time, layout.STATE_CLOCK);
-  store<u32>(state, 0, layout.STATE_LEAP_COUNT);
-  postpone(time);
+  store<i64>(state, time, STATE_CLOCK);
+  store<u32>(state, 0, STATE_LEAP_COUNT);
+  lookAgainAt(time);
 }
 
 export function clockTime(): i64 {
-  return load<i64>(state, layout.STATE_CLOCK);
+  return load<i64>(state, STATE_CLOCK);
 }
 
-/** True when an absence may have fallen due; never while records say that the clock is wrong. */
+/** True when an absence may have fallen due; never while records say that the clock is ahead of the stream. */
 export function mayBeDue(): bool {
-  const clock = load<i64>(state, layout.STATE_CLOCK);
-  return (
-    clock != NEVER &&
-    load<i64>(state, layout.STATE_NEXT_DUE) <= clock &&
-    load<u32>(state, layout.STATE_LEAP_COUNT) == 0
-  );
+  const clock = load<i64>(state, STATE_CLOCK);
+  if (clock == NEVER || load<i64>(state, STATE_NEXT_DUE) > clock) return false;
+  return load<u32>(state, STATE_LEAP_COUNT) == 0 || isClaimAhead(clock);
 }
 
 /** The absence of a key, as a link, or 0 when the key is new. */
 export function absenceOf(rule: u32, hash: u64): u32 {
-  const slot = find(keyOf(rule, layout.USE_ABSENCE, 0, hash));
+  const slot = use(keyOf(rule, USE_ABSENCE, 0, hash));
   return slot == 0 ? 0 : linkOf(slot);
 }
 
@@ -574,7 +830,16 @@ export function missingSince(link: u32): i64 {
   return load<i64>(slotAt(link), ABSENCE_SINCE);
 }
 
-/** Tells that a key was seen; `labels` are the values that an alert of it will need. */
+export function absenceHash(link: u32): u64 {
+  return load<u64>(slotAt(link), ABSENCE_HASH);
+}
+
+/** When an alert last said that the key is missing. */
+export function missingTold(link: u32): i64 {
+  return missingSince(link) + <i64>load<u32>(slotAt(link), ABSENCE_TOLD) * 1000;
+}
+
+/** A key was seen; `labels` are the values that an alert of it will need. */
 export function seeKey(
   rule: u32,
   hash: u64,
@@ -583,87 +848,92 @@ export function seeKey(
   labels: usize,
   labelsSize: usize,
 ): void {
-  const slot = findOrAdd(rule, layout.USE_ABSENCE, 0, hash);
+  const slot = findOrAdd(rule, USE_ABSENCE, 0, hash);
   if (slot == 0) return;
-  if (isNew) {
+  if (wasAdded) {
     store<i64>(slot, NEVER, ABSENCE_SEEN);
     store<i64>(slot, NEVER, ABSENCE_CLAIMED);
+    store<i64>(slot, NEVER, ABSENCE_SINCE);
   }
   // A time that is not believed must not make the key look alive until then.
-  const clock = load<i64>(state, layout.STATE_CLOCK);
+  const clock = load<i64>(state, STATE_CLOCK);
+  const claimed = load<i64>(slot, ABSENCE_CLAIMED);
   store<i64>(slot, max(load<i64>(slot, ABSENCE_SEEN), min(time, clock)), ABSENCE_SEEN);
-  if (time > clock) store<i64>(slot, time, ABSENCE_CLAIMED);
+  if (load<i64>(slot, ABSENCE_SINCE) != NEVER) store<u32>(slot, 0, ABSENCE_REACH);
   store<i64>(slot, NEVER, ABSENCE_SINCE);
+  if (time > clock) claimSeen(slot, time, claimed <= clock ? time : claimed);
   store<u32>(slot, <u32>labelsSize, ABSENCE_LABELS_SIZE);
   store<u64>(slot, hash, ABSENCE_HASH);
-  postpone(load<i64>(slot, ABSENCE_SEEN) + windowMs);
-  for (let at: usize = 0; at < labelsSize; at += layout.SLOT_DATA_SIZE) {
-    // Touched after the key's own slot, so that they never give way before it.
-    const part = findOrAdd(rule, layout.USE_LABELS, <u32>(at / layout.SLOT_DATA_SIZE), hash);
-    memory.copy(part + layout.SLOT_DATA, labels + at, min(labelsSize - at, layout.SLOT_DATA_SIZE));
-  }
+  lookAgainAt(load<i64>(slot, ABSENCE_SEEN) + windowMs);
+  writeLabels(rule, hash, ABSENCE_PARTS, labels, labelsSize);
 }
 
-/** Begins to go through the absences: each that stays is postponed again. */
+/** A record ahead of the clock claims to have seen the key; the claims before it begin at `claimed`. */
+function claimSeen(slot: usize, time: i64, claimed: i64): void {
+  // Claims that lie far apart are of two clocks: the one that is further ahead is the one that is wrong.
+  const isAlone = claimed == time || claimed - time > LEAP_MS;
+  const reach = isAlone ? time : max(time, claimed + <i64>load<u32>(slot, ABSENCE_REACH));
+  const first = min(time, claimed);
+  store<i64>(slot, first, ABSENCE_CLAIMED);
+  store<u32>(slot, <u32>min(reach - first, <i64>u32.MAX_VALUE), ABSENCE_REACH);
+}
+
+/** Begins to go through the absences: for each that stays the caller says when to look again. */
 export function beginDue(): void {
-  store<i64>(state, i64.MAX_VALUE, layout.STATE_NEXT_DUE);
+  store<i64>(state, i64.MAX_VALUE, STATE_NEXT_DUE);
 }
 
-/** The next absence from `link` on of which no alert was sent, or 0. The caller marks it missing or postpones it. */
+/** The next absence from `link` on, or 0. */
 export function nextAbsence(link: u32): u32 {
-  const used = load<u32>(state, layout.STATE_USED_COUNT);
+  const used = load<u32>(state, STATE_USED_COUNT);
   for (; link <= used; link++) {
-    const slot = slotAt(link);
-    if (
-      (load<u32>(slot, layout.SLOT_USE) & 7) == layout.USE_ABSENCE &&
-      load<i64>(slot, ABSENCE_SINCE) == NEVER
-    )
-      return link;
+    if ((load<u32>(slotAt(link), SLOT_USE) & USE_MASK) == USE_ABSENCE) return link;
   }
   return 0;
 }
 
-export function absenceRule(link: u32): u32 {
-  return load<u32>(slotAt(link), layout.SLOT_USE) >>> 3;
+/** When a key was seen last. What records claimed ahead of the clock is not in it: `claimedSeen` and `settleSeen`. */
+export function lastSeen(link: u32): i64 {
+  return load<i64>(slotAt(link), ABSENCE_SEEN);
 }
 
-/** When a key was seen last, by the clock as it is believed now. */
-export function absenceSeen(link: u32): i64 {
+/** When records claimed to see the key, if the clock has come there; else NEVER. */
+export function claimedSeen(link: u32): i64 {
+  const claimed = load<i64>(slotAt(link), ABSENCE_CLAIMED);
+  return claimed <= load<i64>(state, STATE_CLOCK) ? claimed : NEVER;
+}
+
+/** Brings what is known of a key in line with the clock as it is believed now, and returns when it was seen last. */
+export function settleSeen(link: u32): i64 {
   const slot = slotAt(link);
-  const clock = load<i64>(state, layout.STATE_CLOCK);
+  const clock = load<i64>(state, STATE_CLOCK);
   const claimed = load<i64>(slot, ABSENCE_CLAIMED);
   let seen = load<i64>(slot, ABSENCE_SEEN);
   if (seen > clock) {
     store<i64>(slot, seen, ABSENCE_CLAIMED);
     seen = clock;
   } else if (claimed > seen && claimed <= clock) {
-    seen = claimed;
+    seen = min(claimed + <i64>load<u32>(slot, ABSENCE_REACH), clock);
   }
   store<i64>(slot, seen, ABSENCE_SEEN);
   return seen;
 }
 
-/** Not yet: look again at `due`. */
-export function postpone(due: i64): void {
-  if (due < load<i64>(state, layout.STATE_NEXT_DUE)) store<i64>(state, due, layout.STATE_NEXT_DUE);
+/** An absence may fall due at `time`. */
+export function lookAgainAt(time: i64): void {
+  if (time < load<i64>(state, STATE_NEXT_DUE)) store<i64>(state, time, STATE_NEXT_DUE);
 }
 
-/** Marks the key as missing since `due`. */
-export function markMissing(link: u32, due: i64): void {
-  store<i64>(slotAt(link), due, ABSENCE_SINCE);
+/** The key is missing since `since`, and an alert said so at `told`. */
+export function markMissing(link: u32, since: i64, told: i64): void {
+  const slot = slotAt(link);
+  store<i64>(slot, since, ABSENCE_SINCE);
+  store<u32>(slot, <u32>((max(told - since, 0) + 999) / 1000), ABSENCE_TOLD); // not before it was
 }
 
-/** Copies the label values of an absence to `target` and gives their size; 0 when they were lost. */
+/** Copies the label values of an absence to `target` and returns their size; 0 when they are lost. */
 export function readLabels(link: u32, target: usize): usize {
   const slot = slotAt(link);
   const size = <usize>load<u32>(slot, ABSENCE_LABELS_SIZE);
-  const rule = load<u32>(slot, layout.SLOT_USE) >>> 3;
-  for (let at: usize = 0; at < size; at += layout.SLOT_DATA_SIZE) {
-    const part = find(
-      keyOf(rule, layout.USE_LABELS, <u32>(at / layout.SLOT_DATA_SIZE), load<u64>(slot, ABSENCE_HASH)),
-    );
-    if (part == 0) return 0;
-    memory.copy(target + at, part + layout.SLOT_DATA, min(size - at, layout.SLOT_DATA_SIZE));
-  }
-  return size;
+  return readLabelParts(slotRule(link), load<u64>(slot, ABSENCE_HASH), ABSENCE_PARTS, target, size);
 }

@@ -1,5 +1,5 @@
 // Event time: milliseconds since 1970, UTC. Whatever clock a record passed on its way (nanoseconds at the
-// edge, a double with six decimals or ISO 8601 behind Kafka), it is rounded to microseconds and then cut to
+// edge, a double with six decimals or ISO 8601 from Kafka), it is rounded to microseconds and then cut to
 // milliseconds, so that the same event has the same time everywhere.
 import * as layout from './layout';
 
@@ -8,22 +8,25 @@ export const NO_TIME: i64 = i64.MIN_VALUE;
 const SECONDS_MIN: i64 = -62135596800; // 0001-01-01T00:00:00Z, Go's zero time
 const SECONDS_MAX: i64 = 253402300799; // 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 const SECONDS_PLAUSIBLE: i64 = 100000000000; // a larger number counts milliseconds, microseconds or nanoseconds
+const WHOLE_DIGITS_MAX: i64 = 20; // more digits before the point are no nanoseconds of a year that can be written
+const EXPONENT_MAX: i64 = 100000000; // a record has fewer digits than that to weigh it up
 
 export function toMs(sec: i64, nsec: i64): i64 {
   // 32 bits: 64-bit division by a constant is a division, and nsec is below 2^32 in every clock.
   return sec * 1000 + <i64>((<u32>nsec + 500) / 1000000);
 }
 
-/** The time that a field's text says (`type` is the field's), or NO_TIME. */
+/** The time that a field's text says (`type` is the field's; a string is decoded), or NO_TIME. */
 export function parseTime(type: u32, at: usize, end: usize): i64 {
-  if (type == layout.TYPE_NUMBER) return parseSeconds(at, end);
+  if (type == layout.TYPE_NUMBER) return parseNumber(at, end);
   if (type == layout.TYPE_STRING) return parseIso(at, end);
   return NO_TIME;
 }
 
 /** A JSON number of seconds since 1970, or of a smaller unit where seconds would be past the year 5138. */
-function parseSeconds(at: usize, end: usize): i64 {
-  if (load<u8>(at) == 0x2d) return NO_TIME;
+function parseNumber(at: usize, end: usize): i64 {
+  const isNegative = load<u8>(at) == 0x2d;
+  if (isNegative) at++;
   const start = at;
   let sec: u64 = 0;
   for (const most = at + 18; at < end && at < most; at++) {
@@ -41,38 +44,48 @@ function parseSeconds(at: usize, end: usize): i64 {
       unit /= 10;
     }
   }
-  return at == end ? secondsToMs(sec, nsec) : parseExponent(start, end);
+  return at == end ? fromNumber(isNegative, sec, nsec) : parseLongNumber(isNegative, start, end);
 }
 
-function secondsToMs(sec: i64, nsec: i64): i64 {
+/** The time of ±(sec + nsec / 10⁹), whichever unit that counts; NO_TIME before the year 1. */
+function fromNumber(isNegative: bool, sec: i64, nsec: i64): i64 {
   while (sec >= SECONDS_PLAUSIBLE) {
     nsec = ((sec % 1000) * 1000000000 + nsec) / 1000;
     sec /= 1000;
   }
-  return toMs(sec, nsec);
+  if (!isNegative) return toMs(sec, nsec);
+  if (nsec != 0) {
+    sec++;
+    nsec = 1000000000 - nsec; // the fraction counts forward, also before 1970
+  }
+  return -sec < SECONDS_MIN ? NO_TIME : toMs(-sec, nsec);
 }
 
-/** As `parseSeconds`, for a number with an exponent or with many digits. */
-function parseExponent(at: usize, end: usize): i64 {
+/** As `parseNumber`, for a number with an exponent or with many digits. `at` is after the sign. */
+function parseLongNumber(isNegative: bool, at: usize, end: usize): i64 {
   let exponent: i64 = 0;
-  let digits = end;
+  let digitsEnd = end;
   for (let i = at; i < end; i++) {
     if ((load<u8>(i) | 0x20) == 0x65) {
-      digits = i;
+      digitsEnd = i;
       exponent = readExponent(i + 1, end);
       break;
     }
   }
-  let whole: i64 = exponent; // digits before the point, once the exponent has moved it
-  for (let i = at; i < digits && load<u8>(i) != 0x2e; i++) whole++;
-  if (whole > 20) return NO_TIME;
+  let whole: i64 = exponent; // digits before the point, after the exponent has moved it
+  for (let i = at; i < digitsEnd && load<u8>(i) != 0x2e; i++) whole++;
+  for (; at < digitsEnd && (load<u8>(at) == 0x30 || load<u8>(at) == 0x2e); at++) {
+    if (load<u8>(at) == 0x30) whole--; // a zero in front says nothing
+  }
+  if (at == digitsEnd) return 0;
+  if (whole > WHOLE_DIGITS_MAX) return NO_TIME;
 
   let sec: i64 = 0;
   let nsec: i64 = 0;
   let place: i64 = 0;
   for (let i = at; place < whole + 9; i++) {
     let digit: i64 = 0;
-    if (i < digits) {
+    if (i < digitsEnd) {
       if (load<u8>(i) == 0x2e) continue;
       digit = <i64>load<u8>(i) - 0x30;
     }
@@ -84,15 +97,15 @@ function parseExponent(at: usize, end: usize): i64 {
     }
     place++;
   }
-  return secondsToMs(sec, nsec);
+  return fromNumber(isNegative, sec, nsec);
 }
 
 function readExponent(at: usize, end: usize): i64 {
-  const negative = load<u8>(at) == 0x2d;
-  if (negative || load<u8>(at) == 0x2b) at++;
+  const isNegative = load<u8>(at) == 0x2d;
+  if (isNegative || load<u8>(at) == 0x2b) at++;
   let exponent: i64 = 0;
-  for (; at < end && exponent < 100; at++) exponent = exponent * 10 + <i64>load<u8>(at) - 0x30;
-  return negative ? -exponent : exponent;
+  for (; at < end && exponent < EXPONENT_MAX; at++) exponent = exponent * 10 + <i64>load<u8>(at) - 0x30;
+  return isNegative ? -exponent : exponent;
 }
 
 /** ISO 8601 as RFC 3339 profiles it: date, `T` or a space, time, fraction, `Z` or an offset (none: UTC). */
@@ -153,7 +166,7 @@ function number(at: usize, size: usize): i64 {
 
 function daysIn(year: i64, month: i64): i64 {
   if (month == 2) return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28;
-  return 30 + ((month + (month >> 3)) & 1); // from August on it is the even months that are long
+  return 30 + ((month + (month >> 3)) & 1); // from August on the even months are the long ones
 }
 
 /** Days from 1970-01-01 to a date; Howard Hinnant's days_from_civil. */
@@ -188,13 +201,14 @@ export function writeTime(target: usize, ms: i64): usize {
   return target + 24;
 }
 
-function floorDivide(value: i64, divisor: i64): i64 {
+/** Divides and rounds down, also below 0. */
+export function floorDivide(value: i64, divisor: i64): i64 {
   return (value >= 0 ? value : value - divisor + 1) / divisor;
 }
 
-/** Writes `size` digits and the byte behind them. */
-function writeDigits(target: usize, value: u32, size: usize, behind: u8): void {
-  store<u8>(target + size, behind);
+/** Writes `size` digits and the byte after them. */
+function writeDigits(target: usize, value: u32, size: usize, after: u8): void {
+  store<u8>(target + size, after);
   for (let i = size; i > 0; i--) {
     store<u8>(target + i - 1, 0x30 + <u8>(value % 10));
     value /= 10;

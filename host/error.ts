@@ -63,10 +63,9 @@ const TAB_COLUMNS = 4;
  */
 export function formatProblem(problem: Problem, fileName: string, source: string): string {
   const { severity, message, hint, pattern } = problem;
-  const { line, column } = locate(source, problem.span.start);
+  const { line, column, lineEnd } = locate(source, problem.span.start);
   const lineStart = problem.span.start - (column - 1);
-  const lineEnd = source.indexOf('\n', lineStart);
-  const text = source.slice(lineStart, lineEnd < 0 ? undefined : lineEnd).replace(/\r$/, '');
+  const text = source.slice(lineStart, source[lineEnd - 1] === '\r' ? lineEnd - 1 : lineEnd);
   const span = { start: column - 1, end: problem.span.end - lineStart };
   const blank = ' '.repeat(String(line).length);
   const lines = [`${fileName}:${line}:${column}: ${severity}: ${printable(message)}`];
@@ -149,7 +148,7 @@ function editDistance(left: string, right: string): number {
 let locatedText = '';
 let lineStarts = [0];
 
-function locate(source: string, offset: number): { line: number; column: number } {
+function locate(source: string, offset: number): { line: number; column: number; lineEnd: number } {
   if (source !== locatedText) {
     lineStarts = [0];
     for (let at = source.indexOf('\n'); at >= 0; at = source.indexOf('\n', at + 1)) lineStarts.push(at + 1);
@@ -162,7 +161,9 @@ function locate(source: string, offset: number): { line: number; column: number 
     if (lineStarts[middle]! <= offset) low = middle;
     else high = middle;
   }
-  return { line: low + 1, column: offset - lineStarts[low]! + 1 };
+  // A file may be one line with very many mistakes: its end is not searched for each of them.
+  const lineEnd = low + 1 < lineStarts.length ? lineStarts[low + 1]! - 1 : source.length;
+  return { line: low + 1, column: offset - lineStarts[low]! + 1, lineEnd };
 }
 
 /** One character as the terminal shows it: where it stands in the text, and how many columns it takes. */
@@ -188,11 +189,15 @@ function excerpt(text: string, span: Span, prefix: string, caretPrefix: string, 
 
 // Only what may be shown is split into cells: a line can be 16 MiB long.
 const CELLS_AROUND = 4 * EXCERPT_COLUMNS;
+/** Each character takes one column. */
+const PLAIN = /^[ -~]*$/;
 
 function cellsAround(text: string, offset: number): { cells: Cell[]; cutLeft: boolean; cutRight: boolean } {
-  let start = Math.max(0, offset - CELLS_AROUND);
+  const isPlain = PLAIN.test(text.slice(Math.max(0, offset - EXCERPT_COLUMNS), offset + EXCERPT_COLUMNS));
+  const size = isPlain ? EXCERPT_COLUMNS : CELLS_AROUND;
+  let start = Math.max(0, offset - size);
   if (isLowSurrogate(text, start)) start++;
-  const end = Math.min(text.length, offset + CELLS_AROUND);
+  const end = Math.min(text.length, offset + size);
   const cells: Cell[] = [];
   let at = start;
   let column = 0;
@@ -233,6 +238,7 @@ function columnsOf(cells: Cell[]): number {
 }
 
 function shownAs(character: string, column: number): { shown: string; width: number } {
+  if (character >= ' ' && character <= '~') return { shown: character, width: 1 };
   if (character === '\t') {
     const width = TAB_COLUMNS - (column % TAB_COLUMNS);
     return { shown: ' '.repeat(width), width };

@@ -4,10 +4,13 @@ import * as layout from '../assembly/layout.ts';
 import { UserError } from './error.ts';
 
 /** What `Matcher.match` found. */
-export const NO_ALERT = layout.NO_ALERT; // nothing to send: no rule matched, or the match is counted and held back
+export const NO_ALERT = layout.NO_ALERT; // nothing to send: no rule matched, or the match is counted or suppressed
 export const ALERT = layout.ALERT; // `alert()` has the body
 export const MALFORMED = layout.MALFORMED; // not a JSON object: the record is poison, the state is untouched
 export const TOO_LARGE = layout.TOO_LARGE; // more than RECORD_SIZE_MAX bytes, or memory is exhausted
+
+export const HIT = layout.HIT; // `hits()` has what was found
+export const UNKNOWN_RULE = layout.UNKNOWN_RULE; // a hit of a rule that this module does not have
 
 /** What a module says about the rules inside it. */
 export interface RulesetInfo {
@@ -18,8 +21,18 @@ export interface RulesetInfo {
   size: number;
   /** Alert names, one a rule, in the order of the rules file. */
   alerts: string[];
+  /** What else a module says about its rules, in the same order. */
+  rules: RuleInfo[];
   /** Milliseconds of event time that the state looks back: the longest window, cool-down or absence. */
   lookBackMs: number;
+}
+
+export interface RuleInfo {
+  alert: string;
+  /** The cool-down of an alert, in milliseconds of event time. */
+  realertMs: number;
+  /** The rule also reports the end of its alerts: it is about an absence. */
+  resolves: boolean;
 }
 
 /** One instance is one stream of records, with the state (cool-downs, windows) of that stream. */
@@ -34,10 +47,28 @@ export interface Matcher {
   matchWhole(record: Uint8Array, sec: number, nsec: number): number;
   /** The body of the alert after ALERT, as UTF-8: a view that is valid until the next call. */
   alert(): Uint8Array;
-  /** Updates the state as `match` does and never fires: for the silent replay of the last window. */
-  warm(record: Uint8Array, sec: number, nsec: number): number;
   /** Tells the time, for absence; ALERT when something fell due. Call until it answers NO_ALERT. */
   tick(sec: number, nsec: number): number;
+  /** Matches one record and counts nothing: HIT, NO_ALERT, MALFORMED or TOO_LARGE. */
+  find(record: Uint8Array, sec: number, nsec: number): number;
+  /**
+   * The hits after HIT, one JSON object a line: a view that is valid until the next call. `source` names the record,
+   * in ASCII without `"` and `\\`. Undefined when there is no memory.
+   */
+  hits(source: string): Uint8Array | undefined;
+  /**
+   * Counts what `hits` wrote, or a mark of an absence: NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. `silent`: no
+   * alert comes of it, and no cool-down begins; `told`: its alert was told before.
+   */
+  count(hit: Uint8Array, how: CountHow): number;
+  /** As `tick`, for who calls `told` afterwards. */
+  due(sec: number, nsec: number): number;
+  /** The alert of the last `count` or `due` was told: its cool-down begins. */
+  told(): void;
+  /** Marks of the absences in the alert of the last `due`, each for the partition of its counter. */
+  marks(): Uint8Array[];
+  /** The stream has ended: ALERT when something is due by its last records. Call until it answers NO_ALERT. */
+  end(): number;
   /** A copy of the state region; `restore` takes it back, also in another instance of the same module. */
   snapshot(): Uint8Array;
   restore(snapshot: Uint8Array): void;
@@ -47,14 +78,16 @@ export interface Matcher {
   evictedKeyCount(): number;
   /** Forgets everything, as a new instance has. */
   reset(): void;
-  /** Matches of each rule since the start, held back or sent, by index into `info.alerts`. */
+  /** Matches of each rule since the start, suppressed or sent, by index into `info.alerts`. */
   matches(): number[];
   /**
-   * Matches held back that no alert has told of yet: by rule, and those that only another alert will tell. It goes
+   * Suppressed matches that no alert has reported yet: by rule, and those of evicted label sets. It goes
    * through the whole state for each rule: for the end of a run, not for every commit.
    */
-  heldBack(): { byRule: number[]; others: number; evictedKeys: number };
+  suppressed(): { byRule: number[]; others: number; evictedKeys: number };
 }
+
+export type CountHow = 'live' | 'silent' | 'told';
 
 /** A compiled module, from which any number of matchers are instantiated. */
 export interface MatcherModule {
@@ -69,6 +102,13 @@ export interface Doors extends Record<string, unknown> {
   rulesetAddress(): number;
   isLoaded(): number;
   match(record: number, size: number, sec: number, nsec: number, flags: number): number;
+  hits(source: number, size: number): number;
+  count(hit: number, size: number, flags: number): number;
+  due(sec: number, nsec: number): number;
+  told(): void;
+  marks(): number;
+  end(): number;
+  keyCount(): number;
   alertStart(): number;
   alertSize(): number;
   matchCounts(): number;
@@ -151,6 +191,7 @@ function readInfo(doors: Doors): RulesetInfo {
   const view = new DataView(doors.memory.buffer);
   const u32 = (offset: number) => view.getUint32(base + offset, true);
   const alerts: string[] = [];
+  const rules: RuleInfo[] = [];
   for (let rule = 0; rule < u32(layout.HEADER_RULE_COUNT); rule++) {
     const at = u32(layout.HEADER_RULES_OFFSET) + rule * layout.RULE_SIZE;
     const name = new Uint8Array(
@@ -158,7 +199,13 @@ function readInfo(doors: Doors): RulesetInfo {
       base + u32(at + layout.RULE_NAME_OFFSET),
       u32(at + layout.RULE_NAME_SIZE),
     );
-    alerts.push(Buffer.from(name).toString());
+    const alert = Buffer.from(name).toString();
+    alerts.push(alert);
+    rules.push({
+      alert,
+      realertMs: Number(view.getBigUint64(base + at + layout.RULE_REALERT_MS, true)),
+      resolves: u32(at + layout.RULE_KIND) === layout.KIND_ABSENCE,
+    });
   }
   return {
     hash: view
@@ -168,11 +215,14 @@ function readInfo(doors: Doors): RulesetInfo {
     version: u32(layout.HEADER_VERSION),
     size: u32(layout.HEADER_SIZE_TOTAL),
     alerts,
+    rules,
     lookBackMs: Number(view.getBigUint64(base + layout.HEADER_LOOK_BACK_MS, true)),
   };
 }
 
 const BLOCK_SIZE_MIN = 64 * 1024;
+const SOURCE_SIZE_MAX = 1024; // A topic's name has up to 249 characters.
+const COUNT_FLAGS = { live: 0, silent: layout.FLAG_WARM, told: layout.FLAG_WARM | layout.FLAG_TOLD };
 
 export class LoadedMatcher implements Matcher {
   readonly info: RulesetInfo;
@@ -195,13 +245,43 @@ export class LoadedMatcher implements Matcher {
     return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME | layout.FLAG_WHOLE);
   }
 
-  alert(): Uint8Array {
-    const start = this.doors.alertStart();
-    return this.memory().subarray(start, start + this.doors.alertSize());
+  find(record: Uint8Array, sec: number, nsec: number): number {
+    return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME | layout.FLAG_HITS);
   }
 
-  warm(record: Uint8Array, sec: number, nsec: number): number {
-    return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME | layout.FLAG_WARM);
+  hits(source: string): Uint8Array | undefined {
+    const at = this.block + this.blockSize;
+    const size = Buffer.from(this.memory().buffer).write(source, at, SOURCE_SIZE_MAX, 'latin1');
+    return this.doors.hits(at, size) ? this.output() : undefined;
+  }
+
+  count(hit: Uint8Array, how: CountHow): number {
+    return this.put(hit) ? this.doors.count(this.block, hit.length, COUNT_FLAGS[how]) : TOO_LARGE;
+  }
+
+  due(sec: number, nsec: number): number {
+    return this.doors.due(sec, nsec);
+  }
+
+  end(): number {
+    return this.doors.end();
+  }
+
+  told(): void {
+    this.doors.told();
+  }
+
+  marks(): Uint8Array[] {
+    return linesOf(this.doors.marks() ? this.output() : new Uint8Array());
+  }
+
+  alert(): Uint8Array {
+    return this.output();
+  }
+
+  private output(): Uint8Array {
+    const start = this.doors.alertStart();
+    return this.memory().subarray(start, start + this.doors.alertSize());
   }
 
   tick(sec: number, nsec: number): number {
@@ -224,8 +304,7 @@ export class LoadedMatcher implements Matcher {
   }
 
   keyCount(): number {
-    const view = new DataView(this.doors.memory.buffer);
-    return view.getUint32(this.doors.stateStart() + layout.STATE_USED_COUNT, true);
+    return this.doors.keyCount();
   }
 
   evictedKeyCount(): number {
@@ -236,7 +315,7 @@ export class LoadedMatcher implements Matcher {
     this.doors.resetState();
   }
 
-  heldBack(): { byRule: number[]; others: number; evictedKeys: number } {
+  suppressed(): { byRule: number[]; others: number; evictedKeys: number } {
     return {
       byRule: this.info.alerts.map((_, rule) => this.doors.suppressedCount(rule)),
       others: this.doors.othersCount(),
@@ -251,17 +330,25 @@ export class LoadedMatcher implements Matcher {
   }
 
   private call(record: Uint8Array, sec: number, nsec: number, flags: number): number {
-    const size = record.length;
-    if (size > layout.RECORD_SIZE_MAX) return TOO_LARGE;
-    if (size > this.blockSize && !this.growBlock(size)) return TOO_LARGE;
-    this.memory().set(record, this.block);
-    return this.doors.match(this.block, size, sec, nsec, flags);
+    return this.put(record) ? this.doors.match(this.block, record.length, sec, nsec, flags) : TOO_LARGE;
+  }
+
+  /** Puts bytes into the block; false when they are too many. */
+  private put(bytes: Uint8Array): boolean {
+    const size = bytes.length;
+    if (
+      size > layout.RECORD_SIZE_MAX ||
+      ((this.block === 0 || size > this.blockSize) && !this.growBlock(size))
+    )
+      return false;
+    this.memory().set(bytes, this.block);
+    return true;
   }
 
   /** The block is asked for once and used for every record: the core keeps it until the next `malloc`. */
   private growBlock(size: number): boolean {
     const wanted = Math.max(BLOCK_SIZE_MIN, size * 2);
-    this.block = this.doors.malloc(wanted);
+    this.block = this.doors.malloc(wanted + SOURCE_SIZE_MAX); // The source's name comes after the record.
     this.blockSize = this.block === 0 ? 0 : wanted;
     return this.block !== 0;
   }
@@ -271,4 +358,16 @@ export class LoadedMatcher implements Matcher {
     if (this.bytes.byteLength === 0) this.bytes = new Uint8Array(this.doors.memory.buffer);
     return this.bytes;
   }
+}
+
+/** The lines of the core's output, copied: the output is gone with the next call. */
+export function linesOf(output: Uint8Array): Uint8Array[] {
+  const lines: Uint8Array[] = [];
+  for (let start = 0; start < output.length;) {
+    const end = output.indexOf(0x0a, start);
+    if (end < 0) throw new Error('the core ended its output within a line');
+    lines.push(output.slice(start, end));
+    start = end + 1;
+  }
+  return lines;
 }

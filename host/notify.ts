@@ -1,8 +1,11 @@
-// `earshot run --notify`: posts one body after the other and goes on when it was accepted (2xx). What may
-// pass is tried again until the deadline; whatever else happens ends the run, so that nothing is lost in silence.
+// `earshot run --notify`: posts one body after the other, and the next one when it was accepted (2xx). A failure that may
+// pass is tried again until the deadline. Any other failure ends the run, so that nothing is lost in silence.
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import { splitBody } from './body.ts';
 import { UserError } from './error.ts';
+import { readAddress } from './sink/address.ts';
+import type { HoldOf } from './sink/hold.ts';
 import { openSink } from './sink/open.ts';
 import { ALERTS_A_POST } from './sink/sink.ts';
 import type { Fate } from './sink/sink.ts';
@@ -10,12 +13,15 @@ import type { Fate } from './sink/sink.ts';
 export const ENVELOPES = ['notification-manager', 'alertmanager'] as const;
 
 export interface NotifyOptions {
-  url: string;
+  url: URL;
   envelope: (typeof ENVELOPES)[number];
   /** How long one body is tried. */
   deadlineMs: number;
+  /** Alertmanager: how long an alert stands. `alertHoldMs` is for every alert, in place of `holdOf`. */
+  holdOf: HoldOf;
+  alertHoldMs?: number;
   stop: AbortSignal;
-  /** Hears of each failure that is tried again. */
+  /** Called for each failure that is tried again. */
   onRetry(error: string, waitMs: number): void;
 }
 
@@ -26,27 +32,36 @@ export interface Notifier {
 }
 
 const ALERTS_PATH = '/api/v2/alerts';
-const ANSWER_TIMEOUT_MS = 10_000;
+export const ANSWER_TIMEOUT_MS = 10_000;
+const NO_CREDENTIALS =
+  '`earshot run` has no credentials; post to a proxy on this machine that adds them, or use `earshot function`';
 const BACKOFF_FIRST_MS = 200;
 const BACKOFF_MAX_MS = 10_000;
 
-export async function openNotifier({
-  url,
-  envelope,
-  deadlineMs,
-  stop,
-  onRetry,
-}: NotifyOptions): Promise<Notifier> {
-  const sinkUrl = sinkAddress(url);
-  const address = new URL(sinkUrl.pathname.replace(/\/$/, '') + ALERTS_PATH, sinkUrl).href;
-  const sink = await openSink({
-    sink: envelope,
-    sinkUrl,
-    sinkTimeoutMs: Math.min(ANSWER_TIMEOUT_MS, deadlineMs),
-    sinkConnections: 1,
-    strict: false,
-    alertHoldMs: 0,
-  });
+/** The address of a sink, as `--notify` has it. Throws a UserError. */
+export function readNotifyAddress(text: string): URL {
+  try {
+    return readAddress(text, { password: NO_CREDENTIALS, token: NO_CREDENTIALS });
+  } catch (error) {
+    const shown = /[@?#]/.test(text) ? '' : ` "${text}"`; // Not what may hold a secret.
+    throw new UserError(`--notify${shown} ${(error as Error).message}`, 2);
+  }
+}
+
+export async function openNotifier(options: NotifyOptions): Promise<Notifier> {
+  const { url, deadlineMs, stop, onRetry } = options;
+  const address = new URL(url.pathname.replace(/\/$/, '') + ALERTS_PATH, url).href;
+  const sink = await openSink(
+    {
+      sink: options.envelope,
+      sinkUrl: url,
+      sinkTimeoutMs: Math.min(ANSWER_TIMEOUT_MS, deadlineMs),
+      sinkConnections: 1,
+      strict: false,
+      alertHoldMs: options.alertHoldMs,
+    },
+    options.holdOf,
+  );
   return {
     async send(body) {
       for (const part of splitBody(body, ALERTS_A_POST)) await sendOne(part);
@@ -77,15 +92,4 @@ export async function openNotifier({
 function backoffMs(failures: number, { retryAfterMs = 0 }: Extract<Fate, { kind: 'retry' }>): number {
   const capMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures, 20));
   return Math.max(retryAfterMs, capMs * (0.5 + Math.random() / 2));
-}
-
-/** The sink adds its path; someone who gave it in full meant the same. */
-function sinkAddress(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new UserError(`--notify "${text}" is not an http:// or https:// address`, 2);
-  }
-  if (url.username || url.password) throw new UserError('--notify cannot hold a user or password', 2);
-  url.pathname = url.pathname.replace(/\/api\/v2\/alerts\/?$/, '/');
-  return url;
 }

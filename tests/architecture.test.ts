@@ -1,5 +1,5 @@
-// The arrows between the files: no cycles, and no way from the compile side to the run side or back. What is
-// written in prose only, drifts.
+// Which file may import which: no cycles, and no way from the compile side to the run side or back. A rule that is
+// only written down is broken sooner or later; this test keeps it.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
-/** Every import and export of a file under assembly/ and host/, types too; a dynamic one begins with `import(`. */
+/** What each file under assembly/ and host/ imports, types too. A lazy import begins with `import(`. */
 const graph = new Map<string, { eager: string[]; lazy: string[] }>();
 for (const folder of ['assembly', 'host']) {
   for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
@@ -30,11 +30,11 @@ function target(from: string, specifier: string): string {
   return path.endsWith('.json') ? '' : path.endsWith('.ts') ? path : `${path}.ts`;
 }
 
-/** The files that these files bring with them, themselves included. */
+/** These files, and all that they import, directly or not. */
 function reached(roots: string[], withLazy = true): Set<string> {
   const found = new Set(roots);
   for (const path of found) {
-    const { eager, lazy } = graph.get(path) ?? assert.fail(`${path} is imported and is not there`);
+    const { eager, lazy } = graph.get(path) ?? assert.fail(`${path} is imported, and there is no such file`);
     for (const next of withLazy ? [...eager, ...lazy] : eager) found.add(next);
   }
   return found;
@@ -47,10 +47,10 @@ const COMPILE_SIDE = [
   'host/fluent-bit/setup.ts',
 ];
 const RUN_SIDE = ['host/matcher.ts', 'host/function/function.ts', 'host/notify.ts', 'host/source/file.ts'];
-/** What both sides may use: problems, and the bytes that pass from one to the other. */
+/** What both sides may use: errors, and the layout of the bytes that go from one to the other. */
 const SHARED = ['assembly/layout.ts', 'host/error.ts'];
 
-test('the compile side and the run side share the layout and the errors only', () => {
+test('the compile side and the run side share only the layout and the errors', () => {
   const compileSide = reached(COMPILE_SIDE);
   const both = [...reached(RUN_SIDE)].filter(path => compileSide.has(path));
   assert.deepEqual(both.sort(), SHARED);
@@ -93,10 +93,10 @@ test('the core imports nothing of the host, and the host only the layout of the 
   }
 });
 
-/** A room is a folder, or a file that stands beside the folders. */
+/** A room is a folder of host/, a file beside these folders, or assembly/. */
 const room = (path: string) => /^(?:assembly|host\/[^/]+)(?=\/|$)/.exec(path)![0];
 
-test('no cycle between folders, and no back-and-forth', () => {
+test('folders do not import each other in a cycle', () => {
   const rooms = new Map<string, Set<string>>();
   for (const [path, { eager, lazy }] of graph) {
     const targets = rooms.get(room(path)) ?? new Set();
@@ -107,7 +107,7 @@ test('no cycle between folders, and no back-and-forth', () => {
   assertNoCycle(rooms);
 });
 
-test('no cycle between files', () => {
+test('files do not import each other in a cycle', () => {
   assertNoCycle(new Map([...graph].map(([path, { eager, lazy }]) => [path, [...eager, ...lazy]])));
 });
 
@@ -135,7 +135,7 @@ function assertNoCycle(arrows: Map<string, Iterable<string>>): void {
   const visit = (path: string, way: string[]) => {
     assert.ok(!way.includes(path), [...way.slice(way.indexOf(path)), path].join(' → '));
     if (done.has(path)) return;
-    const targets = arrows.get(path) ?? assert.fail(`${path} is imported and is not there`);
+    const targets = arrows.get(path) ?? assert.fail(`${path} is imported, and there is no such file`);
     for (const next of targets) visit(next, [...way, path]);
     done.add(path);
   };

@@ -61,6 +61,7 @@ export function bareCompiled(
       fields: new Set([field]),
       program: pattern.program,
       dfa: automata ? automatonOf(pattern) : null,
+      isTooLarge: false,
       firstByte: pattern.firstByte,
       capturesFirst: false,
     })),
@@ -71,7 +72,6 @@ export function bareCompiled(
     lookBackMs: 0,
     keyCount: 0,
     rateCount: 0,
-    notice: null,
   };
 }
 
@@ -110,6 +110,7 @@ function bareRule(program: Program, rule: number): CompiledRule {
     windowMs: 0,
     byMask: 0n,
     distinctField: null,
+    fingerprint: 1n,
   };
 }
 

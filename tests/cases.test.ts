@@ -1,19 +1,19 @@
-// The cases in tests/cases, each a rules file, records, and what must come of them, through compile → bake →
-// the module. A file is one feature:
+// The cases in tests/cases: a rules file, records, and what the module must answer. They go through the compiler
+// and the built core. Each file is about one feature:
 //
-//   <rules: YAML>                       one rules file; a block of rules without `groups:` is put into one group
+//   <rules: YAML>                       a rules file; rules without `groups:` are put into one group
 //   ---
 //   # name
 //   <record, one line; more lines for more records>
-//   ==> r1, r2                          the alerts' names, in order; or
-//   ==> r1 {"method":"GET"}             and labels or annotations that the alert has, with no others of these
-//                                       names; null: there is none; or
-//   ==> none | malformed | too large    no alert; or what the module answers to a whole reading
+//   ==> r1, r2                          the names of the alerts, in order; or
+//   ==> r1 {"method":"GET"}             and labels or annotations of the first alert; null: it does not have this
+//                                       one; or
+//   ==> none | malformed | too large    no alert; or the answer of the module when it reads the whole record
 //   ==> body                            and on the next line the body as it is written, byte for byte
 //
-// In a record `\xNN` stands for one byte, whatever it is; a backslash in front of another x is doubled.
-// Records of names and answers have the time 0, those of a body 2023-11-14T22:13:20Z, unless they say another.
-// A file may have several rules blocks: a line `===` begins the next.
+// In a record `\xNN` is one byte, whatever it is; write the backslash of any other x twice.
+// Records that expect names or answers have the time 0, those that expect a body 2023-11-14T22:13:20Z, unless they
+// have a time of their own. A file may have several blocks of rules: a line `===` begins the next.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
@@ -48,7 +48,7 @@ function asFile(rules: string): string {
   return `groups:\n  - name: cases\n    rules:\n${rules.replace(/^(?=.)/gm, '      ')}`;
 }
 
-/** Records, and behind each run of them what they all must give. */
+/** One or more records, then what each of them must give; and so on. */
 function runCase(matcher: LoadedMatcher, lines: string[]): void {
   let records: Uint8Array[] = [];
   let checked = 0;
@@ -58,7 +58,7 @@ function runCase(matcher: LoadedMatcher, lines: string[]): void {
       if (line !== '') records.push(toBytes(line));
       continue;
     }
-    if (checked > 0 && records.length === 0) assert.fail(`no record in front of ${line}`);
+    if (checked > 0 && records.length === 0) assert.fail(`no record before ${line}`);
     const expected = line.slice(4);
     if (records.length === 0) records.push(new Uint8Array()); // an empty record
     for (const record of records) {
@@ -94,7 +94,7 @@ function checkAnswer(matcher: LoadedMatcher, record: Uint8Array, expected: strin
     return;
   }
   const [, names, values] = /^(.*?)(?: (\{.*\}))?$/.exec(expected)!;
-  // Reading to the end changes nothing for a record that is whole.
+  // A record that is whole gives the same, whether it is read to its end or not.
   assert.equal(matcher.matchWhole(record, 0, 0), ALERT, shown);
   assert.equal(matcher.match(record, 0, 0), ALERT, shown);
   const { alerts } = JSON.parse(bodyText(matcher)) as Body;

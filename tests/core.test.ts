@@ -28,11 +28,17 @@ test('the core exports its doors and nothing else', () => {
       'alertStart',
       'alert_arrays_only',
       'alerts_only',
+      'count',
+      'due',
+      'end',
       'evictedKeyCount',
       'examine',
       'free',
+      'hits',
       'isLoaded',
+      'keyCount',
       'malloc',
+      'marks',
       'match',
       'matchCounts',
       'othersCount',
@@ -49,6 +55,7 @@ test('the core exports its doors and nothing else', () => {
       'suppressedCount',
       'testAtom',
       'tick',
+      'told',
       'unreadableCount',
     ],
   );
@@ -131,6 +138,33 @@ test('reading record after record takes no more memory', async () => {
     const size = doors.memory.buffer.byteLength;
     for (let i = 0; i < 5000; i++) read(examined);
     assert.equal(doors.memory.buffer.byteLength, size, examined ? 'examine' : 'match');
+  }
+});
+
+test('what a record holds a million times takes its memory once', async () => {
+  const pieces = [
+    '"\\n":0,',
+    '"\\u0061":"\\u0061",',
+    '"k":"\\n",',
+    '"\xff":"\xff",',
+    '"a":{"\\t":{"\\t":1}},',
+    '"b":["\\n",["\\n"]],',
+  ];
+  const yaml = `groups: [{name: g, rules: [{alert: a, realert: 0s, match: {any: [
+    {field: log, regex: '(?P<x>needle|.{300}end)'}, {field: 'a.b.c', eq: x}, {field: 'b[1][7]', eq: x}]}, labels: {a: '{{ $captures.x }}{{ $record.k }}'}}]}]`;
+  for (const piece of pieces) {
+    const matcher = await loadRules(yaml);
+    const bytes = Buffer.from(piece, 'latin1');
+    const count = Math.floor(8_000_000 / bytes.length);
+    const record = Buffer.concat([
+      Buffer.from('{'),
+      Buffer.alloc(bytes.length * count, bytes),
+      Buffer.from('"log":"needle"}'),
+    ]);
+    assert.equal(namesOf(matcher, record).length, 1);
+    // The host takes twice the record, and memory grows by an eighth more than is asked for.
+    const size = matcher['doors'].memory.buffer.byteLength;
+    assert.ok(size < 2.5 * record.length, `${piece}: ${size} bytes for ${record.length}`);
   }
 });
 

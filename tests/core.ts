@@ -82,9 +82,11 @@ const INSIDE: Edit = [
   'index.ts',
   /$/,
   `
+export { beginBudget } from './budget';
 export { hashKey, hashValue } from './bytes';
 export { runDfa } from './dfa';
-export { matchedFrom, matchedTo, search, searchExhausted } from './nfa';
+export { clearExhausted, isExhausted } from './memory';
+export { matchedFrom, matchedTo, search } from './nfa';
 export { compareNumber } from './number';
 export { fieldText, fieldTextSize, fieldType } from './record';
 export { checksum } from './ruleset';
@@ -93,13 +95,15 @@ export { parseTime, toMs, writeTime } from './time';
 ];
 
 export interface InsideDoors extends Doors {
+  beginBudget(): void;
   hashKey(prefix: bigint, size: number): bigint;
   hashValue(at: number, size: number): bigint;
   runDfa(ruleset: number, dfa: number, at: number, end: number): number;
   matchedFrom(): number;
   matchedTo(): number;
   search(ruleset: number, pattern: number, at: number, end: number, captures: number): number;
-  searchExhausted(): number;
+  clearExhausted(): void;
+  isExhausted(): number;
   compareNumber(at: number, end: number, number: number): number;
   fieldText(field: number): number;
   fieldTextSize(field: number): number;

@@ -2,8 +2,8 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { arrayElements } from '../host/json.ts';
-import { alertsOf, splitBody, withEnd } from '../host/body.ts';
-import { recordsOf } from '../host/function/stream.ts';
+import { alertsOf, splitBody } from '../host/body.ts';
+import { elementsOf } from '../host/function/match.ts';
 import { bodyOf } from './sink/body.ts';
 
 const elements = (text: string) =>
@@ -27,7 +27,7 @@ test('an array of more elements than wanted is not taken apart', () => {
     key: null,
     value: Buffer.from(`[${'1,'.repeat(500_000)}1]`),
   };
-  assert.deepEqual(recordsOf([message]), [message]);
+  assert.deepEqual(elementsOf([message]), [{ message, record: message.value, index: 0 }]);
 });
 
 test('the elements are those of JSON.parse', () => {
@@ -57,9 +57,16 @@ test('a body is split into bodies with all of its alerts, byte for byte', () => 
   assert.deepEqual(splitBody(body, 7), [body]);
 });
 
-test('an alert gets an end only where it has none', () => {
-  const [alert] = alertsOf(bodyOf(1, 1));
-  const ended = withEnd(alert!, new Date(0));
-  assert.equal(JSON.parse(Buffer.from(ended).toString()).endsAt, '1970-01-01T00:00:00.000Z');
-  assert.equal(withEnd(ended, new Date(1)), ended);
+test('a part of a body is resolved when each of its alerts is', () => {
+  const mixed = JSON.parse(bodyOf(1, 5).toString());
+  for (const part of [0, 1, 4]) mixed.alerts[part].status = 'resolved';
+  const statuses = (body: object, count: number) =>
+    splitBody(Buffer.from(JSON.stringify(body)), count).map(part => JSON.parse(String(part)).status);
+  assert.deepEqual(statuses(mixed, 2), ['resolved', 'firing', 'resolved']);
+  assert.deepEqual(statuses(mixed, 5), ['firing']);
+  // The name of a label, or its text, is no status.
+  const label = { ...mixed, receiver: '"status":"firing"' };
+  label.alerts = mixed.alerts.slice(0, 2);
+  label.alerts[1].labels = { status: 'firing' };
+  assert.deepEqual(statuses({ ...label, status: 'resolved' }, 1), ['resolved', 'resolved']);
 });

@@ -1,12 +1,21 @@
-// A real Apache Kafka for the tests: one broker in KRaft mode, on loopback, with its own data folder. The
-// jars come from Maven once and stay in .cache/kafka. `KAFKA_BROKERS` names a cluster to use instead; it is
-// then shared, so tests name their topics and groups at random. Without jars, mvn or KAFKA_BROKERS there is
-// no broker, and `kafkaMissing` says why.
+// A real Apache Kafka for the tests, in KRaft mode, on loopback, with its own data folders: one broker, or a cluster
+// of three whose topics have three replicas. The jars come from Maven once and stay in .cache/kafka. `KAFKA_BROKERS`
+// names a broker to use instead of one; it is shared, so tests name their topics and groups at random. Without jars,
+// mvn or KAFKA_BROKERS there is no broker, and `kafkaMissing` says why.
 
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes, randomUUID } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -27,6 +36,18 @@ export interface TestKafka {
   own: boolean;
   /** Stops the broker at once (SIGKILL) and starts it again with the same data, after `downMs`. */
   restart(downMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Three brokers: replication factor 3, and two replicas must have a record before it is acknowledged. */
+export interface TestCluster {
+  /** host:port of each, separated by commas. */
+  brokers: string;
+  /** Stops a broker at once (SIGKILL). Brokers are counted from 1, as their node ids are. */
+  kill(node: number): Promise<void>;
+  /** Stops a broker in order (SIGTERM): it hands its partitions over first. */
+  shutDown(node: number): Promise<void>;
+  start(node: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -51,40 +72,92 @@ export async function startKafka(properties: Record<string, string> = {}): Promi
     };
     return { brokers: given, own: false, restart: refuse, stop: async () => {} };
   }
-  prepare();
-  const data = mkdtempSync(join(tmpdir(), 'earshot-kafka-'));
-  cpSync(FORMATTED, join(data, 'log'), { recursive: true });
   const [port, controllerPort] = await freePorts(2);
-  const file = join(data, 'server.properties');
-  writeFileSync(file, serverProperties(port!, controllerPort!, join(data, 'log'), properties));
-
-  let broker = await run(file, port!);
-  // A test that dies must not leave a broker behind.
-  const reap = () => broker.kill('SIGKILL');
-  process.once('exit', reap);
+  const node = createNode(1, port!, [controllerPort!], properties);
+  await node.start();
   return {
     brokers: `127.0.0.1:${port}`,
     own: true,
     async restart(downMs) {
-      await kill(broker);
+      await node.end('SIGKILL');
       await sleep(downMs);
-      broker = await run(file, port!);
+      await node.start();
     },
-    async stop() {
-      process.off('exit', reap);
-      await kill(broker);
-      rmSync(data, { recursive: true, force: true });
-    },
+    stop: node.remove,
   };
 }
 
-function serverProperties(port: number, controllerPort: number, logs: string, more: Record<string, string>) {
+const NODES = [1, 2, 3];
+
+export async function startCluster(properties: Record<string, string> = {}): Promise<TestCluster> {
+  const ports = await freePorts(2 * NODES.length);
+  const [brokerPorts, controllerPorts] = [ports.slice(0, NODES.length), ports.slice(NODES.length)];
+  const replicated = {
+    'default.replication.factor': '3',
+    'min.insync.replicas': '2',
+    'offsets.topic.replication.factor': '3',
+    'transaction.state.log.replication.factor': '3',
+    'transaction.state.log.min.isr': '2',
+    ...properties,
+  };
+  const nodes = NODES.map(id => createNode(id, brokerPorts[id - 1]!, controllerPorts, replicated));
+  await Promise.all(nodes.map(node => node.start()));
+  const of = (id: number) => nodes[id - 1]!;
+  return {
+    brokers: brokerPorts.map(port => `127.0.0.1:${port}`).join(),
+    kill: id => of(id).end('SIGKILL'),
+    shutDown: id => of(id).end('SIGTERM'),
+    start: id => of(id).start(),
+    stop: async () => void (await Promise.all(nodes.map(node => node.remove()))),
+  };
+}
+
+/** One broker and controller, with a data folder that it keeps over its restarts. */
+function createNode(id: number, port: number, controllerPorts: number[], properties: Record<string, string>) {
+  prepare();
+  const data = mkdtempSync(join(tmpdir(), 'earshot-kafka-'));
+  const logs = join(data, 'log');
+  cpSync(FORMATTED, logs, { recursive: true });
+  const identity = join(logs, 'meta.properties');
+  // The folder was formatted as node 1; no two nodes may have the same folder.
+  writeFileSync(
+    identity,
+    readFileSync(identity, 'utf8')
+      .replace(/^node\.id=.*$/m, `node.id=${id}`)
+      .replace(/^directory\.id=.*$/m, `directory.id=${randomBytes(16).toString('base64url')}`),
+  );
+  const file = join(data, 'server.properties');
+  writeFileSync(file, serverProperties(id, port, controllerPorts, logs, properties));
+  let broker: ChildProcess | undefined;
+  // A test that dies must not leave a broker behind.
+  const reap = () => broker?.kill('SIGKILL');
+  process.once('exit', reap);
+  const node = {
+    start: async () => void (broker = await run(file, port)),
+    end: async (signal: NodeJS.Signals) => void (broker && (await end(broker, signal))),
+    async remove() {
+      process.off('exit', reap);
+      await node.end('SIGKILL');
+      rmSync(data, { recursive: true, force: true });
+    },
+  };
+  return node;
+}
+
+function serverProperties(
+  id: number,
+  port: number,
+  controllerPorts: number[],
+  logs: string,
+  more: Record<string, string>,
+) {
   const advertised = `PLAINTEXT://127.0.0.1:${port}`;
-  const listeners = `${advertised},CONTROLLER://127.0.0.1:${controllerPort}`;
+  const listeners = `${advertised},CONTROLLER://127.0.0.1:${controllerPorts[id - 1]}`;
+  const voters = controllerPorts.map((controller, index) => `${index + 1}@127.0.0.1:${controller}`);
   const properties: Record<string, string> = {
     'process.roles': 'broker,controller',
-    'node.id': '1',
-    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
+    'node.id': String(id),
+    'controller.quorum.voters': voters.join(),
     listeners,
     'advertised.listeners': advertised,
     'controller.listener.names': 'CONTROLLER',
@@ -103,7 +176,7 @@ function serverProperties(port: number, controllerPort: number, logs: string, mo
     'auto.create.topics.enable': 'false',
     ...more,
   };
-  // More listeners are told beside ours.
+  // Further listeners stand beside ours.
   for (const key of ['listeners', 'advertised.listeners'])
     if (more[key]) properties[key] = `${key === 'listeners' ? listeners : advertised},${more[key]}`;
   return Object.entries(properties)
@@ -111,7 +184,7 @@ function serverProperties(port: number, controllerPort: number, logs: string, mo
     .join('');
 }
 
-/** Brings the jars and a formatted, empty data folder, once a machine. */
+/** Downloads the jars and formats an empty data folder, once for each machine. */
 function prepare(): void {
   if (!existsSync(JARS)) {
     const missing = kafkaMissing();
@@ -132,7 +205,7 @@ function prepare(): void {
   if (!existsSync(FORMATTED)) {
     const partial = mkdtempSync(join(CACHE, 'formatted-'));
     const file = join(partial, 'format.properties');
-    writeFileSync(file, serverProperties(1, 2, join(partial, 'log'), {}));
+    writeFileSync(file, serverProperties(1, 1, [2], join(partial, 'log'), {}));
     const args = [...JAVA, 'kafka.tools.StorageTool', 'format', '-t', 'MkU3OEVBNTcwNTJENDM2Qk', '-c', file];
     execFileSync('java', args, { stdio: 'ignore', timeout: 60_000 });
     moveInto(join(partial, 'log'), FORMATTED);
@@ -140,7 +213,7 @@ function prepare(): void {
   }
 }
 
-/** Several test files may prepare at once: the first to finish wins, whole. */
+/** Several test files may prepare at the same time: the first one that is complete is used. */
 function moveInto(from: string, to: string): void {
   try {
     renameSync(from, to);
@@ -172,11 +245,11 @@ async function run(file: string, port: number): Promise<ChildProcess> {
   throw new Error(`the broker did not listen within 30 s: ${complaints}`);
 }
 
-function kill(child: ChildProcess): Promise<void> {
+function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   return new Promise(done => {
     child.once('exit', () => done());
-    child.kill('SIGKILL');
+    child.kill(signal);
   });
 }
 

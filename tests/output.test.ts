@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ALERT } from '../host/matcher.ts';
-import { RUNS, bodyText, loadRules } from './core.ts';
+import { ALERT, openDoors } from '../host/matcher.ts';
+import type { Alert } from './core.ts';
+import { RUNS, alertsOf, bakeInto, bodyText, compile, loadRules, shippedCore } from './core.ts';
 
 const matcher = await loadRules(`
 groups:
@@ -87,6 +88,54 @@ test('bytes that are not UTF-8 never reach the alert', () => {
   });
   fc.assert(property, { numRuns: 3000 * RUNS });
 });
+
+const manyRules = (count: number, annotations: string) =>
+  JSON.stringify({ groups: [{ name: 'g', rules: [] }] }).replace(
+    '[]',
+    `[${Array.from({ length: count }, (_, i) => `{"alert":"r${i}","realert":"0s","match":{"field":"v","exists":true},"annotations":{${annotations}}}`).join()}]`,
+  );
+
+test('alerts that a body has no room for are counted, in it and in the next alert', async () => {
+  const matcher = await loadRules(manyRules(1500, ''));
+  assert.equal(matcher.match(Buffer.from('{"v":1}'), 1, 0), ALERT);
+  const body = JSON.parse(bodyText(matcher));
+  assert.deepEqual(
+    body.alerts.map((alert: Alert) => alert.labels.alertname),
+    Array.from({ length: 1000 }, (_, i) => `r${i}`),
+  );
+  assert.equal(body.truncatedAlerts, 500);
+  assert.equal(matcher.suppressed().others, 500);
+  const [next] = alertsOf(matcher, '{"v":1}');
+  assert.equal(next!.annotations.suppressed_others, '500');
+  assert.ok(!('truncatedAlerts' in JSON.parse(await bodyOf(manyRules(1000, ''), '{"v":1}'))));
+});
+
+test('a body that would take hundreds of megabytes is cut, in every form', async () => {
+  const long = Array.from({ length: 60 }, (_, i) => `"a${i}":"{{ $record.v }}"`).join();
+  const yaml = manyRules(300, long);
+  const record = Buffer.from(JSON.stringify({ v: '\u0001'.repeat(5000) }));
+  const body = JSON.parse(await bodyOf(yaml, record));
+  assert.ok(body.alerts.length > 5, `${body.alerts.length} alerts`);
+  assert.equal(body.alerts.length + body.truncatedAlerts, 300);
+  const module = await bakeInto(shippedCore(), compile(yaml).bytes);
+  const doors = await openDoors(await WebAssembly.compile(module as BufferSource));
+  for (const name of ['alerts_only', 'alert_arrays_only']) {
+    const block = doors.malloc(record.length);
+    new Uint8Array(doors.memory.buffer).set(record, block);
+    const at = (doors[name] as (...values: number[]) => number)(0, 0, 1, 0, block, record.length);
+    const bytes = new Uint8Array(doors.memory.buffer);
+    const edge = JSON.parse(Buffer.from(bytes.subarray(at, bytes.indexOf(0, at))).toString());
+    const inside = JSON.parse(edge.alert);
+    assert.equal((name === 'alerts_only' ? inside.alerts : inside).length, body.alerts.length);
+  }
+  assert.ok(doors.memory.buffer.byteLength < 100_000_000, `${doors.memory.buffer.byteLength} bytes`);
+});
+
+async function bodyOf(yaml: string, record: string | Uint8Array): Promise<string> {
+  const matcher = await loadRules(yaml);
+  assert.equal(matcher.match(Buffer.from(record), 0, 0), ALERT);
+  return bodyText(matcher);
+}
 
 function decodeAsGo(bytes: Uint8Array): string {
   let text = '';

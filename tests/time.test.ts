@@ -96,6 +96,31 @@ test('the same moment has the same time, whichever clock wrote it', () => {
   fc.assert(property, { numRuns: 10_000 * RUNS });
 });
 
+test('a number before 1970 is the time that its ISO string is', () => {
+  const property = fc.property(
+    fc.integer({ min: -62_135_596_800, max: -1 }),
+    fc.nat({ max: 999_999 }),
+    fc.nat({ max: 12 }),
+    (sec, usec, shift) => {
+      const micros = BigInt(sec) * 1_000_000n + BigInt(usec); // below 0
+      const [whole, part] = [-micros / 1_000_000n, String(-micros % 1_000_000n).padStart(6, '0')];
+      const iso = `${new Date(sec * 1000).toISOString().slice(0, 19)}.${String(usec).padStart(6, '0')}Z`;
+      const ms = parse(TYPE_STRING, iso);
+      assert.equal(ms, msOf(BigInt(sec), BigInt(usec) * 1000n));
+      assert.equal(parse(TYPE_NUMBER, `-${whole}.${part}`), ms, 'seconds');
+      assert.equal(parse(TYPE_NUMBER, `${micros}e-6`), ms, 'an exponent');
+      assert.equal(parse(TYPE_NUMBER, `${micros}${'0'.repeat(shift)}e-${6 + shift}`), ms, 'zeros');
+      assert.equal(parse(TYPE_NUMBER, `-0.${'0'.repeat(shift)}${-micros}e${numberSize(micros) + shift - 6}`), ms); // prettier-ignore
+    },
+  );
+  fc.assert(property, { numRuns: 10_000 * RUNS });
+});
+
+/** The digits of a number, its sign not counted. */
+function numberSize(number: bigint): number {
+  return String(number).replace('-', '').length;
+}
+
 test('no number and no text is anything but a time or none', () => {
   const numberArbitrary = fc.oneof(
     fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),

@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import type { CompiledRuleset } from '../compiler/compile.ts';
 import { UserError, formatCount } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
-import { patternSize, patternsOfStep } from '../compiler/patterns.ts';
+import { largest, sum } from '../compiler/numbers.ts';
+import { patternSize, patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
 import { fluentBitSetup } from '../fluent-bit/setup.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
@@ -18,7 +19,7 @@ const CONFIG_MAP_SIZE_TIGHT = 900 * 1024;
 export function help(): string {
   return `Usage: earshot build [OPTION…] rules.yaml
 
-Compiles a rules file into one WebAssembly module: the matcher with the rules in it. The same rules give
+Compiles a rules file into one WebAssembly module: the matcher with the rules in it. The same rules compile to
 the same bytes.
 
   -o, --output FILE   the module to write (earshot.wasm)
@@ -92,7 +93,26 @@ function describe(output: string, size: number, ruleset: CompiledRuleset): strin
     const names = [...new Set(needless.map(step => compiled.rules[step.rule]!.alert))];
     lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
   }
+  lines.push(...describeLarge(ruleset));
   return `${lines.join('\n')}\n`;
+}
+
+/** The patterns that get no automaton, whatever room there is, in the order of their rules. */
+function describeLarge({ compiled }: CompiledRuleset): string[] {
+  const steps = new Map<string, number>(); // of the largest pattern of each rule
+  for (const step of compiled.steps) {
+    const { alert } = compiled.rules[step.rule]!;
+    for (const index of patternsOfStep(step, compiled.atoms)) {
+      const pattern = compiled.patterns[index]!;
+      if (pattern.isTooLarge) steps.set(alert, Math.max(steps.get(alert) ?? 0, stepsPerByte(pattern)));
+    }
+  }
+  if (steps.size === 0) return [];
+  const names = [...steps].map(([alert, count]) => `${alert} (${formatCount(count)})`);
+  return [
+    '',
+    `Rules with a pattern too large for an automaton, and its steps for a byte of text: ${names.join(', ')}`,
+  ];
 }
 
 /** One row for each field that has needles or patterns. A pattern that is asked of two fields is in both rows. */
@@ -118,14 +138,10 @@ function fieldRows({ compiled, indexes }: CompiledRuleset): string[][] {
   return [['field', 'literals', 'index bytes', 'automata', 'states', 'programs', 'pattern bytes'], ...rows];
 }
 
-function sum(numbers: number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
-}
-
 /** Columns as wide as they must be: the first to the left, numbers to the right. */
 function table(rows: string[][]): string[] {
   if (rows.length === 1) return ['no field has patterns'];
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)));
+  const widths = rows[0]!.map((_, column) => largest(rows.map(row => row[column]!.length)));
   return rows.map(row =>
     row
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))

@@ -16,8 +16,8 @@ import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
 export function help(): string {
   return `Usage: earshot explain [OPTION…] rules.yaml [FILE]
 
-Tells for each record of FILE ("-", or none: standard input) and each rule which test decided, and shows
-where the texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. What a
+Shows for each record of FILE ("-", or none: standard input) and each rule which test decided, and where the
+texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. What a
 rule counts or holds back over several records (threshold, realert) is not looked at.
 
   --rule NAME   this rule only

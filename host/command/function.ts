@@ -5,8 +5,10 @@ import type { Io } from './command.ts';
 export function help(): string {
   return `Usage: earshot function earshot.wasm [OPTION…]
 
-Reads records from Kafka topics, matches them, and sends the alerts, until it is stopped by SIGTERM. Each
-option can be set by an environment variable instead: --sink-url is EARSHOT_SINK_URL.
+Reads records from Kafka topics, matches them, and sends the alerts, until it is stopped by SIGTERM.
+
+Each option can be set by an environment variable instead: --sink-url is EARSHOT_SINK_URL. A secret can also
+be read from a file: EARSHOT_SINK_TOKEN_FILE names a file with the token.
 
 It reads a fifth more records a second when Node has room for a whole fetch of them, as in the image:
 node --max-semi-space-size=32 earshot.js function …

@@ -4,10 +4,10 @@ import type { CompiledRuleset } from '../compiler/compile.ts';
 import { compileRules } from '../compiler/compile.ts';
 import { readCore } from '../core.ts';
 import type { Problem } from '../error.ts';
-import { UserError, formatProblem } from '../error.ts';
+import { UserError, formatCount, formatProblem, quote } from '../error.ts';
 import { loadModule, openDoors } from '../matcher.ts';
 import type { RuleFile } from '../compiler/model.ts';
-import { patternsOfStep } from '../compiler/patterns.ts';
+import { patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
 import { parseRules } from '../compiler/rules.ts';
 import type { Io } from './command.ts';
 import { readInput } from './input.ts';
@@ -31,12 +31,12 @@ export async function readRulesFile(path: string): Promise<RulesFile> {
   const compiled = compile(file, report);
   const isWrong = problems.some(problem => problem.severity === 'error');
   const ruleset = isWrong ? null : compiled;
-  if (ruleset) problems.push(...adviseNeedles(file, ruleset));
+  if (ruleset) for (const problem of advise(file, ruleset)) problems.push(problem);
   problems.sort((a, b) => a.span.start - b.span.start || a.span.end - b.span.end);
   return { path, source, problems, file, ruleset };
 }
 
-/** The ruleset; warnings are told, and mistakes are too, by throwing. */
+/** The ruleset. Warnings are written to standard error; mistakes are too, and then it throws. */
 export function requireRuleset({ path, source, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {
   for (const problem of problems) io.stderr.write(`${formatProblem(problem, path, source)}\n`);
   if (ruleset) return ruleset;
@@ -66,7 +66,29 @@ function compile(file: RuleFile, report: (problem: Problem) => void): CompiledRu
   }
 }
 
-/** Rules that cost more than the others: no literal tells beforehand that their patterns cannot match. */
+function advise(file: RuleFile, ruleset: CompiledRuleset): Problem[] {
+  return [...adviseNeedles(file, ruleset), ...adviseAutomata(ruleset)];
+}
+
+/** Patterns that stay programs because they are large: their time is linear in the text, but not small. */
+function adviseAutomata({ compiled }: CompiledRuleset): Problem[] {
+  const decisions = compiled.steps.flatMap(step => step.code.map(decision => ({ step, ...decision })));
+  return decisions.flatMap(({ step, atom, test }) => {
+    const asked = compiled.atoms[atom]!;
+    const pattern = asked.op === 'pattern' ? compiled.patterns[asked.pattern]! : null;
+    if (pattern === null || !pattern.isTooLarge) return [];
+    const steps = formatCount(stepsPerByte(pattern));
+    const { alert } = compiled.rules[step.rule]!;
+    return {
+      severity: 'warning' as const,
+      message: `a pattern of rule ${quote(alert)} is too large for an automaton: a byte of text can take ${steps} steps, with a plain literal it takes 1`,
+      hint: 'use smaller or fewer counted repeats, or put a "contains" beside it in an "all"; as it is, it is slower, still linear in the text and bounded',
+      span: test.span,
+    };
+  });
+}
+
+/** Rules that cost more than the others: no literal excludes records before their patterns run. */
 function adviseNeedles(file: RuleFile, { compiled }: CompiledRuleset): Problem[] {
   const needless = compiled.steps.filter(
     step => step.needles === null && patternsOfStep(step, compiled.atoms).length > 0,

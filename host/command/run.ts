@@ -5,8 +5,9 @@ import { alertsOf } from '../body.ts';
 import { UserError, formatCount } from '../error.ts';
 import type { Matcher, MatcherModule } from '../matcher.ts';
 import { ALERT, NO_ALERT, TOO_LARGE, loadModule } from '../matcher.ts';
-import type { Notifier } from '../notify.ts';
-import { ENVELOPES, openNotifier } from '../notify.ts';
+import type { Notifier, NotifyOptions } from '../notify.ts';
+import { ANSWER_TIMEOUT_MS, ENVELOPES, openNotifier, readNotifyAddress } from '../notify.ts';
+import { HOLD_MAX_MS, holdsOf } from '../sink/hold.ts';
 import type { LogFile } from '../source/file.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Io } from './command.ts';
@@ -23,6 +24,9 @@ without FILE. Alerts go to standard output, one body a line; a summary goes to s
   --notify URL       post the alerts instead, and end when the sink does not accept one
   --envelope NAME    what is posted: ${ENVELOPES.join(' or ')} (${ENVELOPES[0]})
   --deadline SECONDS how long a post is tried again (60)
+  --alert-hold-ms MS alertmanager only: an alert ends this long after its post, 0: after Alertmanager's
+                     resolve_timeout; by default after its rule's cool-down and 10 minutes more, and an
+                     absence when it is over
   --strict           end at the first line that is not a record
 
 An alert starts at its record's "@timestamp"; without one, at the file's last change, or, on standard
@@ -34,6 +38,7 @@ const OPTIONS = {
   notify: { type: 'string' },
   envelope: { type: 'string' },
   deadline: { type: 'string' },
+  'alert-hold-ms': { type: 'string' },
   strict: { type: 'boolean' },
 } as const;
 
@@ -43,20 +48,23 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (rules === undefined) throw usage('run needs a rules file or a module');
   if (!values.notify && (values.envelope || values.deadline))
     throw usage('--envelope and --deadline go with --notify');
+  if (!values.notify && values['alert-hold-ms']) throw usage('--alert-hold-ms goes with --notify');
+  const notify = values.notify === undefined ? undefined : readNotify(values.notify, values);
   if (paths.length === 0 && io.stdin.isTTY) throw usage('run needs log files, or records on standard input');
 
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
-  const output = values.notify
-    ? await notifierOutput(values.notify, values.envelope, values.deadline, stop.signal, io)
-    : streamOutput(io.stdout);
   const module = await openModule(rules, io);
+  const output = notify
+    ? await notifierOutput({ ...notify, holdOf: holdsOf(module.info.rules), stop: stop.signal }, io)
+    : streamOutput(io.stdout);
   const runner = new Runner(module, await module.instantiate(), output, stop.signal, io);
   try {
     for (const path of paths.length === 0 ? ['-'] : paths) {
       if (!runner.isDone()) await runner.read(await openFile(path, io.stdin), values.strict ?? false);
     }
+    await runner.finish();
   } finally {
     io.stderr.write(runner.summary());
     await output.close();
@@ -106,19 +114,37 @@ function streamOutput(stream: NodeJS.WriteStream): Output {
   };
 }
 
-async function notifierOutput(
-  url: string,
-  envelope: string = ENVELOPES[0],
-  deadline: string = '60',
-  stop: AbortSignal,
-  io: Io,
-): Promise<Output> {
+/** The options that go with `--notify`. */
+function readNotify(address: string, values: Partial<Record<keyof typeof OPTIONS, unknown>>) {
+  const {
+    envelope = ENVELOPES[0],
+    deadline = '60',
+    'alert-hold-ms': hold,
+  } = values as Record<string, string>;
   if (!(Number(deadline) > 0)) throw usage(`--deadline is a number of seconds, not "${deadline}"`);
-  const notifier: Notifier = await openNotifier({
-    url,
-    envelope: choice('--envelope', envelope, ENVELOPES),
+  const chosen = choice('--envelope', envelope, ENVELOPES);
+  if (hold !== undefined && chosen !== 'alertmanager')
+    throw usage('--alert-hold-ms goes with --envelope alertmanager');
+  return {
+    url: readNotifyAddress(address),
+    envelope: chosen,
     deadlineMs: Number(deadline) * 1000,
-    stop,
+    alertHoldMs: hold === undefined ? undefined : readHold(hold),
+  };
+}
+
+function readHold(text: string): number {
+  const holdMs = /^\d+$/.test(text) ? Number(text) : NaN;
+  // An alert that has ended when it comes is never reported.
+  if (holdMs === 0 || (holdMs > ANSWER_TIMEOUT_MS && holdMs <= HOLD_MAX_MS)) return holdMs;
+  throw usage(
+    `--alert-hold-ms is a number of milliseconds, 0 or from ${ANSWER_TIMEOUT_MS + 1} to ${HOLD_MAX_MS}, not "${text}"`,
+  );
+}
+
+async function notifierOutput(options: Omit<NotifyOptions, 'onRetry'>, io: Io): Promise<Output> {
+  const notifier: Notifier = await openNotifier({
+    ...options,
     onRetry(error, waitMs) {
       io.stderr.write(
         `earshot: an alert is not accepted yet: ${error}; trying again in ${(waitMs / 1000).toFixed(1)} s\n`,
@@ -186,6 +212,16 @@ class Runner {
     }
   }
 
+  /** What is due by the last records: an absence, and what the rate cap held. */
+  async finish(): Promise<void> {
+    while (!this.isDone() && this.matcher.end() === ALERT) {
+      const body = Buffer.from(this.matcher.alert());
+      this.bodies.push(body);
+      this.alertCount += alertsOf(body).length;
+      await this.deliver();
+    }
+  }
+
   /** What is done with a line of this file. */
   private takerOf(file: LogFile, strict: boolean) {
     const sec = Math.floor(file.timeMs / 1000);
@@ -248,20 +284,24 @@ class Runner {
     }
     const { alerts } = this.module.info;
     const matches = this.matcher.matches();
-    const held = this.matcher.heldBack();
+    const suppressed = this.matcher.suppressed();
     const width = Math.max(...alerts.map(alert => alert.length), 4);
     // The rules that matched most come first; a rule that never did is worth knowing too.
     const order = alerts.map((_, rule) => rule).sort((a, b) => matches[b]! - matches[a]! || a - b);
     const shown = order.slice(0, RULES_SHOWN);
     for (const rule of shown) {
-      const heldBack =
-        held.byRule[rule]! > 0 ? `, ${formatCount(held.byRule[rule]!)} of them held back at the end` : '';
-      lines.push(`  ${alerts[rule]!.padEnd(width)}  ${count(matches[rule]!, 'match', 'matches')}${heldBack}`);
+      const unreported = suppressed.byRule[rule]!;
+      const note = unreported > 0 ? `, ${formatCount(unreported)} of them suppressed at the end` : '';
+      lines.push(`  ${alerts[rule]!.padEnd(width)}  ${count(matches[rule]!, 'match', 'matches')}${note}`);
     }
-    if (held.others > 0)
-      lines.push(`  ${count(held.others, 'match', 'matches')} held back whose label sets are forgotten`);
-    if (held.evictedKeys > 0)
-      lines.push(`  ${count(held.evictedKeys, 'key was', 'keys were')} forgotten because the state was full`);
+    if (suppressed.others > 0)
+      lines.push(
+        `  ${count(suppressed.others, 'match', 'matches')} suppressed whose label sets are forgotten`,
+      );
+    if (suppressed.evictedKeys > 0)
+      lines.push(
+        `  ${count(suppressed.evictedKeys, 'key was', 'keys were')} forgotten because the state was full`,
+      );
     if (order.length > shown.length)
       lines.push(`  and ${formatCount(order.length - shown.length)} rules more`);
     return `${lines.join('\n')}\n`;

@@ -1,4 +1,4 @@
-// What a rule may say but seldom means: warnings about a rule that has no mistakes.
+// What a rule may say but rarely means: warnings about a rule that has no mistakes.
 import type { Report } from '../error.ts';
 import { formatFieldPath } from './field.ts';
 import type { Condition, Rule, Template, TemplatePart } from './model.ts';
@@ -65,7 +65,7 @@ function adviseLineEnd(test: Test, report: Report): void {
   if (test.op !== 'regex' || test.field.at(-1) !== 'log' || !missesNewline(test.pattern)) return;
   const end = test.source.length;
   const size = test.source.endsWith('\\z') ? 2 : test.source.endsWith('$') ? 1 : 0;
-  const pattern = { source: test.source, span: { start: end - size, end }, note: 'behind the newline' };
+  const pattern = { source: test.source, span: { start: end - size, end }, note: 'after the newline' };
   report({
     severity: 'warning',
     message: 'the pattern ends at the end of the text, but a log line ends with a newline',

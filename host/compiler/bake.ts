@@ -8,7 +8,7 @@ const SECTION_DATA = 11;
 const SECTION_DATA_COUNT = 12;
 const PAGE_SIZE = 65_536;
 
-/** `address` is what the core's `rulesetAddress` answers. What the core needs behind the ruleset it takes itself. */
+/** `address` is what the core's `rulesetAddress` returns. Memory after the ruleset is allocated by the core itself. */
 export function bake(core: Uint8Array, address: number, ruleset: Uint8Array): Uint8Array {
   const pages = Math.ceil((address + ruleset.length) / PAGE_SIZE);
   let baked = false;

@@ -198,7 +198,7 @@ export function candidatesOf(steps: CompiledStep[], rules: CompiledRule[]): Cand
     gates: [...gates.values()],
     always,
     alwaysMask,
-    ungatedCount: steps.filter(step => step.gates.length === 0).length + absenceCount,
+    unrejectableCount: steps.filter(step => step.gates.length === 0).length + absenceCount,
     indexes: [...indexes.values()].map(({ field, gramSize, needles }) =>
       layOut(field, gramSize, sortedNeedles(needles)),
     ),

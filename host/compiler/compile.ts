@@ -1,5 +1,6 @@
 // Rules → ruleset bytes: the short way through the compiler, in order.
 import { createHash } from 'node:crypto';
+import { fingerprintsOf } from './fingerprint.ts';
 import * as layout from '../../assembly/layout.ts';
 import type { Report } from '../error.ts';
 import { UserError } from '../error.ts';
@@ -9,18 +10,19 @@ import type { Compiled, CompiledRule, CompiledStep, Tables } from './compiled.ts
 import { newTables } from './compiled.ts';
 import { decisionsOf } from './decisions.ts';
 import type { Rule, RuleFile } from './model.ts';
+import { largest } from './numbers.ts';
 import { keepAutomata, preferCaptures } from './patterns.ts';
 import type { EncodedRuleset } from './ruleset.ts';
 import { encodeRuleset } from './ruleset.ts';
 import { indexOfEqual } from './table.ts';
 import type { Slots } from './templates.ts';
-import { NOTICE, annotationsOf, checkAbsence, extractsOf, labelsOf, slotsOf } from './templates.ts';
+import { annotationsOf, checkAbsence, extractsOf, labelsOf, slotsOf } from './templates.ts';
 
 /** Automata fill a ruleset up to this many bytes: with the core a module is then under 900 KB, and a ConfigMap holds 1 MiB. */
-const RULESET_SIZE_GOAL = 800_000;
-/** What automata get in any case: patterns that run on every record need theirs. */
-const DFA_SIZE_TOTAL_MIN = 64 * 1024;
-/** Bytes of a ruleset: far below what the core's u32 offsets and a node's memory bear. */
+const RULESET_SIZE_GOAL = 775_000;
+/** What automata get in any case: patterns that run on every record need theirs. Without one the core builds it while it reads. */
+const DFA_SIZE_TOTAL_MIN = 48 * 1024;
+/** Bytes of a ruleset: far below what the core's u32 offsets and a node's memory can hold. */
 const RULESET_SIZE_MAX = 16 * 1024 * 1024;
 
 /** What `build` shows of a ruleset, and what `explain` needs to read it. */
@@ -50,13 +52,14 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
   const tables = newTables();
   const drafts: Draft[] = [];
   const rules: CompiledRule[] = [];
-  for (const rule of models) {
+  const fingerprints = fingerprintsOf(models);
+  for (const [index, rule] of models.entries()) {
     const slots = slotsOf(rule);
     // A sequence's last step comes first: a record that meets two steps must not be both in one go.
     for (let ordinal = rule.steps.length - 1; ordinal >= 0; ordinal--)
       drafts.push(compileStep(rule, rules.length, ordinal, slots, tables, report));
     checkAbsence(rule, report);
-    rules.push(compileRule(rule, slots, tables));
+    rules.push({ ...compileRule(rule, slots, tables), fingerprint: fingerprints[index]! });
   }
   const steps = chooseNeedles(drafts);
   preferCaptures(tables.patterns.list, steps, tables.atoms.list);
@@ -69,10 +72,9 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
     steps,
     candidates: candidatesOf(steps, rules),
     rules,
-    lookBackMs: rules.reduce((longest, rule) => Math.max(longest, rule.realertMs, rule.windowMs), 0),
+    lookBackMs: largest([0, ...rules.flatMap(rule => [rule.realertMs, rule.windowMs])]),
     keyCount: needsState ? limits.keyCount : 0,
     rateCount: limits.alertsPerSecond,
-    notice: needsState ? NOTICE : null,
   };
 }
 
@@ -94,7 +96,7 @@ function compileStep(
   };
 }
 
-function compileRule(rule: Rule, slots: Slots, { fields }: Tables): CompiledRule {
+function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<CompiledRule, 'fingerprint'> {
   const labels = labelsOf(rule, slots, fields);
   const by = rule.threshold?.by ?? rule.sequence?.by ?? rule.absence?.by ?? [];
   return {

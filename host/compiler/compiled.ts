@@ -18,6 +18,8 @@ export interface CompiledPattern {
   fields: Set<number>;
   program: Program;
   dfa: Dfa | null;
+  /** An automaton would be too large or too costly to build; the program runs instead, whatever room there is. */
+  isTooLarge: boolean;
   /** Every match begins with this byte, or null. */
   firstByte: number | null;
   /** A needle is found before the pattern runs, and an alert shows its captures: the program alone does both. */
@@ -117,7 +119,7 @@ export interface Candidates {
   /** The needle indexes that some step without a gate uses. */
   alwaysMask: number;
   /** While 0, a record may be rejected before it is read to its end. */
-  ungatedCount: number;
+  unrejectableCount: number;
   indexes: NeedleIndex[];
 }
 
@@ -145,6 +147,8 @@ export interface CompiledRule {
   windowMs: number;
   byMask: bigint;
   distinctField: number | null;
+  /** Names the rule in hits. */
+  fingerprint: bigint;
 }
 
 export interface Compiled {
@@ -160,8 +164,6 @@ export interface Compiled {
   keyCount: number;
   /** Alerts that may leave in one second of event time; 0: no cap. */
   rateCount: number;
-  /** The rule that reports suppressed matches, when there can be any. */
-  notice: CompiledRule | null;
 }
 
 /** What several rules share. */

@@ -32,9 +32,9 @@ import type { CodePoints } from './pattern.ts';
 export interface Dfa {
   /** Byte class of each byte; classes are counted from 0. */
   classes: Uint8Array;
-  /** Entries of a row: one a byte class, and the end of the text behind them. */
+  /** Entries of a row: one for each byte class, and then one for the end of the text. */
   stride: number;
-  /** The bytes that every matching text begins with; the automaton reads what comes behind them. */
+  /** The bytes that every matching text begins with; the automaton reads what comes after them. */
   prefix: Uint8Array;
   /** DFA_DEAD, DFA_MATCHED, then the rows: states 2 and up. */
   rows: number[][];
@@ -56,11 +56,24 @@ const AHEAD_WORD = 2;
 const AHEAD_OTHER = 3;
 const AHEAD_UNKNOWN = 4; // assertions that look ahead count as false
 
-/** The automaton, or null when it would have more than `stateCountMax` states. */
-export function toDfa(program: Program, stateCountMax: number): Dfa | null {
-  const places = new Places(program);
+/**
+ * What building one automaton may cost, in steps of some 20 ns: below half a second. Without this bound a pattern
+ * of 18 characters would take minutes before it is known that it has too many states.
+ */
+const WORK_MAX = 10_000_000;
+
+/** Steps that are left; below 0 the automaton is given up. */
+interface Work {
+  left: number;
+}
+
+/** The automaton, or null when it would have more than `stateCountMax` states or cost more than `workMax`. */
+export function toDfa(program: Program, stateCountMax: number, workMax = WORK_MAX): Dfa | null {
+  const work = { left: workMax };
+  const places = new Places(program, work);
+  if (work.left < 0) return null;
   const { classes, samples } = byteClasses(places);
-  const raw = determinize(places, samples, stateCountMax);
+  const raw = determinize(places, classes, samples, stateCountMax, work);
   if (raw === null) return null;
   if (raw.start < DFA_FIRST_ROW)
     return { classes, stride: 0, prefix: new Uint8Array(), rows: [], start: raw.start, width: 2 };
@@ -80,20 +93,34 @@ export function dfaSize(dfa: Dfa, width: number = dfa.width): number {
   return DFA_ROWS + dfa.rows.length * dfa.stride * width;
 }
 
-/** The program's instructions as places 0 … n-1, and behind them places inside UTF-8 sequences. */
+/** Bytes in a row, as ranges: the UTF-8 of some code points. */
+type Sequence = Array<[low: number, high: number]>;
+
+/** The program's instructions as places 0 … n-1, and after them places inside UTF-8 sequences. */
 class Places {
   readonly program: Program;
-  readonly edges: Edge[][] = [];
   readonly usesAhead: boolean;
   readonly behindMask: number;
   readonly usesWord: boolean;
   readonly usesLine: boolean;
-  private readonly sequences = new Map<string, number>();
+  /** What each set of the program reads, and each character. */
+  readonly setSequences: Sequence[][];
+  readonly charSequences = new Map<number, Sequence[]>();
+  /** How many places there are. */
+  count: number;
+  private readonly work: Work;
+  /** Of each place, when it was asked for: most places of a large program are never reached. */
+  private readonly edges: Array<Edge[] | undefined> = [];
+  /** Places inside sequences by their one edge, so that equal rests share their places. */
+  private readonly shared = new Map<number, number>();
 
-  constructor(program: Program) {
+  constructor(program: Program, work: Work) {
+    const { instructions } = program;
     this.program = program;
+    this.work = work;
+    this.count = instructions.length;
     const asserts = (...kinds: number[]) =>
-      program.instructions.some(({ op, operand }) => op === RUN_ASSERT && kinds.includes(operand));
+      instructions.some(({ op, operand }) => op === RUN_ASSERT && kinds.includes(operand));
     this.usesWord = asserts(ASSERT_WORD_BOUNDARY, ASSERT_NOT_WORD_BOUNDARY);
     this.usesLine = asserts(ASSERT_LINE_START, ASSERT_LINE_END);
     this.usesAhead = this.usesWord || asserts(ASSERT_LINE_END, ASSERT_TEXT_END);
@@ -101,45 +128,61 @@ class Places {
       (asserts(ASSERT_TEXT_START, ASSERT_LINE_START) ? BEHIND_START : 0) |
       (asserts(ASSERT_LINE_START) ? BEHIND_NEWLINE : 0) |
       (this.usesWord ? BEHIND_WORD : 0);
-    program.instructions.forEach(() => this.edges.push([]));
-    program.instructions.forEach(({ op, operand }, place) => {
-      if (op === RUN_CHAR) this.edges[place] = this.setEdges([operand, operand], place + 1);
-      if (op === RUN_SET) this.edges[place] = this.setEdges(program.sets[operand]!, place + 1);
-      if (op === RUN_SKIP) this.edges[place] = this.setEdges(program.sets[operand]!, place);
+    this.setSequences = program.sets.map(set => this.sequencesOf(set));
+    for (const { op, operand } of instructions) {
+      if (op === RUN_CHAR && !this.charSequences.has(operand))
+        this.charSequences.set(operand, this.sequencesOf([operand, operand]));
+    }
+  }
+
+  edgesOf(place: number): Edge[] {
+    return (this.edges[place] ??= this.makeEdges(place));
+  }
+
+  private makeEdges(place: number): Edge[] {
+    const { op, operand } = this.program.instructions[place]!; // places inside sequences have theirs
+    if (op === RUN_CHAR) return this.setEdges(this.charSequences.get(operand)!, place + 1);
+    if (op === RUN_SET) return this.setEdges(this.setSequences[operand]!, place + 1);
+    return op === RUN_SKIP ? this.setEdges(this.setSequences[operand]!, place) : [];
+  }
+
+  private setEdges(sequences: Sequence[], target: number): Edge[] {
+    return sequences.map(sequence => {
+      let next = target;
+      for (let i = sequence.length - 1; i > 0; i--) next = this.placeBefore(sequence[i]!, next);
+      this.work.left -= SEQUENCE_WORK;
+      return [sequence[0]![0], sequence[0]![1], next];
     });
   }
 
-  private setEdges(set: CodePoints, target: number): Edge[] {
-    const edges: Edge[] = [];
-    for (let i = 0; i < set.length; i += 2) {
-      const [low, high] = [set[i]!, set[i + 1]!];
-      if (low < 0x80) edges.push([low, Math.min(high, 0x7f), target]);
-      if (high < 0x80) continue;
-      const sequences =
-        low <= 0x80 && high >= 0x10ffff ? ALL_MULTIBYTE : utf8Sequences(Math.max(low, 0x80), high);
-      for (const sequence of sequences) {
-        const [first, ...rest] = sequence;
-        edges.push([first![0], first![1], this.sequence(rest, target)]);
-      }
-    }
-    return edges;
+  /** The place from which these bytes lead to `next`. */
+  private placeBefore([low, high]: [number, number], next: number): number {
+    const key = (next * 256 + low) * 256 + high;
+    const known = this.shared.get(key);
+    if (known !== undefined) return known;
+    this.edges[this.count] = [[low, high, next]];
+    this.shared.set(key, this.count);
+    return this.count++;
   }
 
-  /** The place from which `rest` leads to `target`; equal rests share their places. */
-  private sequence(rest: Array<[number, number]>, target: number): number {
-    if (rest.length === 0) return target;
-    const [[low, high], ...more] = rest as [[number, number], ...Array<[number, number]>];
-    const next = this.sequence(more, target);
-    const key = `${low} ${high} ${next}`;
-    const known = this.sequences.get(key);
-    if (known !== undefined) return known;
-    const place = this.edges.push([[low, high, next]]) - 1;
-    this.sequences.set(key, place);
-    return place;
+  private sequencesOf(set: CodePoints): Sequence[] {
+    const sequences: Sequence[] = [];
+    for (let i = 0; i < set.length && this.work.left >= 0; i += 2) {
+      const [low, high] = [set[i]!, set[i + 1]!];
+      if (low < 0x80) sequences.push([[low, Math.min(high, 0x7f)]]);
+      if (high < 0x80) continue;
+      const more = low <= 0x80 && high >= 0x10ffff ? ALL_MULTIBYTE : utf8Sequences(Math.max(low, 0x80), high);
+      for (const sequence of more) sequences.push(sequence);
+      this.work.left -= SEQUENCE_WORK * more.length;
+    }
+    return sequences;
   }
 }
 
-const ALL_MULTIBYTE: Array<Array<[number, number]>> = [
+/** Steps that a sequence of bytes costs. */
+const SEQUENCE_WORK = 60;
+
+const ALL_MULTIBYTE: Sequence[] = [
   [[0xc2, 0xdf], [0x80, 0xbf]],
   [[0xe0, 0xef], [0x80, 0xbf], [0x80, 0xbf]],
   [[0xf0, 0xf4], [0x80, 0xbf], [0x80, 0xbf], [0x80, 0xbf]],
@@ -190,7 +233,8 @@ function byteClasses(places: Places): { classes: Uint8Array; samples: number[] }
     begins[low] = 1;
     begins[high + 1] = 1;
   };
-  for (const edges of places.edges) for (const [low, high] of edges) mark(low, high);
+  for (const sequences of [...places.setSequences, ...places.charSequences.values()])
+    for (const sequence of sequences) for (const [low, high] of sequence) mark(low, high);
   mark(0x80, 0xbf); // a match does not begin inside a sequence
   if (places.usesLine) mark(0x0a, 0x0a);
   if (places.usesWord) {
@@ -213,18 +257,25 @@ interface RawDfa {
   rows: number[][];
 }
 
-function determinize(places: Places, samples: number[], stateCountMax: number): RawDfa | null {
+function determinize(
+  places: Places,
+  classes: Uint8Array,
+  samples: number[],
+  stateCountMax: number,
+  work: Work,
+): RawDfa | null {
   const { program } = places;
   const kernels: number[][] = []; // places of each state, sorted
   const behinds: number[] = [];
   const rows: number[][] = [];
   const ids = new Map<string, number>();
+  const closure = closureFinder(places, work);
 
   const stateOf = (kernel: number[], behind: number): number => {
     if (kernel.length === 0) return DFA_DEAD;
     const key = `${behind} ${kernel.join()}`;
     let id = ids.get(key);
-    if (id === undefined && closure(places, kernel, behind, AHEAD_UNKNOWN) === null) {
+    if (id === undefined && closure(kernel, behind, AHEAD_UNKNOWN) === null) {
       id = DFA_MATCHED;
       ids.set(key, id);
     }
@@ -236,19 +287,8 @@ function determinize(places: Places, samples: number[], stateCountMax: number): 
     return id;
   };
 
-  const targets = new Map<number, number[][]>(); // of each place, by byte class
-  const targetsOf = (place: number): number[][] => {
-    let known = targets.get(place);
-    if (known === undefined) {
-      const edges = places.edges[place]!;
-      known = samples.map(byte =>
-        edges.filter(([low, high]) => byte >= low && byte <= high).map(edge => edge[2]),
-      );
-      targets.set(place, known);
-    }
-    return known;
-  };
-
+  const targetsOf = targetFinder(places, classes, samples, work);
+  const seen: number[] = []; // the row and class in which each place was last reached
   const start = stateOf([0], BEHIND_START & places.behindMask);
   for (let state = 0; state < kernels.length; state++) {
     if (kernels.length > stateCountMax) return null;
@@ -256,62 +296,111 @@ function determinize(places: Places, samples: number[], stateCountMax: number): 
     const behind = behinds[state]!;
     const closures = new Map<number, number[] | null>(); // by what is ahead
     const closureFor = (ahead: number) => {
-      if (!closures.has(ahead)) closures.set(ahead, closure(places, kernel, behind, ahead));
+      if (!closures.has(ahead)) closures.set(ahead, closure(kernel, behind, ahead));
       return closures.get(ahead)!;
     };
-    const row = samples.map((byte, byteClass) => {
-      const ahead = !places.usesAhead
-        ? AHEAD_UNKNOWN
-        : byte === 0x0a
-          ? AHEAD_NEWLINE
-          : isWordByte(byte)
-            ? AHEAD_WORD
-            : AHEAD_OTHER;
+    const row: number[] = [];
+    for (const [byteClass, byte] of samples.entries()) {
       const inside = byte >= 0x80 && byte <= 0xbf;
       const reached = inside
         ? kernel.filter(place => place >= program.instructions.length)
-        : closureFor(ahead);
-      if (reached === null) return DFA_MATCHED;
-      const next = program.anchored ? [] : [0];
-      for (const place of reached) {
-        for (const target of targetsOf(place)[byteClass]!) if (!next.includes(target)) next.push(target);
+        : closureFor(places.usesAhead ? aheadOf(byte) : AHEAD_UNKNOWN);
+      if (reached === null) {
+        row.push(DFA_MATCHED);
+        continue;
       }
+      const mark = state * samples.length + byteClass;
+      const next = program.anchored ? [] : [0];
+      if (!program.anchored) seen[0] = mark;
+      for (const place of reached) {
+        if (work.left < 0) return null;
+        for (const target of targetsOf(place)[byteClass]!) {
+          if (seen[target] === mark) continue;
+          seen[target] = mark;
+          next.push(target);
+        }
+      }
+      // Sorted and looked up as text: that is most of the work.
+      work.left -= reached.length + PLACE_WORK * next.length;
+      if (work.left < 0) return null;
       const newBehind = (byte === 0x0a ? BEHIND_NEWLINE : 0) | (isWordByte(byte) ? BEHIND_WORD : 0);
-      return stateOf(
-        next.sort((a, b) => a - b),
-        newBehind & places.behindMask,
-      );
-    });
+      row.push(stateOf(next.sort((a, b) => a - b), newBehind & places.behindMask)); // prettier-ignore
+    }
     row.push(closureFor(AHEAD_END) === null ? DFA_MATCHED : DFA_DEAD);
     rows.push(row);
   }
   return { start, rows };
 }
 
-/** The reading places that `kernel` leads to without reading, or null when it leads to a match. */
-function closure(places: Places, kernel: number[], behind: number, ahead: number): number[] | null {
-  const { instructions } = places.program;
-  const seen = new Set<number>();
-  const reading: number[] = [];
-  const stack = [...kernel];
-  for (let place = stack.pop(); place !== undefined; place = stack.pop()) {
-    if (seen.has(place)) continue;
-    seen.add(place);
-    const instruction = instructions[place];
-    if (instruction === undefined) {
-      reading.push(place); // inside a sequence
-      continue;
-    }
-    const { op, operand } = instruction;
-    if (op === RUN_MATCH) return null;
-    if (op === RUN_CHAR || op === RUN_SET || op === RUN_SKIP) reading.push(place);
-    if (op === RUN_SPLIT || op === RUN_SPLIT_AWAY) stack.push(place + 1, operand);
-    if (op === RUN_JUMP) stack.push(operand);
-    if (op === RUN_SKIP || op === RUN_SAVE || (op === RUN_ASSERT && holds(operand, behind, ahead)))
-      stack.push(place + 1);
-  }
-  return reading;
+/** Steps that a place of a state costs. */
+const PLACE_WORK = 10;
+
+function aheadOf(byte: number): number {
+  if (byte === 0x0a) return AHEAD_NEWLINE;
+  return isWordByte(byte) ? AHEAD_WORD : AHEAD_OTHER;
 }
+
+/** Steps that an entry of a place's targets costs. */
+const TARGET_WORK = 4;
+
+/** Where each place leads to, by byte class. */
+function targetFinder(
+  places: Places,
+  classes: Uint8Array,
+  samples: number[],
+  work: Work,
+): (place: number) => number[][] {
+  const known: Array<number[][] | undefined> = [];
+  return place => {
+    const targets = known[place];
+    if (targets !== undefined) return targets;
+    const made: number[][] = samples.map(() => []);
+    for (const [low, high, target] of places.edgesOf(place)) {
+      for (let byteClass = classes[low]!; byteClass <= classes[high]!; byteClass++)
+        made[byteClass]!.push(target);
+      work.left -= TARGET_WORK * (1 + classes[high]! - classes[low]!);
+    }
+    work.left -= TARGET_WORK * samples.length;
+    known[place] = made;
+    return made;
+  };
+}
+
+/** Finds the reading places that a state's places lead to without reading, or null when they lead to a match. */
+function closureFinder(
+  places: Places,
+  work: Work,
+): (kernel: number[], behind: number, ahead: number) => number[] | null {
+  const { instructions } = places.program;
+  const seen: number[] = []; // the call in which each place was last seen
+  let call = 0;
+  return (kernel, behind, ahead) => {
+    call++;
+    const reading: number[] = [];
+    const stack = [...kernel];
+    for (let place = stack.pop(); place !== undefined; place = stack.pop()) {
+      if (seen[place] === call) continue;
+      seen[place] = call;
+      work.left -= CLOSURE_WORK;
+      const instruction = instructions[place];
+      if (instruction === undefined) {
+        reading.push(place); // inside a sequence
+        continue;
+      }
+      const { op, operand } = instruction;
+      if (op === RUN_MATCH) return null;
+      if (op === RUN_CHAR || op === RUN_SET || op === RUN_SKIP) reading.push(place);
+      if (op === RUN_SPLIT || op === RUN_SPLIT_AWAY) stack.push(place + 1, operand);
+      if (op === RUN_JUMP) stack.push(operand);
+      if (op === RUN_SKIP || op === RUN_SAVE || (op === RUN_ASSERT && holds(operand, behind, ahead)))
+        stack.push(place + 1);
+    }
+    return reading;
+  };
+}
+
+/** Steps that a place costs on the way through the program. */
+const CLOSURE_WORK = 2;
 
 function holds(assertion: number, behind: number, ahead: number): boolean {
   const wordBehind = (behind & BEHIND_WORD) !== 0;
@@ -362,31 +451,21 @@ function reachable(rows: number[][], start: number): RawDfa {
   return { start: DFA_FIRST_ROW, rows: newRows };
 }
 
-/** Merges states that answer alike (Moore's refinement), then byte classes that all states treat alike. */
+/** Merges byte classes that all states treat alike, then states that answer alike. */
 function shrink(raw: RawDfa, classes: Uint8Array, prefix: Uint8Array): Dfa {
-  const blocks = refine(raw.rows);
-  // Blocks in the order of their first state: deterministic, and the start comes early.
-  const numbers = new Map<number, number>();
-  const members: number[] = [];
-  raw.rows.forEach((_, state) => {
-    if (numbers.has(blocks[state]!)) return;
-    numbers.set(blocks[state]!, members.push(state) - 1 + DFA_FIRST_ROW);
-  });
-  const renumber = (state: number) =>
-    state < DFA_FIRST_ROW ? state : numbers.get(blocks[state - DFA_FIRST_ROW]!)!;
-  const rows = members.map(state => raw.rows[state]!.map(renumber));
-
   const classCount = raw.rows[0]!.length - 1;
-  const newClass = mergeColumns(rows, classCount);
-  const kept = Array.from({ length: Math.max(...newClass) + 1 }, (_, byteClass) =>
-    newClass.indexOf(byteClass),
-  );
+  const newClass = mergeColumns(raw.rows, classCount);
+  const narrow = { start: raw.start, rows: raw.rows.map(row => pickColumns(row, newClass)) };
+  const merged = mergeStates(narrow);
+  // States that were merged may have told classes apart.
+  const lastClass = mergeColumns(merged.rows, merged.rows[0]!.length - 1);
+  const rows = merged.rows.map(row => pickColumns(row, lastClass));
   return {
-    classes: classes.map(byteClass => newClass[byteClass]!),
-    stride: kept.length + 1,
+    classes: classes.map(byteClass => lastClass[newClass[byteClass]!]!),
+    stride: rows[0]!.length,
     prefix,
-    rows: rows.map(row => [...kept.map(column => row[column]!), row[classCount]!]),
-    start: renumber(raw.start),
+    rows,
+    start: merged.start,
     width: 2,
   };
 }
@@ -405,27 +484,104 @@ function mergeColumns(rows: number[][], columnCount: number): number[] {
   return classes;
 }
 
-/** The block of each row: rows are in one block when no text tells them apart. */
-function refine(rows: number[][]): number[] {
-  let blocks: number[] = rows.map(() => 0);
-  let blockCount = 1;
-  for (;;) {
-    const signatures = new Map<number, number>(); // pairs (signature so far, block of the next state) → signature
-    const ids = new Map<number, number>();
-    const width = rows.length * (rows[0]!.length + 1) + 3;
-    const next = rows.map((row, state) => {
-      let signature = blocks[state]!;
-      for (const target of row) {
-        const block = target < DFA_FIRST_ROW ? target : blocks[target - DFA_FIRST_ROW]! + DFA_FIRST_ROW;
-        const pair = signature * width + block;
-        if (!signatures.has(pair)) signatures.set(pair, signatures.size + rows.length);
-        signature = signatures.get(pair)!;
+/** The first column of each class, and the last column, which is the end of the text. */
+function pickColumns(row: number[], classOf: number[]): number[] {
+  const picked: number[] = [];
+  classOf.forEach((byteClass, column) => {
+    if (byteClass === picked.length) picked.push(row[column]!);
+  });
+  picked.push(row.at(-1)!);
+  return picked;
+}
+
+/** States that no text tells apart become one. */
+function mergeStates(raw: RawDfa): RawDfa {
+  const blocks = partition(raw.rows);
+  // Blocks in the order of their first state: deterministic, and the start comes early.
+  const numbers = new Map<number, number>();
+  const members: number[] = [];
+  raw.rows.forEach((_, state) => {
+    const block = blocks[state + DFA_FIRST_ROW]!;
+    if (!numbers.has(block)) numbers.set(block, members.push(state) - 1 + DFA_FIRST_ROW);
+  });
+  const renumber = (state: number) => (state < DFA_FIRST_ROW ? state : numbers.get(blocks[state]!)!);
+  return { start: renumber(raw.start), rows: members.map(state => raw.rows[state]!.map(renumber)) };
+}
+
+/**
+ * The block of each state; states are in one block when no text tells them apart. Hopcroft's algorithm: blocks are
+ * split by which states lead into a block, and the smaller part is enough to split by next. Its time is
+ * n log n; refining all states at once, round by round, takes n² for a pattern such as `x.{900}y`.
+ */
+function partition(rows: number[][]): Int32Array {
+  const count = rows.length + DFA_FIRST_ROW;
+  const { firsts, sources } = incoming(rows, count);
+  const columnCount = rows[0]!.length;
+  const states = Int32Array.from({ length: count }, (_, state) => state); // grouped by block
+  const positions = states.slice();
+  const blocks = Int32Array.from(states, state => Math.min(state, DFA_FIRST_ROW));
+  const starts = [0, 1, DFA_FIRST_ROW];
+  const ends = [1, DFA_FIRST_ROW, count];
+  const chosen = [0, 0, 0]; // states of each block that lead into the splitting one: moved to the block's front
+  const pending = [0, 1, DFA_FIRST_ROW];
+  const isPending = [true, true, true];
+
+  for (let splitter = pending.pop(); splitter !== undefined; splitter = pending.pop()) {
+    isPending[splitter] = false;
+    const members = states.slice(starts[splitter]!, ends[splitter]!);
+    for (let column = 0; column < columnCount; column++) {
+      const touched: number[] = [];
+      for (const member of members) {
+        const at = column * count + member;
+        for (let i = firsts[at]!; i < firsts[at + 1]!; i++) choose(sources[i]!, touched);
       }
-      if (!ids.has(signature)) ids.set(signature, ids.size);
-      return ids.get(signature)!;
-    });
-    if (ids.size === blockCount) return next;
-    blockCount = ids.size;
-    blocks = next;
+      for (const block of touched) split(block);
+    }
   }
+  return blocks;
+
+  function choose(state: number, touched: number[]): void {
+    const block = blocks[state]!;
+    if (chosen[block] === 0) touched.push(block);
+    const place = starts[block]! + chosen[block]!++;
+    const other = states[place]!;
+    const from = positions[state]!;
+    states[place] = state;
+    states[from] = other;
+    positions[state] = place;
+    positions[other] = from;
+  }
+
+  function split(block: number): void {
+    const size = chosen[block]!;
+    chosen[block] = 0;
+    const start = starts[block]!;
+    if (size === ends[block]! - start) return;
+    const added = starts.push(start) - 1;
+    ends.push(start + size);
+    chosen.push(0);
+    starts[block] = start + size;
+    for (let i = start; i < start + size; i++) blocks[states[i]!] = added;
+    const isSmaller = size <= ends[block]! - starts[block]!;
+    const next = isPending[block] || isSmaller ? added : block;
+    isPending[added] = false;
+    isPending[next] = true;
+    pending.push(next);
+  }
+}
+
+/** For each column and state the states whose entry in that column it is. */
+function incoming(rows: number[][], count: number): { firsts: Int32Array; sources: Int32Array } {
+  const columnCount = rows[0]!.length;
+  const firsts = new Int32Array(columnCount * count + 1);
+  for (const row of rows) row.forEach((target, column) => firsts[column * count + target + 1]!++);
+  for (let i = 1; i < firsts.length; i++) firsts[i]! += firsts[i - 1]!;
+  const sources = new Int32Array(rows.length * columnCount);
+  const filled = firsts.slice();
+  rows.forEach((row, index) =>
+    row.forEach((target, column) => {
+      sources[filled[column * count + target]!++] = index + DFA_FIRST_ROW;
+    }),
+  );
+  return { firsts, sources };
 }

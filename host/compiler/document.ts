@@ -1,5 +1,5 @@
 // The YAML of a rules file → nodes with positions. Everything that is about YAML and not about rules is
-// here: syntax errors in words that help, aliases, and where a node stands in the text.
+// here: syntax errors in words that help, aliases, and the position of a node in the text.
 import { isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Alias, Document as YamlDocument, Node, Scalar, YAMLError } from 'yaml';
 import { formatCount, quote } from '../error.ts';
@@ -10,7 +10,7 @@ export type { Node };
 export interface Document {
   text: string;
   root: Node | null;
-  /** Offsets at which the YAML is broken: what seems to stand around them may not be what was meant. */
+  /** Offsets at which the YAML is broken: what seems to be around them may not be what was meant. */
   damage: number[];
   aliases: Map<Node, AliasTarget>;
 }
@@ -25,7 +25,7 @@ const ALIAS_NODES_MAX = 1_000_000;
 // After so many the file is not YAML.
 const SYNTAX_ERRORS_MAX = 100;
 
-/** Never throws: what is wrong is reported, and the rest of the document still given. */
+/** Never throws: what is wrong is reported, and the rest of the document is returned. */
 export function readDocument(text: string, report: Report): Document {
   const yaml = parseDocument(text, {
     intAsBigInt: true, // ids of 64 bits stay exact
@@ -60,13 +60,13 @@ export function resolveAlias(document: Document, node: Node, report: Report): No
   return undefined;
 }
 
-/** Where the node stands, without the line breaks behind it. */
+/** The position of the node, without the line breaks after it. */
 export function spanOf(document: Document, node: Node): Span {
   const [start, end] = node.range ?? [0, 0];
   return trimSpan(document.text, start, end);
 }
 
-/** Where a part of a scalar's text stands, or undefined if escapes or folded lines come in between. */
+/** The position of a part of a scalar's text, or undefined if there are escapes or folded lines in it. */
 export function spanWithin(document: Document, node: Scalar, part: Span): Span | undefined {
   const quoted = node.type === 'QUOTE_SINGLE' || node.type === 'QUOTE_DOUBLE';
   const start = node.range![0] + (quoted ? 1 : 0);
@@ -81,7 +81,7 @@ export function writtenAs(document: Document, node: Node): string {
 }
 
 export function isDamaged(document: Document, node: Node): boolean {
-  const [start, , end] = node.range ?? [0, 0, 0]; // with the space behind it, where a bad line may stand
+  const [start, , end] = node.range ?? [0, 0, 0]; // with the space after it, where a bad line may be
   return document.damage.some(offset => start <= offset && offset <= end);
 }
 
@@ -110,8 +110,7 @@ function surveyNodes(document: Document): Survey {
     if (!node)
       return { problem: `alias ${name} has no anchor`, hint: `mark the value with &${alias.source}` };
     const size = sizes.get(node);
-    if (size === undefined)
-      return { problem: `alias ${name} stands within itself`, hint: 'write the value out' };
+    if (size === undefined) return { problem: `alias ${name} contains itself`, hint: 'write the value out' };
     aliasNodes += size;
     if (aliasNodes <= ALIAS_NODES_MAX) return { node };
     const allowed = `${formatCount(ALIAS_NODES_MAX)} allowed`;
@@ -201,7 +200,7 @@ function syntaxMessage(text: string, { code, message, pos }: YAMLError): { messa
     case 'UNEXPECTED_TOKEN':
       if (!/at node end/.test(message)) return { message: lowerFirst(message) };
       return {
-        message: `unexpected ${quote(text.slice(...pos))} behind a value`,
+        message: `unexpected ${quote(text.slice(...pos))} after a value`,
         hint: braces ?? 'a value that holds quotes, brackets or braces needs single quotes around all of it',
       };
     case 'RESOURCE_EXHAUSTION':

@@ -92,7 +92,7 @@ function plainKey(text: string, at: number): { value: string; end: number } {
   const value = PLAIN_KEY.exec(text)?.[0];
   if (value !== undefined) return { value, end: at + value.length };
   if (at < text.length && text[at] !== '.' && text[at] !== '[') throw unexpected(text, at);
-  // The dot that the empty key stands before or behind.
+  // The dot before or after the empty key.
   const start = Math.max(0, at < text.length ? at : at - 1);
   throw new TextError('empty key in a field path', { start, end: start + 1 }, 'leave out the extra dot');
 }
@@ -140,7 +140,7 @@ function index(text: string, span: Span): number {
   throw new TextError(`index ${text} is too large, ${formatCount(FIELD_INDEX_MAX)} allowed`, span);
 }
 
-/** `at` is on the opening quote; `end` is behind the closing one. Escapes are JSON's. */
+/** `at` is on the opening quote; `end` is after the closing one. Escapes are JSON's. */
 function quotedKey(text: string, at: number): { value: string; end: number } {
   const mark = text[at]!;
   let value = '';

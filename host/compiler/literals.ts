@@ -2,6 +2,7 @@
 // which one at least must occur (all folded with FOLD_BYTE, so that letter case does not count), or null
 // when there is none. `required` finds them.
 import { FOLD_BYTE, NEEDLE_SIZE_MAX } from '../../assembly/layout.ts';
+import { largest, smallest, sum } from './numbers.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
 import type { Pieces } from './required.ts';
 import { requiredPieces } from './required.ts';
@@ -70,10 +71,6 @@ export function discountWords(text: string, bits: number[]): number[] {
   return bits;
 }
 
-export function sum(numbers: number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
-}
-
 /** The part of a folded text that makes the best needle: at most 8 bytes, `taken` by as few others as can be. */
 export function bestWindow(text: ByteString, taken: (window: ByteString) => number): ByteString {
   let best = '';
@@ -96,7 +93,7 @@ export function windowsOf(text: ByteString): Array<{ window: ByteString; bits: n
 
 /** How well a set of literals filters: its commonest member decides, and each more member costs. */
 export function selectivity(literals: ByteString[]): number {
-  const weakest = Math.min(...literals.map(text => Math.max(...windowsOf(text).map(({ bits }) => bits))));
+  const weakest = smallest(literals.map(text => largest(windowsOf(text).map(({ bits }) => bits))));
   return weakest - 2 * Math.log2(literals.length);
 }
 

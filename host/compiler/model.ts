@@ -1,4 +1,4 @@
-// The model of a rules file: what `parseRules` gives to the compiler.
+// The model of a rules file: what `parseRules` returns and the compiler reads.
 import type { Span } from '../error.ts';
 import type { Pattern } from './pattern.ts';
 

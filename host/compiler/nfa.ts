@@ -53,6 +53,8 @@ export function toProgram(pattern: Pattern, captures: string[]): Program {
   const instructions: Instruction[] = [];
   const sets: CodePoints[] = [];
   const setIndexes = new Map<string, number>();
+  const knownSets = new Map<CodePoints, number>(); // a repeated set is the same object each time
+  const { firstOf, canBeEmpty } = lookahead();
 
   const emit = (op: number, operand = 0): Instruction => {
     if (instructions.length === INSTRUCTION_COUNT_MAX) {
@@ -65,9 +67,13 @@ export function toProgram(pattern: Pattern, captures: string[]): Program {
   const here = () => instructions.length;
 
   const setIndex = (set: CodePoints) => {
+    const known = knownSets.get(set);
+    if (known !== undefined) return known;
     const key = set.join();
     if (!setIndexes.has(key)) setIndexes.set(key, sets.push(set) - 1);
-    return setIndexes.get(key)!;
+    const index = setIndexes.get(key)!;
+    knownSets.set(set, index);
+    return index;
   };
 
   const emitSet = (set: CodePoints) => {
@@ -176,27 +182,90 @@ export function toProgram(pattern: Pattern, captures: string[]): Program {
 /** The code points of which one must come next, or null: that is not known, or nothing need come. */
 type Follow = CodePoints | null;
 
-/** What a node must begin with when `follow` comes behind it. */
-function firstOf(node: Pattern, follow: Follow): Follow {
-  const either = (a: Follow, b: Follow) => (a === null || b === null ? null : union(a, b));
-  switch (node.kind) {
-    case 'empty':
-      return follow;
-    case 'assert':
-      return null;
-    case 'set':
-      return node.set;
-    case 'capture':
-      return firstOf(node.of, follow);
-    case 'concat':
-      return node.of.reduceRight((next, part) => firstOf(part, next), follow);
-    case 'alternate':
-      return node.of.map(option => firstOf(option, follow)).reduce(either);
-    case 'repeat': {
-      const first = canBeEmpty(node.of) || node.max === 0 ? null : firstOf(node.of, null);
-      return node.min > 0 ? first : either(first, follow);
+/** What nodes begin with. Each node is looked at once, however often a repeat builds it. */
+function lookahead() {
+  const firsts = new Map<Pattern, First>();
+  const empties = new Map<Pattern, boolean>();
+
+  /** What a node must begin with when `follow` comes after it. */
+  function firstOf(node: Pattern, follow: Follow): Follow {
+    const { own, passes } = firstsOf(node);
+    if (!passes) return own;
+    return own === EMPTY_SET ? follow : either(own, follow);
+  }
+
+  function firstsOf(node: Pattern): First {
+    const known = firsts.get(node);
+    if (known !== undefined) return known;
+    const made = makeFirst(node);
+    firsts.set(node, made);
+    return made;
+  }
+
+  function makeFirst(node: Pattern): First {
+    switch (node.kind) {
+      case 'empty':
+        return { own: EMPTY_SET, passes: true };
+      case 'assert':
+        return { own: null, passes: false };
+      case 'set':
+        return { own: node.set, passes: false };
+      case 'capture':
+        return firstsOf(node.of);
+      case 'concat': {
+        let own: Follow = EMPTY_SET;
+        for (const part of node.of) {
+          const first = firstsOf(part);
+          own = own === EMPTY_SET ? first.own : either(own, first.own);
+          if (!first.passes) return { own, passes: false };
+        }
+        return { own, passes: true };
+      }
+      case 'alternate': {
+        const options = node.of.map(firstsOf);
+        return {
+          own: options.map(({ own }) => own).reduce(either),
+          passes: options.some(({ passes }) => passes),
+        };
+      }
+      case 'repeat': {
+        if (isEmptyable(node.of) || node.max === 0) return { own: null, passes: false };
+        const { own } = firstsOf(node.of);
+        return { own, passes: node.min === 0 };
+      }
     }
   }
+
+  function isEmptyable(node: Pattern): boolean {
+    const known = empties.get(node);
+    if (known !== undefined) return known;
+    const made = canBeEmpty(node, isEmptyable);
+    empties.set(node, made);
+    return made;
+  }
+
+  return { firstOf, canBeEmpty: isEmptyable };
+}
+
+interface First {
+  /** What the node itself can begin with; null when that is not known. */
+  own: Follow;
+  /** What follows can come first, too. */
+  passes: boolean;
+}
+
+const EMPTY_SET: CodePoints = [];
+
+function either(a: Follow, b: Follow): Follow {
+  if (a === null || b === null) return null;
+  if (a === b) return a;
+  const both = union(a, b);
+  // The same object again, so that it is not joined with itself over and over.
+  return isSame(both, b) ? b : both;
+}
+
+function isSame(a: CodePoints, b: CodePoints): boolean {
+  return a.length === b.length && a.every((code, i) => code === b[i]);
 }
 
 function areDisjoint(a: CodePoints, b: CodePoints): boolean {
@@ -209,7 +278,7 @@ function areDisjoint(a: CodePoints, b: CodePoints): boolean {
 }
 
 /** True when the pattern can match without reading anything, assertions granted. */
-export function canBeEmpty(node: Pattern): boolean {
+export function canBeEmpty(node: Pattern, ofInner: (node: Pattern) => boolean = canBeEmpty): boolean {
   switch (node.kind) {
     case 'empty':
     case 'assert':
@@ -217,17 +286,17 @@ export function canBeEmpty(node: Pattern): boolean {
     case 'set':
       return false;
     case 'capture':
-      return canBeEmpty(node.of);
+      return ofInner(node.of);
     case 'concat':
-      return node.of.every(canBeEmpty);
+      return node.of.every(part => ofInner(part));
     case 'alternate':
-      return node.of.some(canBeEmpty);
+      return node.of.some(option => ofInner(option));
     case 'repeat':
-      return node.min === 0 || canBeEmpty(node.of);
+      return node.min === 0 || ofInner(node.of);
   }
 }
 
-/** True when the pattern matches every text: it can be empty where no assertion stands. */
+/** True when the pattern matches every text: it can be empty, without an assertion. */
 export function matchesEverything(node: Pattern): boolean {
   switch (node.kind) {
     case 'empty':

@@ -4,6 +4,7 @@
 // What RE2 cannot match in linear time is refused with a reason. Case folding and Unicode properties come
 // from JavaScript's own regular expressions, so their Unicode version is that of the Node that compiles.
 
+import { CAPTURE_COUNT_MAX } from '../../assembly/layout.ts';
 import { UserError } from '../error.ts';
 import type { Span } from '../error.ts';
 
@@ -24,16 +25,13 @@ export type Pattern =
   | { kind: 'repeat'; of: Pattern; min: number; max: number; lazy: boolean }; // max Infinity: no bound
 
 /** A longer pattern is a word list or generated code, and belongs into several rules. */
-export const MAX_PATTERN_LENGTH = 16_384; // UTF-16 units
+export const PATTERN_LENGTH_MAX = 16_384; // UTF-16 units
 
 /** Every stage walks the tree by recursion; this many levels fit well into the default stack of Node. */
-export const MAX_NESTING = 250;
+export const GROUP_NESTING_MAX = 250;
 
 /** RE2's own limit, on one repeat and on the product of repeats within repeats: each is a copy in the automaton. */
-export const MAX_REPEAT = 1000;
-
-/** A match reports two offsets a group; nobody reads an alert with more values than this. */
-export const MAX_CAPTURES = 32;
+export const REPEAT_MAX = 1000;
 
 /** A pattern that is refused. The span counts UTF-16 units within the pattern; the note goes beside the caret. */
 export class PatternError extends UserError {
@@ -95,10 +93,10 @@ interface Input {
 }
 
 function refuseUnreadable(source: string) {
-  if (source.length > MAX_PATTERN_LENGTH) {
+  if (source.length > PATTERN_LENGTH_MAX) {
     throw new PatternError(
-      `pattern is ${thousands(source.length)} characters long; ${thousands(MAX_PATTERN_LENGTH)} are allowed`,
-      { start: MAX_PATTERN_LENGTH, end: source.length },
+      `pattern is ${thousands(source.length)} characters long; ${thousands(PATTERN_LENGTH_MAX)} are allowed`,
+      { start: PATTERN_LENGTH_MAX, end: source.length },
       'over the limit',
       'split it into several conditions under "any"',
     );
@@ -188,9 +186,9 @@ function repeatLast(
 }
 
 function refuseCounts(input: Input, { min, max }: Repeat, operator: Span) {
-  if (min > MAX_REPEAT || (max > MAX_REPEAT && max !== Infinity)) {
+  if (min > REPEAT_MAX || (max > REPEAT_MAX && max !== Infinity)) {
     throw new PatternError(
-      `pattern has a repeat "${text(input, operator)}" of more than ${thousands(MAX_REPEAT)} times`,
+      `pattern has a repeat "${text(input, operator)}" of more than ${thousands(REPEAT_MAX)} times`,
       operator,
       'too many times',
       'write "*" or "+" if the exact count does not matter',
@@ -221,9 +219,9 @@ function nestedRepeat(input: Input, operator: Span, previousRepeat: Span): Patte
 
 function refuseCopies(pattern: Pattern, operator: Span) {
   const copyCount = copies(pattern);
-  if (copyCount <= MAX_REPEAT) return;
+  if (copyCount <= REPEAT_MAX) return;
   throw new PatternError(
-    `pattern has repeats within repeats, ${thousands(copyCount)} times in all; ${thousands(MAX_REPEAT)} are allowed`,
+    `pattern has repeats within repeats, ${thousands(copyCount)} times in all; ${thousands(REPEAT_MAX)} are allowed`,
     operator,
     'multiplies the repeats within',
     'write "*" or "+" for one of them if the exact count does not matter',
@@ -275,13 +273,13 @@ function parseGroup(input: Input): Pattern[] {
 const UNSUPPORTED_GROUPS: [start: RegExp, name: string, hint: string][] = [
   [/\(\?=/y, 'a look-ahead', 'match the text itself, or test for it in a second condition'],
   [/\(\?!/y, 'a negative look-ahead', 'test for that text in a second condition under "not"'],
-  [/\(\?<=/y, 'a look-behind', 'match the text itself, and capture the part behind it'],
+  [/\(\?<=/y, 'a look-behind', 'match the text itself, and capture the part after it'],
   [/\(\?<!/y, 'a negative look-behind', 'test for that text in a second condition under "not"'],
   [/\(\?>/y, 'an atomic group', 'write "(?:...)": RE2 never backtracks, so it needs no atomic groups'],
   [/\(\?#/y, 'a comment', 'put the comment beside the pattern'],
   [/\(\?\(/y, 'a conditional', 'write the two cases as alternatives "(?:...|...)"'],
-  [/\(\?\|/y, 'a branch reset', 'write "(?:...)" and give each group a name of its own'],
-  [/\(\?P=/y, 'a backreference', 'RE2 cannot require the same text twice; match each part by itself'],
+  [/\(\?\|/y, 'a branch reset', 'write "(?:...)" and give each group its own name'],
+  [/\(\?P=/y, 'a backreference', 'RE2 cannot require the same text twice; match each part on its own'],
   [/\(\?(?:R|P>|&|[-+]?\d)/y, 'a recursion', 'write the nesting out to the depth that you need'],
   [/\(\?'/y, 'a quoted group name', 'write "(?P<name>...)"'],
 ];
@@ -325,12 +323,12 @@ function parseGroupName(input: Input, groupStart: number): string {
       `pattern has two groups named "${name}"`,
       span,
       'the second one',
-      'give each group a name of its own',
+      'give each group its own name',
     );
   }
-  if (input.captures.push(name) > MAX_CAPTURES) {
+  if (input.captures.push(name) > CAPTURE_COUNT_MAX) {
     throw new PatternError(
-      `pattern has ${input.captures.length} named groups or more; ${MAX_CAPTURES} are allowed`,
+      `pattern has ${input.captures.length} named groups or more; ${CAPTURE_COUNT_MAX} are allowed`,
       span,
       'one too many',
       'write "(?:...)" for groups that no template uses',
@@ -353,9 +351,9 @@ function parseGroupBody(input: Input, start: number, flags: Flags): Pattern {
 }
 
 function enter(input: Input, span: Span) {
-  if (++input.nesting <= MAX_NESTING) return;
+  if (++input.nesting <= GROUP_NESTING_MAX) return;
   throw new PatternError(
-    `pattern is nested ${input.nesting} levels deep or more; ${MAX_NESTING} are allowed`,
+    `pattern is nested ${input.nesting} levels deep or more; ${GROUP_NESTING_MAX} are allowed`,
     span,
     'one level too many',
     'leave out groups that are not needed',
@@ -591,7 +589,7 @@ const UNSUPPORTED_ESCAPES = new Map([
   ['E', 'it only closes a "\\Q"; leave it out'],
   ['G', 'write "\\A" for the start of the text'],
   ['H', 'write "[^\\t\\p{Zs}]"'],
-  ['K', 'capture the part behind it in a named group'],
+  ['K', 'capture the part after it in a named group'],
   ['N', 'write "."'],
   ['R', 'write "\\r?\\n"'],
   ['V', 'write "[^\\n\\v\\f\\r]"'],
@@ -607,8 +605,8 @@ const UNSUPPORTED_IN_CLASS = new Map([
   ...UNSUPPORTED_ESCAPES,
   ['A', 'move it out of the class: it matches no character'],
   ['B', 'move it out of the class: it matches no character'],
-  ['Q', 'escape each character by itself within a class'],
-  ['b', 'write "\\x08" for a backspace; a word boundary stands outside a class'],
+  ['Q', 'escape each character on its own within a class'],
+  ['b', 'write "\\x08" for a backspace; a word boundary is written outside a class'],
   ['z', 'move it out of the class: it matches no character'],
 ]);
 
@@ -626,7 +624,7 @@ function badEscape(character: string, span: Span, refused: Map<string, string>):
       `pattern has a backreference "\\${character}", which RE2 does not have`,
       span,
       'not in RE2',
-      'RE2 cannot require the same text twice; match each part by itself',
+      'RE2 cannot require the same text twice; match each part on its own',
     );
   }
   const hint = refused.get(character);
@@ -888,7 +886,7 @@ function tryRegExp(source: string): RegExp | undefined {
   }
 }
 
-/** One search through all code points takes 40 ms; a test of each by itself takes several times as long. */
+/** One search through all code points takes 40 ms; testing each on its own takes several times as long. */
 function matchedCodePoints(matcher: RegExp): CodePoints {
   const set: CodePoints = [];
   for (const match of allCodePoints().matchAll(matcher)) {

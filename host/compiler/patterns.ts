@@ -43,15 +43,20 @@ export function patternOf(
   return index;
 }
 
-type Machines = Pick<CompiledPattern, 'program' | 'dfa' | 'firstByte'>;
+type Machines = Pick<CompiledPattern, 'program' | 'dfa' | 'isTooLarge' | 'firstByte'>;
 
 function compilePattern(tree: Pattern, captures: string[], test: PatternTest, report: Report): Machines {
   try {
     const program = toProgram(tree, captures);
     const dfa = toDfa(program, DFA_STATE_COUNT_MAX);
     if (dfa !== null && isUniversal(dfa)) reportUniversal(test, report);
-    const small = dfa !== null && dfaSize(dfa) <= DFA_SIZE_MAX;
-    return { program, dfa: small ? dfa : null, firstByte: program.anchored ? null : firstCharacter(tree) };
+    const isTooLarge = dfa === null || dfaSize(dfa) > DFA_SIZE_MAX;
+    return {
+      program,
+      dfa: isTooLarge ? null : dfa,
+      isTooLarge,
+      firstByte: program.anchored ? null : firstCharacter(tree),
+    };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const hint = 'use fewer or smaller counted repetitions';
@@ -59,6 +64,7 @@ function compilePattern(tree: Pattern, captures: string[], test: PatternTest, re
     return {
       program: { instructions: [], sets: [], captures: [], anchored: false },
       dfa: null,
+      isTooLarge: true,
       firstByte: null,
     };
   }
@@ -127,6 +133,16 @@ function sizerOf(widthOf: (dfa: Dfa) => number): (dfa: Dfa) => number {
     return dfaSize(dfa, widthOf(dfa)) + (isShared ? 0 : dfa.classes.length);
   };
 }
+
+/**
+ * What one byte of text can cost the program of a pattern, in steps: each place that reads may be waiting at once.
+ * A literal or an automaton takes one step.
+ */
+export function stepsPerByte({ program }: CompiledPattern): number {
+  return program.instructions.filter(({ op }) => READING.includes(op)).length;
+}
+
+const READING: number[] = [layout.RUN_CHAR, layout.RUN_SET, layout.RUN_SKIP];
 
 /** Bytes of a pattern in the ruleset. */
 export function patternSize({ program, dfa }: CompiledPattern): number {

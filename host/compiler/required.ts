@@ -10,7 +10,7 @@ export interface Pieces<T> {
   /** The pieces of one character of the set; null when they are too many, or too little to build on. */
   ofSet(set: CodePoints): T[] | null;
   ofAssertion(at: Assertion): T;
-  /** One piece behind the other; null when that is too long. */
+  /** One piece after the other; null when that is too long, or not one piece. */
   join(a: T, b: T): T | null;
   /** The same pieces, each once. */
   distinct(pieces: T[]): T[];

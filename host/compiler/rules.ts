@@ -1,6 +1,6 @@
 // The rules file: YAML text → the model that the compiler works on. Every mistake of the file is reported
 // in one run, with its place; a rule with a mistake is left out of the result. Keys, their meaning and all
-// limits are in schema.ts, YAML itself in document.ts, what is allowed but seldom meant in advice.ts.
+// limits are in schema.ts, YAML itself in document.ts, what is allowed but rarely meant in advice.ts.
 import { isMap, isScalar, isSeq } from 'yaml';
 import type { Scalar as YamlScalar } from 'yaml';
 import { KEY_COUNT_DEFAULT, RATE_COUNT_DEFAULT } from '../../assembly/layout.ts';
@@ -51,7 +51,7 @@ interface Context {
 }
 
 function makeContext(document: Document, report: Report): Context {
-  const seen = new Set<string>(); // a value under two aliases is read twice, its mistakes told once
+  const seen = new Set<string>(); // a value under two aliases is read twice, its mistakes are reported once
   const context: Context = {
     document,
     errorCount: 0,
@@ -113,7 +113,7 @@ function readGroup(context: Context, node: Node, names: Set<string>, rules: Rule
   const map = readMap(own, node, 'a group', schema.GROUP_KEYS);
   const name = readName(own, map?.get('name'));
   if (name !== undefined && names.has(name)) {
-    fail(own, map!.get('name')!.value!, `second group ${quote(name)}`, 'give each group a name of its own');
+    fail(own, map!.get('name')!.value!, `second group ${quote(name)}`, 'give each group its own name');
   }
   if (name !== undefined) names.add(name);
   for (const item of readList(own, map?.get('rules'), 'rules', 'the group has no rules') ?? []) {
@@ -172,7 +172,7 @@ function checkKindOfRule(context: Context, map: ReadMap): void {
   const apart = (name: string, other: string, hint: string) => {
     const entry = map.get(name);
     if (!entry || !map.get(other)) return;
-    fail(context, entry.key, `"${name}" cannot stand beside "${other}"`, hint);
+    fail(context, entry.key, `"${name}" cannot be used with "${other}"`, hint);
   };
   if (!map.get('match') && !map.get('sequence') && !map.wasMeant('match') && !map.wasMeant('sequence')) {
     const hint = `match: ${schema.RULE_KEYS.match.description}`;
@@ -221,7 +221,7 @@ function readStep(context: Context, node: Node): Step {
   return step;
 }
 
-/** Where a condition stands among the others. */
+/** The place of a condition among the others. */
 interface Nesting {
   depth: number;
   isUnderNot: boolean;
@@ -269,7 +269,7 @@ function conditionHint(context: Context, node: Node): string | undefined {
 
 function failTwoForms(context: Context, map: ReadMap, forms: string[]): void {
   const [first, second] = forms as [string, string];
-  const message = `"${second}" cannot stand beside "${first}" in one condition`;
+  const message = `"${second}" cannot be used with "${first}" in one condition`;
   fail(context, map.get(second)!.key, message, 'put both into the list of an "all"');
 }
 
@@ -308,7 +308,7 @@ function failTwoOperators(context: Context, map: ReadMap, operators: Operator[])
   const field = map.get('field')?.value;
   const name = field ? writtenAs(context.document, field) : 'log';
   const hint = `write all: [{field: ${name}, ${first}: …}, {field: ${name}, ${second}: …}]`;
-  fail(context, map.get(second)!.key, `"${second}" cannot stand beside "${first}" in one test`, hint);
+  fail(context, map.get(second)!.key, `"${second}" cannot be used with "${first}" in one test`, hint);
 }
 
 function readOperator(context: Context, op: Operator, entry: Entry, step: Step, nesting: Nesting) {
@@ -590,7 +590,7 @@ function tieSteps(context: Context, sequence: SequenceDraft, labels: TemplateDra
 
 function missingCapture(label: TemplateDraft, steps: Step[]): { name: string; step: number } | undefined {
   for (const { part } of label.parts) {
-    if (part.kind !== 'capture' || captureProblem(part.name, steps)) continue; // the latter is told already
+    if (part.kind !== 'capture' || captureProblem(part.name, steps)) continue; // the latter is reported already
     const index = steps.findIndex(step => step.capturesAreKnown && step.captures.get(part.name) !== 'found');
     if (index >= 0) return { name: part.name, step: index + 1 };
   }
@@ -660,7 +660,7 @@ function readDuration(context: Context, entry: Entry | undefined, leastMs: numbe
 
 // ----------------------------------------------------------------------------------- reading YAML nodes
 
-/** A key of a map and its value; no value where an alias is broken or nothing was written: both are told. */
+/** A key of a map and its value; no value where an alias is broken or nothing was written: both are reported. */
 interface Entry {
   name: string;
   key: Node;
@@ -923,7 +923,7 @@ function parseInText<T>(
   }
 }
 
-/** Points at the part of the scalar where that can be told, else at all of it with the text below. */
+/** Points at the part of the scalar where its position is known, else at all of it with the text below. */
 function failInText(context: Context, node: YamlScalar, { message, hint, span: part }: TextProblem): void {
   const exact = spanWithin(context.document, node, part);
   if (exact) return fail(context, exact, message, hint);

@@ -16,6 +16,7 @@ import { dfaSize } from './dfa.ts';
 import type { TrieNode } from './fields.ts';
 import { nodesOf, triesOf } from './fields.ts';
 import { checksum, hashKey, hashValue } from './hash.ts';
+import { largest } from './numbers.ts';
 import type { Instruction, Program } from './nfa.ts';
 import type { CodePoints } from './pattern.ts';
 import * as widths from './widths.ts';
@@ -49,6 +50,19 @@ const TEXTS: Record<number, string> = {
   [layout.TEXT_EDGE_OPEN]: '{"id":"',
   [layout.TEXT_EDGE_ALERT]: '","headers":{"content-type":"application/json"},"alert":',
   [layout.TEXT_EDGE_CLOSE]: '}',
+  [layout.TEXT_HIT_KEY]: '{"earshot":1,"key":"',
+  [layout.TEXT_HIT_ID]: '","id":"',
+  [layout.TEXT_HIT_RULE]: '","rule":"',
+  [layout.TEXT_HIT_STEP]: '","step":',
+  [layout.TEXT_HIT_TIME]: ',"time":"',
+  [layout.TEXT_HIT_DISTINCT]: '","distinct":"',
+  [layout.TEXT_HIT_ALERT]: '","alert":',
+  [layout.TEXT_HIT_LABELS]: ',"labels":{',
+  [layout.TEXT_HIT_ANNOTATIONS]: '},"annotations":{',
+  [layout.TEXT_HIT_END]: '}}',
+  [layout.TEXT_MARK_MISSING]: '{"earshot":1,"missing":"',
+  [layout.TEXT_MARK_SEEN]: '","seen":"',
+  [layout.TEXT_MARK_TOLD]: '","told":"',
 };
 
 const encoder = new TextEncoder();
@@ -98,11 +112,6 @@ function encodeTexts(writer: Writer): number {
 function encodeText(writer: Writer, text: string): { offset: number; size: number } {
   const bytes = encoder.encode(text);
   return { offset: writer.shared(bytes), size: bytes.length };
-}
-
-/** The largest of numbers that may be very many; 0 when there are none. */
-function largest(numbers: number[]): number {
-  return numbers.reduce((most, number) => Math.max(most, number), 0);
 }
 
 // ── Fields ──────────────────────────────────────────────────────────────────────────────────────────
@@ -258,7 +267,7 @@ function encodeCandidates(
   });
   const header = {
     [layout.HEADER_GATES_OFFSET]: gatesOffset,
-    [layout.HEADER_UNGATED_COUNT]: candidates.ungatedCount,
+    [layout.HEADER_UNREJECTABLE_COUNT]: candidates.unrejectableCount,
     [layout.HEADER_ALWAYS_MASK]: candidates.alwaysMask,
     [layout.HEADER_ALWAYS_OFFSET]: alwaysOffset,
     [layout.HEADER_ALWAYS_COUNT]: candidates.always.length,
@@ -468,7 +477,7 @@ function encodeSteps(writer: Writer, { steps, patterns }: Compiled, offsets: num
   return {
     [layout.HEADER_STEPS_OFFSET]: offset,
     [layout.HEADER_STEP_COUNT]: steps.length,
-    [layout.HEADER_SLOT_COUNT]: largest(slotEnds),
+    [layout.HEADER_SLOT_COUNT]: largest([0, ...slotEnds]),
   };
 }
 
@@ -492,17 +501,28 @@ function encodeExtracts(writer: Writer, { extracts }: CompiledStep, patterns: nu
 
 // ── Rules and templates ─────────────────────────────────────────────────────────────────────────────
 
-function encodeRules(writer: Writer, { rules, notice }: Compiled): Fields {
-  const all = notice === null ? rules : [...rules, notice];
-  const offset = writer.allocate(all.length * layout.RULE_SIZE);
-  all.forEach((rule, i) => encodeRule(writer, offset + i * layout.RULE_SIZE, rule));
+function encodeRules(writer: Writer, { rules }: Compiled): Fields {
+  const offset = writer.allocate(rules.length * layout.RULE_SIZE);
+  rules.forEach((rule, i) => encodeRule(writer, offset + i * layout.RULE_SIZE, rule));
   return {
     [layout.HEADER_RULES_OFFSET]: offset,
+    [layout.HEADER_FINGERPRINTS_OFFSET]: encodeFingerprints(writer, rules, offset),
     [layout.HEADER_RULE_COUNT]: rules.length,
-    [layout.HEADER_NOTICE_RULE]: notice === null ? layout.NONE : rules.length,
     [layout.HEADER_HAS_ABSENCE]: rules.some(rule => rule.kind === layout.KIND_ABSENCE) ? 1 : 0,
-    [layout.HEADER_LABEL_COUNT]: largest(rules.map(rule => rule.labels.length)),
+    [layout.HEADER_LABEL_COUNT]: largest([0, ...rules.map(rule => rule.labels.length)]),
   };
+}
+
+/** Returns the offset of a table of the rules' offsets, in the order of their fingerprints. */
+function encodeFingerprints(writer: Writer, rules: CompiledRule[], rulesOffset: number): number {
+  const sorted = rules
+    .map(({ fingerprint }, i) => ({ fingerprint, offset: rulesOffset + i * layout.RULE_SIZE }))
+    .sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1));
+  const table = writer.allocate(sorted.length * layout.FINGERPRINT_SIZE);
+  sorted.forEach(({ offset }, i) =>
+    writer.record(table + i * layout.FINGERPRINT_SIZE, { [layout.FINGERPRINT_RULE_OFFSET]: offset }),
+  );
+  return table;
 }
 
 function encodeRule(writer: Writer, at: number, rule: CompiledRule): void {
@@ -521,6 +541,7 @@ function encodeRule(writer: Writer, at: number, rule: CompiledRule): void {
     [layout.RULE_REALERT_MS]: BigInt(rule.realertMs),
     [layout.RULE_WINDOW_MS]: BigInt(rule.windowMs),
     [layout.RULE_BY_MASK]: rule.byMask,
+    [layout.RULE_FINGERPRINT]: rule.fingerprint,
     [layout.RULE_DISTINCT_FIELD]: rule.distinctField ?? layout.NONE,
     [layout.RULE_ALERTNAME_LABEL]: labelNamed('alertname'),
     [layout.RULE_NAMESPACE_LABEL]: labelNamed('namespace'),

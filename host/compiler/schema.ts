@@ -6,7 +6,7 @@ import {
   RATE_COUNT_DEFAULT,
   SEQUENCE_STEPS_MAX,
 } from '../../assembly/layout.ts';
-import { MAX_PATTERN_LENGTH } from './pattern.ts';
+import { PATTERN_LENGTH_MAX } from './pattern.ts';
 
 // 900 KB of ruleset hold a few thousand rules; more than this is a generator gone wrong.
 export const RULES_MAX = 10_000;
@@ -27,7 +27,7 @@ export const LABELS_MAX = 62;
 export const ANNOTATIONS_MAX = 64;
 // What a slice of a window counts to (assembly/state.ts).
 export const COUNT_MAX = 65_535;
-// Values are told apart one by one, and kept while they are in the window.
+// Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
 export const STEPS_MIN = 2;
 // What a key's 64 bytes of state hold.
@@ -48,14 +48,14 @@ export const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 export const DURATION =
   /^(?:0|(?=\d)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?)$/;
 
-/** Names that Earshot itself fills in, with the reason that the error gives. */
+/** Names that Earshot itself fills in, with the reason for the error message. */
 export const RESERVED_LABELS: Record<string, string> = {
   alertname: 'Earshot sets it to the name of the alert',
   rule_level: 'Earshot sets it to "namespace" on alerts with a label "namespace"',
 };
 export const RESERVED_ANNOTATIONS: Record<string, string> = {
-  suppressed: 'Earshot sets it to the number of matches that were held back',
-  suppressed_others: 'Earshot sets it to the number of matches held back for other alerts',
+  suppressed: 'Earshot sets it to the number of suppressed matches',
+  suppressed_others: 'Earshot sets it to the number of suppressed matches of other label sets',
 };
 
 export interface Key {
@@ -95,7 +95,7 @@ export const RULE_KEYS = {
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
   realert: {
     kind: 'duration',
-    description: 'How long an alert with the same labels is held back after one was sent; 5m if left out.',
+    description: 'How long an alert with the same labels is suppressed after one was sent; 5m if left out.',
   },
   labels: {
     kind: 'labels',
@@ -212,7 +212,7 @@ const TEXT_SCHEMA = { type: 'string', minLength: 1, maxLength: TEXT_SIZE_MAX };
 export const KINDS = {
   name: { expected: 'a string', schema: { type: 'string', minLength: 1, maxLength: NAME_SIZE_MAX } },
   text: { expected: 'a string', schema: TEXT_SCHEMA },
-  pattern: { expected: 'a string', schema: { type: 'string', minLength: 1, maxLength: MAX_PATTERN_LENGTH } },
+  pattern: { expected: 'a string', schema: { type: 'string', minLength: 1, maxLength: PATTERN_LENGTH_MAX } },
   field: { expected: 'a field path such as kubernetes.pod_name', schema: TEXT_SCHEMA },
   duration: { expected: 'a duration such as 5m', schema: DURATION_SCHEMA },
   count: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: COUNT_MAX } },

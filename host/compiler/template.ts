@@ -6,7 +6,7 @@ import type { Span, TextProblem } from '../error.ts';
 import { parseFieldPath } from './field.ts';
 import type { FieldPath, TemplatePart } from './model.ts';
 
-/** A part and where it stands in the template's text: a reference without its braces and spaces. */
+/** A part and its position in the template's text: a reference without its braces and spaces. */
 export interface PlacedPart {
   part: TemplatePart;
   span: Span;
@@ -20,9 +20,16 @@ const REFERENCES = ['$record', '$captures', '$labels', '$value', '$alert'];
 export const REFERENCE_FORMS =
   'a template can hold {{ $record.path }}, {{ $captures.name }}, {{ $labels.name }}, {{ $value }} and {{ $alert }}';
 
+// With so many mistakes the text was not meant to be a template.
+const MISTAKES_MAX = 100;
+
 /** Every mistake is reported, and the reference left out. */
-export function parseTemplate(text: string, report: TextReport): PlacedPart[] {
+export function parseTemplate(text: string, reportMistake: TextReport): PlacedPart[] {
   const parts: PlacedPart[] = [];
+  let mistakeCount = 0;
+  const report: TextReport = problem => {
+    if (++mistakeCount <= MISTAKES_MAX) reportMistake(problem);
+  };
   let at = 0;
   while (at < text.length) {
     const open = text.indexOf(OPEN, at);
@@ -50,7 +57,7 @@ function textPart(text: string, span: Span): PlacedPart {
   return { part: { kind: 'text', text: text.slice(span.start, span.end) }, span };
 }
 
-/** The `}}` that belongs to a reference: not one within a quoted key, and not one behind another `{{`. */
+/** The `}}` that belongs to a reference: not one within a quoted key, and not one after another `{{`. */
 function closingBraces(text: string, start: number): number | undefined {
   let mark = '';
   for (let at = start; at < text.length; at++) {
@@ -131,7 +138,7 @@ function noFunctions(text: string, span: Span): TextError {
   );
 }
 
-/** The path behind `$record`, with the spans of its mistakes moved to where the path stands. */
+/** The path after `$record`; the spans of its mistakes are positions in the template. */
 function recordField(rest: string, start: number, span: Span): FieldPath {
   if (rest === '' || rest === '.') {
     throw new TextError('$record names no field', span, 'write {{ $record.log }}');

@@ -1,14 +1,7 @@
 // Labels and annotations → parts that the core joins, and the captures that they need.
 import * as layout from '../../assembly/layout.ts';
 import type { Report } from '../error.ts';
-import type {
-  CompiledExtract,
-  CompiledPart,
-  CompiledRule,
-  CompiledTemplate,
-  Tables,
-  TestCondition,
-} from './compiled.ts';
+import type { CompiledExtract, CompiledPart, CompiledTemplate, Tables, TestCondition } from './compiled.ts';
 import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model.ts';
 import { patternOf } from './patterns.ts';
 import type { Table } from './table.ts';
@@ -65,31 +58,6 @@ const SUPPRESSED: CompiledTemplate[] = [
   { name: 'suppressed', parts: [{ kind: layout.PART_SUPPRESSED }], requires: null },
   { name: 'suppressed_others', parts: [{ kind: layout.PART_OTHERS }], requires: null },
 ];
-
-/** The alert that reports suppressed matches when no other alert comes to report them; a tick sends it. */
-export const NOTICE: CompiledRule = {
-  alert: 'EarshotAlertsHeldBack',
-  labels: [
-    { name: 'alertname', parts: [{ kind: layout.PART_TEXT, text: 'EarshotAlertsHeldBack' }], requires: null },
-  ],
-  annotations: sortByName([
-    ...SUPPRESSED,
-    {
-      name: 'message',
-      parts: [
-        { kind: layout.PART_OTHERS },
-        { kind: layout.PART_TEXT, text: ' more alerts were held back by the rate cap' },
-      ],
-      requires: null,
-    },
-  ]),
-  kind: layout.KIND_EACH,
-  count: 1,
-  realertMs: 60_000,
-  windowMs: 0,
-  byMask: 0n,
-  distinctField: null,
-};
 
 export function labelsOf(rule: Rule, slots: Slots, fields: Table<FieldPath>): CompiledTemplate[] {
   const templates: Array<Pick<Template, 'name' | 'parts'>> = [

@@ -104,7 +104,7 @@ function writeRecord(view: DataView, at: number, fields: Fields, widths: Widths)
     const offset = Number(key);
     const width = widthOf(offset, widths);
     if ((width === 8) !== (typeof value === 'bigint'))
-      throw new Error(`field ${offset} has ${width} bytes and is given the ${typeof value} ${value}`);
+      throw new Error(`field ${offset} has ${width} bytes and gets the ${typeof value} ${value}`);
     if (typeof value === 'bigint') view.setBigUint64(at + offset, value & U64, true);
     else setNumber(view, at + offset, width, value);
   }

@@ -46,7 +46,7 @@ export function yamlScalar(text: string): string {
     : `'${text.replaceAll("'", "''")}'`;
 }
 
-/** Alert names stand in comments: what would end a line of YAML, or may not be in it at all, is replaced. */
+/** Alert names are in comments: what would end a line of YAML, or may not be in it at all, is replaced. */
 export function commented(text: string, indent = ''): string {
   if (text === '') return '';
   const lines = text

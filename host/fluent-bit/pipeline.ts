@@ -73,7 +73,7 @@ export function pipeline(
     kind: 'inputs',
     role: 'clock',
     comment:
-      'A clock: rules with `absence` wait for what does not come, so something must tell them the time.',
+      'A clock: rules with `absence` wait for records that do not come, so something must send them the time.',
     properties: { name: 'dummy', tag: CLOCK_TAG, dummy: '{}', rate: '1' },
   };
   const sections: Section[] = [

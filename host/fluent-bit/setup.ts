@@ -20,7 +20,7 @@ export interface SetupOptions {
   module: Uint8Array;
   /** The rules file, as the user calls it: for the comments. */
   source: string;
-  /** Where the files go, as Fluent Bit will be told: relative to where it is started, or absolute. */
+  /** The directory of the files, as Fluent Bit gets it: relative to where it is started, or absolute. */
   directory: string;
 }
 
@@ -75,14 +75,14 @@ export function fluentBitSetup({ rules, module, source, directory }: SetupOption
 }
 
 const HOW_TO_INCLUDE = `\
-Include this file behind the filters that make the records (kubernetes, parser): filters work in the order of
+Include this file after the filters that make the records (kubernetes, parser): filters work in the order of
 the file.
 
 The main configuration needs \`storage.path\` in its service section: without it an alert that waits is lost
 when Fluent Bit ends. Newer Fluent Bits (2026) pause the inputs of all logs while \`storage.max_chunks_up\`
 chunks (128) are in memory, and every alert that waits is a chunk: set it to 2000 or more.
 
-Outputs that match \`*\` get the alerts, too: give them the tags of your logs instead.`;
+Outputs that match \`*\` get the alerts, too: match the tags of your logs instead.`;
 
 const STANDARD = `\
 Alerts to Notification Manager; in KubeSphere its host is
@@ -104,7 +104,7 @@ all, so that rewrite_tag cannot see what they match. In turn
   outage of the receiver is survived, a single request that fails in the midst of others is not;
 - a chunk that is sent again goes through the rules again: \`realert\` then holds back what was not delivered,
   and counts it into the next alert;
-- there is no clock, so rules with \`absence\` are told the time by the records only;
+- there is no clock, so rules with \`absence\` know the time from the records only;
 - \`workers\` must be 0: Fluent Bit cannot call WebAssembly from a worker's thread, and drops every record.`;
 
 const FOR_OPERATOR = `\

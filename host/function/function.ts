@@ -1,40 +1,55 @@
-// The host function: Kafka → matcher → sink. Its contract:
+// The host function, in two roles (`--role`), each a consumer group of its own:
 //
-//   Every record at or below the committed offset did not match, or its alert was accepted by the sink (2xx),
-//   or it is acknowledged by the dead-letter topic.
+//   match: logs ─▶ matcher ─▶ hits topic                          count: hits topic ─▶ counter ─▶ sink, then a mark
 //
-// So an alert can arrive twice, after a crash, a rebalance or an answer that got lost, and never zero times. It ends
-// at the sink's 2xx: what Notification Manager or Alertmanager does afterwards, in memory, is theirs. Outside of it
-// too: records that retention deletes before they are read, and what a producer never got acknowledged.
+// Its contract:
 //
-// How it is kept. A partition is read in order. `acknowledged` is the offset below which the sentence above holds;
-// the read position never rests beyond it, and only it is committed. The matcher's state is a function of the records
-// below an offset and moves with the read position (host/function/stream.ts). When an alert cannot be delivered, the partition
-// goes back to its record, state and all, and pauses. When the group rebalances, what is not acknowledged is dropped,
-// and its next owner reads it again.
+//   Every record at or below the committed offset of `match` did not match, or its hits are in the hits topic, or it is
+//   in the dead-letter topic. Every hit at or below the committed offset of `count` was counted, and its alert was
+//   accepted by the sink (2xx) or is in the dead-letter topic. "In a topic" means acknowledged by all in-sync replicas.
+//
+// So an alert can arrive twice (after a crash, a rebalance or a lost answer), and never zero times. The contract ends at
+// the sink's 2xx: it does not cover what Notification Manager or Alertmanager does afterwards in memory. It does not
+// cover records that retention deletes before they are read, and records that Kafka never acknowledged to the producer.
+//
+// How it is kept. A partition is read in order. `acknowledged` is the offset below which the sentence above holds, and
+// only it is committed. When something cannot be delivered, the partition pauses and reads on from there. Matching
+// remembers nothing, so what it read twice gives the same hits twice, with the same ids, and they are counted once.
+// What counting remembers is in the hits topic (count.ts). When a group rebalances, what is not acknowledged is
+// dropped, and the next owner of the partition reads it again.
 
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDelivery } from './deliver.ts';
+import type { Delivery } from './deliver.ts';
 import { UserError } from '../error.ts';
+import { countRole } from './count.ts';
 import { serveHealth } from './health.ts';
+import type { Probes } from './health.ts';
 import { openLog } from '../log.ts';
 import type { Log } from '../log.ts';
+import { matchRole } from './match.ts';
 import type { MatcherModule } from '../matcher.ts';
 import { openMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
 import { printableSettings, readSettings } from './settings.ts';
 import type { Settings } from './settings.ts';
+import { holdsOf } from '../sink/hold.ts';
+import type { HoldOf } from '../sink/hold.ts';
 import { openSink } from '../sink/open.ts';
 import type { Sink } from '../sink/sink.ts';
 import { openKafka } from '../source/kafka.ts';
+import type { KafkaOptions } from '../source/kafka.ts';
+import { SourceEnd } from '../source/source.ts';
 import type { Source } from '../source/source.ts';
+import { checkTopics } from './topics.ts';
 import { openWorker } from './worker.ts';
+import type { Role, Worker } from './worker.ts';
 
 /** How often an idle partition is told the time, for rules about absence. */
 const TICK_MS = 1000;
 
-/** How long a function that has failed tries to leave the group. */
+/** How long the function tries to leave the group after a failure. */
 const FAREWELL_MS = 3000;
 
 export interface Dependencies {
@@ -43,8 +58,8 @@ export interface Dependencies {
   log?: Log;
   metrics?: Metrics;
   loadModule?: (bytes: Uint8Array) => Promise<MatcherModule>;
-  openSink?: (settings: Settings) => Promise<Sink>;
-  openSource?: (settings: Settings, log: Log) => Source;
+  openSink?: (settings: Settings, holdOf: HoldOf) => Promise<Sink>;
+  openSource?: (options: KafkaOptions, log: Log) => Source;
 }
 
 /** `earshot function`: settings from the flags and the environment, stopped by a signal. The caller exits with the answer. */
@@ -63,62 +78,107 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   const module = await loadModule(await readModule(settings.module));
   log.info({ rules: module.info.alerts.length, hash: module.info.hash }, 'module loaded');
 
-  const source = (dependencies.openSource ?? openKafka)(settings, log);
-  const sink = await (dependencies.openSink ?? openSink)(settings);
-  const delivery = openDelivery({ settings, sink, source, metrics, log });
-  const worker = openWorker({ settings, module, source, delivery, metrics, log });
-  const health = settings.port ? await serveHealth(settings.port, worker, metrics.registry) : undefined;
-  const commits = setInterval(() => void worker.commit(), settings.commitIntervalMs);
-  const ticks = setInterval(() => void worker.tick(), TICK_MS);
+  const openSource = dependencies.openSource ?? openKafka;
+  const sink = await (dependencies.openSink ?? openSink)(settings, holdsOf(module.info.rules));
+  const roles = await Promise.all(rolesOf(settings).map(name => openRole(name)));
+  const workers = roles.map(role => openWorker({ settings, role, metrics, log }));
+  const health = settings.port
+    ? await serveHealth(settings.port, probesOf(workers), metrics.registry)
+    : undefined;
+  const commits = setInterval(() => void commitAll(), settings.commitIntervalMs);
+  const ticks = setInterval(() => void Promise.all(workers.map(worker => worker.tick())), TICK_MS);
 
   try {
-    const running = source.run(worker.handler);
-    void requireTopic(settings.deadLetterTopic).catch(() => {});
-    await Promise.race([running, whenAborted(dependencies.stop)]);
+    const running = Promise.race(roles.map(({ source }, i) => source.run(workers[i]!.handler)));
+    await Promise.race([running, wrongTopic(), whenAborted(dependencies.stop)]);
     await stop();
     return 0;
   } catch (error) {
     // Leaving the group spares the others the wait for our session to end.
-    source.drain();
-    await Promise.race([source.stop().catch(() => {}), sleep(FAREWELL_MS, undefined, { ref: false })]);
+    for (const { source } of roles) source.drain();
+    const left = Promise.all(roles.map(({ source }) => source.stop().catch(() => {})));
+    await Promise.race([left, sleep(FAREWELL_MS, undefined, { ref: false })]);
     if (error instanceof UserError) throw error;
+    const { message, stack } = error as Error;
     log.error(
-      { error: (error as Error).message, stack: (error as Error).stack },
+      { error: message, ...(!(error instanceof SourceEnd) && { stack }) },
       'the function ends; a fresh process goes on from the committed offsets',
     );
     return 1;
   } finally {
     clearInterval(commits);
     clearInterval(ticks);
+    for (const worker of workers) worker.close();
     health?.close();
+    for (const { delivery } of roles) delivery.close();
     await sink.close();
+  }
+
+  /** Each role is a group of its own: it keeps its offsets, however the roles are spread over processes. */
+  async function openRole(name: 'match' | 'count'): Promise<Role & { delivery: Delivery }> {
+    const isCount = name === 'count';
+    const source = openSource(
+      {
+        ...settings,
+        topics: isCount ? [settings.hitsTopic] : settings.topics,
+        group: isCount ? `${settings.group}-count` : settings.group,
+      },
+      log,
+    );
+    const delivery = openDelivery({ settings, sink, source, metrics, log });
+    const parts = { settings, module, source, delivery, metrics, log };
+    return { ...(isCount ? countRole(parts) : await matchRole(parts)), delivery };
+  }
+
+  /** Rejects when a topic is not as it must be. A broker that does not answer is the consumers' trouble. */
+  async function wrongTopic(): Promise<void> {
+    await checkTopics(roles[0]!.source, { settings, module, log }).catch(error => {
+      if (error instanceof UserError) throw error;
+      log.warn({ error: (error as Error).message }, 'the topics could not be checked');
+    });
+    return new Promise(() => {});
+  }
+
+  async function commitAll(): Promise<void> {
+    await Promise.all(workers.map(worker => worker.commit()));
   }
 
   async function stop(): Promise<void> {
     log.info({}, 'stopping: no new records');
-    source.drain();
+    for (const { source } of roles) source.drain();
     const late = sleep(settings.shutdownMs, 'late', { ref: false });
-    const left = worker.commit().then(() => source.stop()); // Each of them may wait for a broker that hangs.
+    // Each of them may wait for a broker that hangs.
+    const left = commitAll().then(() => Promise.all(roles.map(({ source }) => source.stop())));
     if ((await Promise.race([left, late])) === 'late')
       throw new Error(`not stopped after ${settings.shutdownMs} ms`);
     log.info({}, 'stopped');
   }
-
-  async function requireTopic(topic: string): Promise<void> {
-    if (!(await source.exists(topic)))
-      log.error(
-        { topic },
-        'the dead-letter topic does not exist: a poison record will stop its partition; create the topic',
-      );
-  }
 }
 
+function rolesOf({ role }: Settings): ('match' | 'count')[] {
+  return role === 'all' ? ['match', 'count'] : [role];
+}
+
+/** The first reason of any worker. */
+function probesOf(workers: Worker[]): Probes {
+  const first = (ask: (worker: Worker) => string | undefined) => () =>
+    workers.map(ask).find(reason => reason !== undefined);
+  return { unhealthy: first(worker => worker.unhealthy()), unready: first(worker => worker.unready()) };
+}
+
+const WASM = Buffer.from('\0asm');
+
 async function readModule(path: string): Promise<Uint8Array> {
+  let bytes: Buffer;
   try {
-    return await readFile(path);
+    bytes = await readFile(path);
   } catch (error) {
     throw new UserError(`${path} cannot be read: ${(error as Error).message}; \`earshot build\` writes it`);
   }
+  if (bytes.subarray(0, WASM.length).equals(WASM)) return bytes;
+  throw new UserError(
+    `${path} is not a module; build it first: \`earshot build rules.yaml -o earshot.wasm\`, then pass earshot.wasm`,
+  );
 }
 
 function whenAborted(signal: AbortSignal): Promise<void> {

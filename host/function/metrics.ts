@@ -1,10 +1,10 @@
-// What Prometheus can ask the host function. Counters start at zero with the process.
+// The metrics of the host function, for Prometheus. Counters start at zero with the process.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 export type Metrics = ReturnType<typeof openMetrics>;
 
-/** Asked for the matches of each rule when Prometheus asks for them: the matchers count for themselves. */
+/** Called when Prometheus reads the metrics: the matchers themselves count the matches of each rule. */
 export type CountMatches = () => { rule: string; count: number }[];
 
 export function openMetrics() {
@@ -17,7 +17,7 @@ export function openMetrics() {
   let countMatches: CountMatches = () => [];
   new Counter({
     name: 'earshot_matches_total',
-    help: 'Records that matched a rule, held back or sent',
+    help: 'Records that matched a rule, whether their alert was suppressed or sent',
     labelNames: ['rule'],
     registers,
     collect() {
@@ -28,21 +28,27 @@ export function openMetrics() {
   return {
     countMatchesBy: (count: CountMatches) => (countMatches = count),
     registry: registers[0]!,
-    records: counter('records', 'Records matched, read again included', 'topic'),
-    warmed: counter('warmed_records', 'Records read silently to rebuild the state of a partition', 'topic'),
-    alerts: counter('alerts', 'Alert bodies handed to the sink, sent again included'),
+    records: counter('records', 'Records matched, repeated ones included', 'topic'),
+    warmed: counter(
+      'replayed_hits',
+      'Hits read again in silence to rebuild the counters of a partition',
+      'topic',
+    ),
+    hits: counter('hits', 'Hits produced to the hits topic, repeated ones included'),
+    duplicates: counter('duplicate_hits', 'Hits that were there before, and are not counted again'),
+    alerts: counter('alerts', 'Alert bodies handed to the sink, repeated ones included'),
     sinkResults: counter('sink_results', 'Answers of the sink', 'result'),
     sinkSlow: counter('sink_slow', 'Alerts that the sink took so slowly that it may have dropped them'),
     sinkSeconds: new Histogram({
       name: 'earshot_sink_seconds',
-      help: 'Time the sink took to answer',
-      buckets: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30],
+      help: 'Time from handing a body to the sink to its answer, the wait for a connection included',
+      buckets: [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60],
       registers,
     }),
-    retries: counter('retries', 'Sends that failed and were or will be tried again', 'misconfigured'),
+    retries: counter('retries', 'Sends that failed and are tried again', 'misconfigured'),
     pauses: counter('pauses', 'Times a partition was paused because an alert could not be delivered'),
     deadLetters: counter('dead_letters', 'Records and alerts put in the dead-letter topic', 'reason'),
-    traps: counter('traps', 'Records that broke the matcher'),
+    traps: counter('traps', 'Records on which the matcher trapped'),
     generations: counter('generations', 'Assignments of partitions'),
     offsetResets: counter(
       'offset_resets',
@@ -50,17 +56,22 @@ export function openMetrics() {
       'topic',
       'partition',
     ),
+    topicsRecreated: counter(
+      'topics_recreated',
+      'Topics that were deleted and created again while they were read',
+      'topic',
+    ),
     lag: gauge('lag_records', 'Records of the partition that are not acknowledged', 'topic', 'partition'),
     committedOffset: gauge('committed_offset', 'Offset last committed', 'topic', 'partition'),
     stateKeys: gauge('state_keys', 'Keys in the state of a partition', 'topic', 'partition'),
     evictedKeys: gauge(
       'state_evicted_keys',
-      'Keys that had to give way to others in the state of a partition',
+      'Keys that were evicted from the full state of a partition',
       'topic',
       'partition',
     ),
-    stateSize: gauge('state_bytes', 'Size of the state of a partition', 'topic', 'partition'),
     lastProgress: gauge('last_progress_timestamp_seconds', 'When a record was last acknowledged'),
+    lastCommit: gauge('last_commit_timestamp_seconds', 'When Kafka last accepted a commit'),
     lastHeartbeat: gauge('last_heartbeat_timestamp_seconds', 'When Kafka last answered a heartbeat'),
   };
 }

@@ -1,13 +1,21 @@
-// The settings of the host function: what they are called, what they mean, and how they are read. Environment
-// variables first, flags over them; `EARSHOT_SINK_URL` and `--sink-url` are the same setting. A secret can also be
-// read from a file, `EARSHOT_SINK_PASSWORD_FILE`. Everything is checked at once and every mistake is reported.
+// The settings of the host function: their names, what they mean, and how they are read. A flag is used before an
+// environment variable; `EARSHOT_SINK_URL` and `--sink-url` are the same setting. A secret can also be read from a file
+// that `EARSHOT_SINK_PASSWORD_FILE` names. Everything is checked at once and every mistake is reported.
 
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
-import { UserError } from '../error.ts';
+import { nearest, UserError } from '../error.ts';
+import { readAddress } from '../sink/address.ts';
+import { HOLD_MAX_MS } from '../sink/hold.ts';
 
 /** Reads a value, or throws an Error whose message ends the sentence "EARSHOT_X …". */
-type Read<T> = (text: string) => T;
+interface Read<T> {
+  (text: string): T;
+  /** What it takes, in a word, and which values when that is not clear; for the help. */
+  takes: string;
+  values?: string;
+}
 
 interface Setting<T> {
   help: string;
@@ -19,76 +27,103 @@ interface Setting<T> {
   secret?: true;
 }
 
-const text: Read<string> = value => value;
-const list: Read<string[]> = value => {
+const reads = <T>(takes: string, read: (text: string) => T, values?: string): Read<T> =>
+  Object.assign(read, { takes, values });
+
+const text = reads('TEXT', value => value);
+const list = reads('LIST', value => {
   const items = value.split(',').map(item => item.trim());
   if (items.some(item => item === ''))
     throw new Error('has an empty item; separate the items with single commas');
   return items;
-};
-const flag: Read<boolean> = value => {
+});
+const flag = reads('true|false', value => {
   if (value !== 'true' && value !== 'false') throw new Error('must be true or false');
   return value === 'true';
-};
-const file: Read<string> = path => {
+});
+const file = reads('FILE', path => {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
     throw new Error(`names a file that cannot be read: ${(error as Error).message}`);
   }
-};
-const json: Read<object> = path => {
+});
+const json = reads('FILE', path => {
   try {
     return JSON.parse(file(path)) as object;
   } catch (error) {
     throw error instanceof SyntaxError ? new Error(`names a file that is not JSON: ${error.message}`) : error;
   }
-};
-const url: Read<URL> = value => {
-  const parsed = URL.canParse(value) ? new URL(value) : undefined;
-  if (!parsed || !/^https?:$/.test(parsed.protocol))
-    throw new Error('must be an http:// or https:// address');
-  if (parsed.username || parsed.password)
+});
+/** A file that is read later. */
+const path = reads('FILE', value => value);
+const modulePath = reads('FILE', path => {
+  if (/\.ya?ml$/.test(path))
     throw new Error(
-      'must not hold a user or password; use EARSHOT_SINK_USERNAME and EARSHOT_SINK_PASSWORD_FILE',
+      `is ${path}, a rules file; build it first: \`earshot build ${path} -o earshot.wasm\`, then pass earshot.wasm`,
     );
-  return parsed;
-};
-const brokers: Read<string[]> = value =>
+  return path;
+});
+const url = reads('URL', value =>
+  readAddress(value, {
+    password: 'use EARSHOT_SINK_USERNAME and EARSHOT_SINK_PASSWORD_FILE',
+    token: 'use EARSHOT_SINK_TOKEN_FILE for a token',
+  }),
+);
+const brokers = reads('LIST', value =>
   list(value).map(broker => {
     if (!/^[^\s/]+:\d+$/.test(broker)) throw new Error(`holds "${broker}", which is not host:port`);
     return broker;
-  });
+  }),
+);
 function oneOf<const T extends string>(...choices: T[]): Read<T> {
-  return value => {
-    if (!choices.includes(value as T)) throw new Error(`must be one of ${choices.join(', ')}`);
-    return value as T;
-  };
+  const values = choices.join(', ');
+  return reads(
+    'NAME',
+    value => {
+      if (!choices.includes(value as T)) throw new Error(`must be one of ${values}`);
+      return value as T;
+    },
+    values,
+  );
 }
 function whole(min: number, max: number): Read<number> {
-  return value => {
-    const number = /^\d+$/.test(value) ? Number(value) : NaN;
-    if (!(number >= min && number <= max)) throw new Error(`must be a whole number from ${min} to ${max}`);
-    return number;
-  };
+  const values = `${min} to ${max}`;
+  return reads(
+    'NUMBER',
+    value => {
+      const number = /^\d+$/.test(value) ? Number(value) : NaN;
+      if (!(number >= min && number <= max)) throw new Error(`must be a whole number from ${values}`);
+      return number;
+    },
+    values,
+  );
 }
 
 const SETTINGS = {
-  module: { help: 'the module that `earshot build` wrote', read: text, required: true },
+  module: { help: 'the module that `earshot build` wrote', read: modulePath, required: true },
 
   brokers: { help: 'Kafka brokers, host:port, separated by commas', read: brokers, required: true },
-  topics: { help: 'topics to read, separated by commas', read: list, required: true },
+  topics: {
+    help: 'topics to read, separated by commas; not read by --role count',
+    read: list,
+    required: true,
+  },
   group: { help: 'consumer group', read: text, fallback: 'earshot' },
-  clientId: { help: 'client id shown to the brokers', read: text, fallback: 'earshot' },
+  clientId: { help: 'client id that the brokers see', read: text, fallback: 'earshot' },
   deadLetterTopic: { help: 'topic for poison records and refused alerts', read: text, required: true },
-  concurrency: { help: 'partitions worked on at once', read: whole(1, 1000), fallback: '16' },
+  concurrency: {
+    help: 'partitions that are worked on at the same time',
+    read: whole(1, 1000),
+    fallback: '16',
+  },
   sessionTimeoutMs: {
-    help: 'silence after which Kafka gives our partitions away',
+    help: 'silence after which Kafka assigns our partitions to others',
     read: whole(1000, 1800000),
     fallback: '30000',
   },
   rebalanceTimeoutMs: {
-    help: 'time a member has to let go of its partitions',
+    help: 'time a member has to finish its work when the group rebalances',
     read: whole(1000, 1800000),
     fallback: '60000',
   },
@@ -104,15 +139,30 @@ const SETTINGS = {
   },
   saslUsername: { help: 'user for plain and scram', read: text },
   saslPassword: { help: 'password for plain and scram', read: text, secret: true },
-  saslTokenFile: { help: 'file with the oauthbearer token; read again at each login', read: text },
+  saslTokenFile: { help: 'file with the oauthbearer token; read again at each login', read: path },
+
+  role: {
+    help: 'match: logs to hits; count: hits to alerts; all: both in one process',
+    read: oneOf('all', 'match', 'count'),
+    fallback: 'all',
+  },
+  hitsTopic: {
+    help: 'topic of the hits, between matching and counting',
+    read: text,
+    fallback: 'earshot-hits',
+  },
 
   sink: {
     help: 'where alerts go',
     read: oneOf('notification-manager', 'alertmanager', 'stdout'),
     fallback: 'notification-manager',
   },
-  sinkUrl: { help: 'address of the sink, without its path', read: url },
-  sinkTimeoutMs: { help: 'time a sink has to answer', read: whole(100, 300000), fallback: '8000' },
+  sinkUrl: { help: 'address of the sink, without its path; required unless --sink is stdout', read: url },
+  sinkTimeoutMs: {
+    help: 'time a sink has to answer',
+    read: whole(100, 300000),
+    fallback: '8000',
+  },
   sinkConnections: { help: 'connections to the sink', read: whole(1, 64), fallback: '4' },
   sinkCaFile: { help: 'certificate authority of the sink, PEM', read: file },
   sinkUsername: { help: 'user for basic authentication', read: text },
@@ -126,9 +176,10 @@ const SETTINGS = {
   strictReceiverFile: { help: 'strict: the Receiver resource, JSON', read: json },
   strictConfigFile: { help: 'strict: the Config resource, JSON', read: json },
   alertHoldMs: {
-    help: 'alertmanager only: endsAt is now plus this; 0 leaves it to resolve_timeout',
-    read: whole(0, 86400000),
-    fallback: '0',
+    help:
+      'alertmanager only: time until an alert ends, 0 for its resolve_timeout; by default the cool-down of the ' +
+      'rule and 10 minutes more, and an absence ends when Earshot says so',
+    read: whole(0, HOLD_MAX_MS),
   },
 
   retryHoldMs: {
@@ -144,7 +195,7 @@ const SETTINGS = {
     fallback: '8080',
   },
   stalledMs: {
-    help: 'time without a word from Kafka after which /healthz fails',
+    help: 'time without a heartbeat from Kafka after which /healthz fails',
     read: whole(1000, 3600000),
     fallback: '300000',
   },
@@ -158,11 +209,17 @@ type Present<D> = D extends { required: true } | { fallback: string } ? Value<D>
 export type Settings = { readonly [K in keyof Definitions]: Present<Definitions[K]> };
 
 const NAMES = Object.keys(SETTINGS) as (keyof Definitions)[];
+const VARIABLES = NAMES.flatMap(name =>
+  'secret' in SETTINGS[name] ? [variableOf(name), `${variableOf(name)}_FILE`] : [variableOf(name)],
+);
 
 /** Reads the settings from the flags and the environment. Throws a UserError that lists every mistake. */
 export function readSettings(args: string[], environment: NodeJS.ProcessEnv): Settings {
   const mistakes: string[] = [];
-  const given = { ...environment, ...fromFlags(args, mistakes) };
+  const flags = fromFlags(args, mistakes);
+  // Whatever else is missing may be what the wrong flag was meant to set.
+  if (mistakes.length > 0) throw mistaken(mistakes);
+  const given = { ...withoutServiceLinks(environment), ...flags };
   const settings: Record<string, unknown> = {};
   for (const name of NAMES) {
     const setting: Setting<unknown> = SETTINGS[name];
@@ -177,22 +234,53 @@ export function readSettings(args: string[], environment: NodeJS.ProcessEnv): Se
       mistakes.push(`${variable} ${(error as Error).message}`);
     }
   }
-  for (const variable of Object.keys(environment))
-    if (variable.startsWith('EARSHOT_') && !known(variable))
-      mistakes.push(`${variable} is not a setting; see --help`);
+  for (const variable of Object.keys(given))
+    if (variable.startsWith('EARSHOT_') && !VARIABLES.includes(variable))
+      mistakes.push(`${variable} is not a setting; ${hint(variable, VARIABLES, 'EARSHOT_')}`);
   if (mistakes.length === 0) mistakes.push(...contradictions(settings as Settings));
-  if (mistakes.length > 0)
-    throw new UserError(
-      mistakes
-        .map(mistake => `${mistake}\n`)
-        .join('')
-        .trimEnd(),
-      2,
-    );
+  if (mistakes.length > 0) throw mistaken(mistakes);
   return settings as Settings;
 }
 
-/** Settings that are fine one by one and wrong together. */
+function mistaken(mistakes: string[]): UserError {
+  return new UserError(mistakes.join('\n'), 2);
+}
+
+/** Without the prefix, which all have: it would make any two names alike. */
+function hint(word: string, known: string[], prefix: string): string {
+  const near = nearest(
+    word.slice(prefix.length),
+    known.map(name => name.slice(prefix.length)),
+  );
+  return near === undefined ? '`earshot function --help` lists them all' : `did you mean ${prefix}${near}?`;
+}
+
+/**
+ * The environment without what Kubernetes puts there for a Service whose name begins with `earshot`. EARSHOT_PORT is
+ * both: `tcp://10.0.0.1:8080` is of a Service, a number is the setting.
+ */
+function withoutServiceLinks(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(environment).filter(([variable, value = '']) => !isServiceLink(variable, value)),
+  );
+}
+
+const LINK_ADDRESS = /^(?:tcp|udp|sctp):\/\/\S+:\d+$/;
+/** The ends of a link's name, and the values that it has. */
+const LINKS: { end: RegExp; isValue(value: string): boolean }[] = [
+  { end: /_SERVICE_HOST$/, isValue: value => isIP(value) !== 0 },
+  { end: /_SERVICE_PORT(?:_[A-Z0-9_]+)?$/, isValue: value => /^\d+$/.test(value) },
+  { end: /_PORT(?:_\d+_(?:TCP|UDP|SCTP))?$/, isValue: value => LINK_ADDRESS.test(value) },
+  { end: /_PORT_\d+_(?:TCP|UDP|SCTP)_(?:PROTO|PORT|ADDR)$/, isValue: () => true },
+];
+
+function isServiceLink(variable: string, value: string): boolean {
+  return (
+    variable.startsWith('EARSHOT_') && LINKS.some(({ end, isValue }) => end.test(variable) && isValue(value))
+  );
+}
+
+/** Settings that are right one by one and wrong together. */
 function contradictions(settings: Settings): string[] {
   const wrong: string[] = [];
   const require = (condition: unknown, message: string) => condition || wrong.push(message);
@@ -226,8 +314,14 @@ function contradictions(settings: Settings): string[] {
     saslMechanism === 'oauthbearer' ||
     (settings.saslUsername &&
       settings.saslPassword), `EARSHOT_SASL_USERNAME or EARSHOT_SASL_PASSWORD is not set: ${saslMechanism} needs both`);
-  require(saslMechanism ||
-    !settings.saslUsername, 'EARSHOT_SASL_MECHANISM is not set, but EARSHOT_SASL_USERNAME is; set plain, scram-sha-256 or scram-sha-512');
+  for (const name of ['saslUsername', 'saslPassword', 'saslTokenFile'] as const)
+    require(saslMechanism ||
+      !settings[
+        name
+      ], `EARSHOT_SASL_MECHANISM is not set, but ${variableOf(name)} is; set ${takes(SETTINGS.saslMechanism)}`);
+  require(!settings.alertHoldMs ||
+    settings.alertHoldMs >
+      settings.sinkTimeoutMs, `EARSHOT_ALERT_HOLD_MS (${settings.alertHoldMs}) must be more than EARSHOT_SINK_TIMEOUT_MS (${settings.sinkTimeoutMs}), or 0: Alertmanager never reports an alert that has ended when it comes`);
   // A post that outlives the rebalance would be thrown away, and its alert sent twice.
   require(settings.sinkTimeoutMs <
     settings.rebalanceTimeoutMs, `EARSHOT_SINK_TIMEOUT_MS (${settings.sinkTimeoutMs}) must be less than EARSHOT_REBALANCE_TIMEOUT_MS (${settings.rebalanceTimeoutMs})`);
@@ -238,29 +332,29 @@ function contradictions(settings: Settings): string[] {
 
 function fromFlags(args: string[], mistakes: string[]): Record<string, string> {
   const options = Object.fromEntries(NAMES.map(name => [flagOf(name), { type: 'string' as const }]));
-  try {
-    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-    if (positionals.length > 1)
-      mistakes.push(`"${positionals[1]}" is one argument too many; there is one module`);
-    const given = NAMES.filter(name => values[flagOf(name)] !== undefined);
-    const flags = given.map(name => [variableOf(name), values[flagOf(name)] as string]);
-    return Object.fromEntries(positionals[0] ? [...flags, ['EARSHOT_MODULE', positionals[0]]] : flags);
-  } catch (error) {
-    mistakes.push((error as Error).message);
-    return {};
+  const { tokens } = parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true });
+  const given: Record<string, string> = {};
+  const modules: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === 'positional') modules.push(token.value);
+    if (token.kind !== 'option') continue;
+    const name = NAMES.find(known => token.rawName === `--${flagOf(known)}`);
+    if (!name) {
+      const flags = NAMES.map(known => `--${flagOf(known)}`);
+      mistakes.push(`unknown option "${token.rawName}"; ${hint(token.rawName, flags, '--')}`);
+    } else if (!token.value || (!token.inlineValue && token.value.startsWith('--')))
+      mistakes.push(`${token.rawName} needs a value: ${takes(SETTINGS[name])}`);
+    else given[variableOf(name)] = token.value;
   }
+  // The value of an unknown option looks like one more module.
+  if (mistakes.length === 0 && modules.length > 1)
+    mistakes.push(`"${modules[1]}" is one argument too many; there is one module`);
+  if (modules[0]) given.EARSHOT_MODULE = modules[0];
+  return given;
 }
 
 function secretFile(path: string | undefined): string | undefined {
   return path && file(path).replace(/\r?\n$/, '');
-}
-
-function known(variable: string): boolean {
-  return NAMES.some(
-    name =>
-      variable === variableOf(name) ||
-      ('secret' in SETTINGS[name] && variable === `${variableOf(name)}_FILE`),
-  );
 }
 
 function variableOf(name: string): string {
@@ -274,7 +368,7 @@ function flagOf(name: string): string {
 /** The settings for the log: secrets and the contents of files are named, not shown. */
 export function printableSettings(settings: Settings): Record<string, unknown> {
   const show = (name: keyof Definitions) => {
-    const hidden = 'secret' in SETTINGS[name] || [file, json].includes(SETTINGS[name].read as Read<never>);
+    const hidden = 'secret' in SETTINGS[name] || ([file, json] as unknown[]).includes(SETTINGS[name].read);
     return hidden ? '(set)' : settings[name] instanceof URL ? settings[name].href : settings[name];
   };
   return Object.fromEntries(
@@ -284,9 +378,23 @@ export function printableSettings(settings: Settings): Record<string, unknown> {
 
 /** The lines of `--help` about the settings. */
 export function settingsHelp(): string {
-  const width = Math.max(...NAMES.map(name => flagOf(name).length));
-  return NAMES.map(name => {
-    const { help, fallback }: Setting<unknown> = SETTINGS[name];
-    return `  --${flagOf(name).padEnd(width)}  ${help}${fallback ? ` (${fallback})` : ''}\n`;
-  }).join('');
+  const isRequired = (name: keyof Definitions) => 'required' in SETTINGS[name];
+  const lines = (names: (keyof Definitions)[]) => names.map(helpLine).join('');
+  return `Required:\n${lines(NAMES.filter(isRequired))}
+Optional, with their defaults:\n${lines(NAMES.filter(name => !isRequired(name)))}`;
+}
+
+const usageOf = (name: keyof Definitions) => `--${flagOf(name)} ${SETTINGS[name].read.takes}`;
+const USAGE_WIDTH = Math.max(...NAMES.map(name => usageOf(name).length));
+
+function helpLine(name: keyof Definitions): string {
+  const { help, read, fallback, secret }: Setting<unknown> = SETTINGS[name];
+  const values = read.values === undefined ? '' : `: ${read.values}`;
+  const byDefault = fallback === undefined ? '' : ` (${fallback})`;
+  const fromFile = secret ? `; ${variableOf(name)}_FILE names a file with it` : '';
+  return `  ${usageOf(name).padEnd(USAGE_WIDTH)}  ${help}${values}${byDefault}${fromFile}\n`;
+}
+
+function takes({ read }: Setting<unknown>): string {
+  return read.values ?? read.takes;
 }

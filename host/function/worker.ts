@@ -1,24 +1,40 @@
-// What happens to the records of the partitions that are ours: matched, delivered, acknowledged, committed, in that
-// order. host/function/function.ts has the contract.
+// What happens to the messages of the partitions that are ours: worked on in order, acknowledged, committed. The role
+// says what the work is (match.ts, count.ts); host/function/function.ts has the contract.
 
 import { whileBeating } from './deliver.ts';
-import type { Delivered, Delivery, Parcel } from './deliver.ts';
+import type { Delivered } from './deliver.ts';
 import type { Probes } from './health.ts';
 import type { Log } from '../log.ts';
-import type { MatcherModule } from '../matcher.ts';
 import type { Metrics } from './metrics.ts';
 import type { Settings } from './settings.ts';
 import type { Batch, Handler, Lease, Message, Source, TopicPartition } from '../source/source.ts';
-import { believedTime, recordsOf, Stream } from './stream.ts';
-import type { Point } from './stream.ts';
 
 /** Messages between two looks at the clock, the heartbeat and the end of the batch: some 10 ms of work. */
 const SLICE_MESSAGES = 1000;
-/** Messages read again to rebuild the state of a partition; more would keep it from its work for too long. */
-const WARM_MESSAGES_MAX = 1_000_000;
-/** A record is older than its message, by the time it took from the log file to Kafka. */
-const WARM_MARGIN_MS = 60_000;
-const WARM_RETRY_MS = 2000;
+
+/** The work on one partition, from its assignment to the end of the generation. */
+export interface Task {
+  /** Where it reads on; undefined: wherever the group has committed. A batch that begins elsewhere is not for it. */
+  readonly position: number | undefined;
+  /** Below it all is done: only this is committed. */
+  readonly acknowledged: number | undefined;
+  /** When the last acknowledged message was written, milliseconds since 1970; kept with the commit. */
+  readonly timestamp: number | undefined;
+  /** Settles when the first batch can be worked on. Never rejects: it tries again while the lease is live. */
+  open(lease: Lease): Promise<void>;
+  /** Works on messages that begin at `position` and reach up to `end`, and moves `position`. */
+  work(messages: Message[], end: number, lease: Lease): Promise<Delivered>;
+  /** Tells the time, when all that is there was worked on. */
+  tick?(timeMs: number, lease: Lease): Promise<Delivered>;
+  /** What it remembers: keys, and those that were evicted. */
+  keys?(): { keyCount: number; evictedCount: number };
+}
+
+export interface Role {
+  name: 'match' | 'count';
+  source: Source;
+  open(partition: TopicPartition): Task;
+}
 
 export interface Worker extends Probes {
   handler: Handler;
@@ -26,236 +42,225 @@ export interface Worker extends Probes {
   commit(): Promise<void>;
   /** Tells the time to the partitions that are idle. */
   tick(): Promise<void>;
+  /** Ends the leases: what is still being tried is given up. */
+  close(): void;
 }
 
 interface Parts {
   settings: Settings;
-  module: MatcherModule;
-  source: Source;
-  delivery: Delivery;
+  role: Role;
   metrics: Metrics;
   log: Log;
 }
 
-export function openWorker({ settings, module, source, delivery, metrics, log }: Parts): Worker {
+/** A task, and what the worker knows of its partition. */
+interface Stream extends TopicPartition {
+  task: Task;
+  opened: Promise<void>;
+  isOpen: boolean;
+  committed: number;
+  /** One past the last message, as far as is known. */
+  highWatermark: number | undefined;
+  /** Until when a tick that could not be delivered is not tried again. */
+  quietUntil: number;
+  turn: Promise<unknown>;
+}
+
+export function openWorker({ settings, role, metrics, log }: Parts): Worker {
+  const { source } = role;
   let generation = 0;
-  /** The partitions of this generation of which a batch has come. */
   let streams = new Map<string, Stream>();
-  /** The state at the offset last committed, kept over a rebalance: the partition may come straight back. */
-  const kept = new Map<string, Point>();
-  /** Matches by the streams of the generations before. */
-  const pastMatches = module.info.alerts.map(() => 0);
   let lastHeartbeat = Date.now();
-  metrics.countMatchesBy(countMatches);
+  let isTicking = false;
+  /** Since when there is something to commit that the broker has not accepted. */
+  let commitDueSince: number | undefined;
 
   const handler: Handler = {
     assigned(next, partitions) {
       generation = next;
-      for (const stream of streams.values())
-        stream.matches().forEach((count, rule) => (pastMatches[rule]! += count));
-      streams = new Map();
+      streams = new Map(partitions.map(partition => [keyOf(partition), begin(partition)]));
       metrics.generations.inc();
-      metrics.lag.reset(); // A partition that is not ours any more has no lag here.
-      for (const gauge of [
-        metrics.committedOffset,
-        metrics.stateSize,
-        metrics.stateKeys,
-        metrics.evictedKeys,
-      ])
+      for (const gauge of [metrics.lag, metrics.committedOffset, metrics.stateKeys, metrics.evictedKeys])
         gauge.reset();
       handler.heartbeat();
-      log.info({ generation, partitions: partitions.map(keyOf) }, 'partitions assigned');
+      log.info({ role: role.name, generation, partitions: partitions.map(keyOf) }, 'partitions assigned');
     },
     heartbeat() {
       lastHeartbeat = Date.now();
       metrics.lastHeartbeat.set(lastHeartbeat / 1000);
     },
-    skipped({ topic, partition }) {
-      metrics.offsetResets.inc({ topic, partition });
+    skipped(partition) {
+      const { topic } = partition;
+      metrics.offsetResets.inc({ topic, partition: partition.partition });
       log.error(
-        { topic, partition },
+        { topic, partition: partition.partition },
         'the committed offset is gone: records were deleted unread; going on from the first that is left',
       );
+      if (streams.has(keyOf(partition))) streams.set(keyOf(partition), begin(partition));
+    },
+    recreated(topic) {
+      metrics.topicsRecreated.inc({ topic });
+      log.warn({ topic }, 'the topic was deleted and created again: it is read from its beginning');
     },
     async batch(batch) {
-      const stream = await streamFor(batch);
+      const stream = streams.get(keyOf(batch));
+      if (!stream) return;
+      await whileBeating(stream.opened, batch);
       // A tick that has its turn may wait for the sink: the session must not end meanwhile.
-      if (stream)
+      if (batch.live() && streams.get(keyOf(batch)) === stream)
         await whileBeating(
-          stream.inTurn(() => work(stream, batch)),
+          inTurn(stream, () => work(stream, batch)),
           batch,
         );
       if (!batch.live()) await commit();
     },
   };
 
-  /** The stream, with its state at the start of the batch; undefined when it has to read something else first. */
-  async function streamFor(batch: Batch): Promise<Stream | undefined> {
-    const key = keyOf(batch);
-    const known = streams.get(key);
-    if (known && batch.start >= known.acknowledged.offset) return known;
-
-    const point = kept.get(key);
-    const state = point?.offset === batch.start ? point.state : undefined;
-    const stream = await Stream.open(module, batch, batch.start, state);
-    if (!state && !(await warmUp(stream, batch))) return undefined;
-    if (!batch.live()) return undefined;
-    streams.set(key, stream);
-    return stream.acknowledged.offset < batch.start ? undefined : stream;
+  function begin({ topic, partition }: TopicPartition): Stream {
+    const task = role.open({ topic, partition });
+    const stream: Stream = {
+      topic,
+      partition,
+      task,
+      opened: Promise.resolve(),
+      isOpen: false,
+      committed: -1,
+      highWatermark: undefined,
+      quietUntil: 0,
+      turn: Promise.resolve(),
+    };
+    stream.opened = task.open(leaseOf(stream)).then(() => void (stream.isOpen = true));
+    return stream;
   }
 
-  /** Sends the stream back to where its window begins, to read it in silence. False when that is not known yet. */
-  async function warmUp(stream: Stream, batch: Batch): Promise<boolean> {
-    const { lookBackMs } = module.info;
-    if (lookBackMs === 0) return true;
-    const time = (believedTime(batch.messages[0]!.timestamp) ?? Date.now()) - lookBackMs - WARM_MARGIN_MS;
-    try {
-      const windowStart = await whileBeating(source.offsetAt(batch, Math.max(0, time)), batch);
-      const warmFrom = Math.max(windowStart, batch.start - WARM_MESSAGES_MAX);
-      if (warmFrom > windowStart)
-        log.warn(
-          { partition: keyOf(batch), windowStart, warmFrom },
-          'too many records in the window; its state will be incomplete',
-        );
-      if (warmFrom >= batch.start) return true;
-      stream.acknowledge(warmFrom);
-      batch.seek(warmFrom);
-      return true;
-    } catch (error) {
-      log.warn(
-        { partition: keyOf(batch), error: (error as Error).message },
-        'the start of the window is not known yet',
-      );
-      batch.pause(WARM_RETRY_MS);
-      return false;
-    }
+  /** The right to work on a partition outside of a batch. */
+  function leaseOf(stream: Stream): Lease {
+    const { topic, partition } = stream;
+    const mine = generation;
+    return {
+      topic,
+      partition,
+      live: () => mine === generation && streams.get(keyOf(stream)) === stream,
+      heartbeat: async () => {},
+    };
   }
 
   async function work(stream: Stream, batch: Batch): Promise<void> {
+    const { task } = stream;
     const { topic, partition, messages } = batch;
+    if (task.position !== undefined && task.position !== batch.start) {
+      batch.seek(task.position); // It was fetched before the task moved.
+      return;
+    }
+    stream.highWatermark = batch.highWatermark;
     for (let at = 0; at < messages.length && batch.live(); at += SLICE_MESSAGES) {
       const next = messages[at + SLICE_MESSAGES];
       const end = next ? Number(next.offset) : batch.end;
-      const records = recordsOf(messages.slice(at, at + SLICE_MESSAGES));
-      const outcome = await workSlice(stream, batch, records, end);
-      batch.advance(stream.acknowledged.offset);
-      metrics.lag.set({ topic, partition }, batch.highWatermark - stream.acknowledged.offset);
-      stream.caughtUp = stream.acknowledged.offset >= batch.highWatermark;
+      const outcome = await task.work(messages.slice(at, at + SLICE_MESSAGES), end, batch);
+      if (task.acknowledged !== undefined)
+        metrics.lag.set({ topic, partition }, batch.highWatermark - task.acknowledged);
+      if (task.position === end) batch.advance(end);
+      else batch.seek(task.position ?? batch.start);
       if (outcome.kind === 'held') {
         metrics.pauses.inc();
         batch.pause(outcome.pauseMs);
         return;
       }
+      if (task.position !== end) return;
       await batch.heartbeat();
     }
   }
 
-  /** Matches and delivers a run of records, and acknowledges them or those before the first that is not delivered. */
-  async function workSlice(
-    stream: Stream,
-    batch: Batch,
-    records: Message[],
-    end: number,
-  ): Promise<Delivered> {
-    const { topic } = batch;
-    const parcels = await stream.match(records, end);
-    const warmed =
-      batch.start < stream.warmUntil
-        ? records.filter(({ offset }) => Number(offset) < stream.warmUntil).length
-        : 0;
-    metrics.warmed.inc({ topic }, warmed);
-    metrics.records.inc({ topic }, records.length - warmed);
-    const { outcome, undelivered } = await deliverAll(parcels, batch, stream);
-    if (undelivered) stream.rewind(records, undelivered.offset);
-    else stream.acknowledge(end);
-    metrics.lastProgress.setToCurrentTime();
-    return outcome;
-  }
-
-  /** One after the other, so that what is delivered is always a prefix of the partition. */
-  async function deliverAll(
-    parcels: Parcel[],
-    lease: Lease,
-    stream: Stream,
-  ): Promise<{ outcome: Delivered; undelivered?: Parcel }> {
-    for (const parcel of parcels) {
-      stream.deliveredOffset = parcel.offset;
-      if (!lease.live()) return { outcome: DELIVERED, undelivered: parcel };
-      const outcome = await delivery.deliver(parcel, lease, stream);
-      if (outcome.kind === 'held') return { outcome, undelivered: parcel };
-    }
-    return { outcome: DELIVERED };
-  }
-
   async function commit(): Promise<void> {
     const mine = generation;
-    // As they are now: the streams go on while the broker answers.
-    const moved = [...streams.values()]
-      .filter(stream => stream.deliveredOffset > stream.committedOffset)
-      .map(stream => ({ stream, offset: stream.deliveredOffset, point: stream.acknowledged }));
-    if (moved.length === 0) return;
-    const positions = moved.map(({ stream: { topic, partition }, offset }) => ({ topic, partition, offset }));
+    // As they are now: the tasks go on while the broker answers.
+    const moved = [...streams.values()].flatMap(stream => {
+      const { acknowledged, timestamp } = stream.task;
+      return acknowledged === undefined || acknowledged <= stream.committed
+        ? []
+        : [{ stream, offset: acknowledged, timestamp }];
+    });
+    if (moved.length === 0) return void (commitDueSince = undefined);
+    commitDueSince ??= Date.now();
+    const positions = moved.map(({ stream: { topic, partition }, offset, timestamp }) => ({
+      topic,
+      partition,
+      offset,
+      timestamp,
+    }));
     if (!(await source.commit(mine, positions))) return;
-    for (const { stream, offset, point } of moved) {
+    commitDueSince = undefined;
+    metrics.lastCommit.setToCurrentTime();
+    for (const { stream, offset } of moved) {
       const { topic, partition } = stream;
-      stream.committedOffset = offset;
-      // In the middle of a slice the state at the offset is not at hand; the window would be read again for it.
-      if (point.offset === offset) kept.set(keyOf(stream), point);
+      stream.committed = offset;
       metrics.committedOffset.set({ topic, partition }, offset);
-      metrics.stateSize.set({ topic, partition }, point.state.length);
-      const { keyCount, evictedCount } = stream.keys();
-      metrics.stateKeys.set({ topic, partition }, keyCount);
-      metrics.evictedKeys.set({ topic, partition }, evictedCount);
+      const keys = stream.task.keys?.();
+      if (!keys) continue;
+      metrics.stateKeys.set({ topic, partition }, keys.keyCount);
+      metrics.evictedKeys.set({ topic, partition }, keys.evictedCount);
     }
+    metrics.lastProgress.setToCurrentTime();
   }
 
+  /**
+   * One partition after the other, and one round at a time. Else a sink that hangs would collect a tick of every
+   * partition, and each batch would have to wait until all ticks before its own had their turn at the sink.
+   */
   async function tick(): Promise<void> {
-    for (const [key, stream] of streams) {
-      const lease: Lease = {
-        ...keyless(stream),
-        live: () => streams.get(key) === stream,
-        heartbeat: async () => {},
-      };
-      if (!stream.caughtUp || stream.ticking || Date.now() < stream.quietUntil) continue;
-      stream.ticking = true;
-      await stream.inTurn(() => tickOne(stream, lease)).finally(() => (stream.ticking = false));
-    }
+    if (isTicking) return;
+    isTicking = true;
+    await tickAll().finally(() => (isTicking = false));
   }
 
   /** The time of an idle partition is that of the last heartbeat: when Kafka is away, no silence is an absence. */
-  async function tickOne(stream: Stream, lease: Lease): Promise<void> {
-    const { offset } = stream.acknowledged;
-    const { outcome, undelivered } = await deliverAll(stream.tick(lastHeartbeat), lease, stream);
-    if (undelivered) stream.rewind([], offset);
-    else stream.acknowledge(offset);
-    if (outcome.kind === 'held') stream.quietUntil = Date.now() + outcome.pauseMs;
-  }
-
-  function countMatches() {
-    const counts = [...pastMatches];
-    for (const stream of streams.values())
-      stream.matches().forEach((count, rule) => (counts[rule]! += count));
-    return counts.map((count, rule) => ({ rule: module.info.alerts[rule]!, count }));
+  async function tickAll(): Promise<void> {
+    for (const stream of streams.values()) {
+      const { task } = stream;
+      if (!task.tick || !isIdle(stream) || Date.now() < stream.quietUntil) continue;
+      const lease = leaseOf(stream);
+      await inTurn(stream, async () => {
+        if (!lease.live() || !isIdle(stream)) return;
+        const outcome = await task.tick!(lastHeartbeat, lease);
+        if (outcome.kind === 'held') stream.quietUntil = Date.now() + outcome.pauseMs;
+      });
+    }
   }
 
   return {
     handler,
     commit,
     tick,
-    unready: () => (generation === 0 ? 'not in the group yet' : undefined),
+    close: () => (streams = new Map()),
+    unready() {
+      if (generation === 0) return `${role.name}: not in the group yet`;
+      const closed = [...streams.values()].find(({ isOpen }) => !isOpen);
+      return closed && `${role.name}: ${keyOf(closed)} is not open yet`;
+    },
     unhealthy() {
-      const silentMs = Date.now() - lastHeartbeat;
-      return silentMs > settings.stalledMs ? `no heartbeat for ${silentMs} ms` : undefined;
+      const now = Date.now();
+      const silentMs = now - lastHeartbeat;
+      const uncommittedMs = now - (commitDueSince ?? now);
+      if (silentMs > settings.stalledMs) return `${role.name}: no heartbeat for ${silentMs} ms`;
+      if (uncommittedMs > settings.stalledMs)
+        return `${role.name}: no commit was accepted for ${uncommittedMs} ms`;
+      return undefined;
     },
   };
 }
 
-const DELIVERED: Delivered = { kind: 'delivered' };
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${topic}/${partition}`;
+/** Nothing is left to work on, as far as is known: time may pass without messages. */
+function isIdle({ isOpen, task, highWatermark }: Stream): boolean {
+  return isOpen && task.position !== undefined && task.position >= (highWatermark ?? 0);
 }
 
-function keyless({ topic, partition }: TopicPartition): TopicPartition {
-  return { topic, partition };
+/** One thing at a time: a batch, or a tick. */
+function inTurn<T>(stream: Stream, work: () => Promise<T>): Promise<T> {
+  const turn = stream.turn.then(work, work);
+  stream.turn = turn.catch(() => {});
+  return turn;
+}
+
+export function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
 }

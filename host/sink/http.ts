@@ -1,7 +1,8 @@
-// Posting to an HTTP sink, and reading its answer.
+// Posts to an HTTP sink and reads its answer.
 
 import { Pool } from 'undici';
 import type { Fate, SinkOptions } from './sink.ts';
+import { openTurns } from './turns.ts';
 
 const REFUSED = [400, 413, 422];
 const MISCONFIGURED = [401, 403, 404, 405]; // And 3xx: a POST is not sent on to an address that a stranger names.
@@ -10,11 +11,13 @@ const ANSWER_SHOWN_MAX = 300; // Characters of an answer in a log line or a dead
 const RETRY_AFTER_MAX_MS = 3_600_000; // A sink that is away for longer is asked again all the same.
 
 export interface Poster {
-  post(path: string, body: Uint8Array): Promise<Fate>;
+  /** A function as content is called when the post has a connection. */
+  post(path: string, content: Uint8Array | (() => string), unwanted?: AbortSignal): Promise<Fate>;
   close(): Promise<void>;
 }
 
-export function openPoster(options: SinkOptions): Poster {
+/** An answer that took longer than `slowMs` is `slow`. */
+export function openPoster(options: SinkOptions, slowMs = Infinity): Poster {
   const url = options.sinkUrl!; // Set: readSettings requires it for every HTTP sink.
   const timeoutMs = options.sinkTimeoutMs;
   const pool = new Pool(url.origin, {
@@ -23,21 +26,35 @@ export function openPoster(options: SinkOptions): Poster {
     // A sink behind a proxy closes idle connections; a POST on one that is just closing would be sent twice.
     keepAliveTimeout: 4000,
   });
+  // One for each connection. The pool has a queue of its own, but in there the time of a post would already run.
+  const turns = openTurns(options.sinkConnections);
   const headers = { 'content-type': 'application/json', 'user-agent': 'earshot', ...authorization(options) };
   const prefix = url.pathname.replace(/\/$/, '');
   return {
-    async post(path, body) {
+    async post(path, content, unwanted) {
+      if (!(await turns.take(unwanted))) return { kind: 'retry', error: 'not sent: it is no longer wanted' };
       try {
-        const signal = AbortSignal.timeout(timeoutMs); // Over the whole exchange: connecting, headers and body.
-        const response = await pool.request({ method: 'POST', path: prefix + path, headers, body, signal });
-        const text = await beginningOf(response.body);
-        return fateOf(response.statusCode, text, response.headers['retry-after']?.toString());
-      } catch (error) {
-        return { kind: 'retry', error: describe(error as Error, timeoutMs) };
+        return await exchange(prefix + path, typeof content === 'function' ? content() : content);
+      } finally {
+        turns.giveBack();
       }
     },
     close: () => pool.destroy(),
   };
+
+  async function exchange(path: string, body: Uint8Array | string): Promise<Fate> {
+    const sentAt = performance.now();
+    try {
+      const signal = AbortSignal.timeout(timeoutMs); // Over the whole exchange: connecting, headers and body.
+      const response = await pool.request({ method: 'POST', path, headers, body, signal });
+      const text = await beginningOf(response.body);
+      const fate = fateOf(response.statusCode, text, response.headers['retry-after']?.toString());
+      const isSlow = performance.now() - sentAt > slowMs;
+      return isSlow && fate.kind === 'accepted' ? { ...fate, slow: true } : fate;
+    } catch (error) {
+      return { kind: 'retry', error: describe(error as Error, timeoutMs) };
+    }
+  }
 }
 
 async function beginningOf(body: AsyncIterable<Buffer>): Promise<string> {
@@ -51,7 +68,7 @@ async function beginningOf(body: AsyncIterable<Buffer>): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** What a status means for an alert. Whatever is not known to be final is tried again. */
+/** What a status means for an alert. Whatever is not known to be final can be tried again. */
 export function fateOf(status: number, text: string, retryAfter: string | undefined): Fate {
   if (status >= 200 && status < 300) return { kind: 'accepted' };
   const error = `${status} ${text.slice(0, ANSWER_SHOWN_MAX)}`.trim();

@@ -1,8 +1,8 @@
-// A sink takes the bodies of alerts and says what became of each.
+// A sink takes the bodies of alerts and reports what became of each.
 
 export type Fate =
   /** The sink has it: 2xx. `slow` when the answer took so long that the sink must be near its limits. */
-  | { kind: 'accepted'; slow?: boolean }
+  | { kind: 'accepted'; slow?: true }
   /** May succeed later. `misconfigured` when a person has to do something first. */
   | { kind: 'retry'; error: string; retryAfterMs?: number; misconfigured?: boolean }
   /** Will never succeed as it is. */
@@ -16,6 +16,7 @@ export interface SinkOptions {
   sink: 'notification-manager' | 'alertmanager' | 'stdout';
   /** Set for every sink but stdout. */
   sinkUrl?: URL;
+  /** Time to connect and to answer. The wait for a free connection is not part of it. */
   sinkTimeoutMs: number;
   sinkConnections: number;
   /** PEM. */
@@ -27,12 +28,15 @@ export interface SinkOptions {
   strict: boolean;
   strictReceiverFile?: object;
   strictConfigFile?: object;
-  /** Alertmanager: `endsAt` is now plus this; 0 leaves it to resolve_timeout. */
-  alertHoldMs: number;
+  /** Alertmanager: `endsAt` of every alert is now plus this; 0 leaves it to resolve_timeout. Undefined: hold.ts decides. */
+  alertHoldMs?: number;
 }
 
 export interface Sink {
-  /** Sends one body. Never rejects. */
-  send(body: Uint8Array): Promise<Fate>;
+  /**
+   * Sends one body. Never rejects. When `unwanted` is aborted, a body that still waits for a connection is not sent, and
+   * its fate is `retry`; a post under way is finished.
+   */
+  send(body: Uint8Array, unwanted?: AbortSignal): Promise<Fate>;
   close(): Promise<void>;
 }

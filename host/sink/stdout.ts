@@ -3,7 +3,7 @@
 import type { Fate, Sink } from './sink.ts';
 
 export function stdout(stream: NodeJS.WritableStream = process.stdout): Sink {
-  // Without a listener a closed pipe would end the process; every write hears of it anyway.
+  // Without a listener a closed pipe would end the process; every write reports it anyway.
   stream.on('error', () => {});
   return {
     send(body) {

@@ -1,37 +1,34 @@
-// Teaches kafkajs the codecs that it leaves out, and gzip with a limit. Without all of them, one batch in lz4, snappy or zstd on any
-// partition ends the whole consumer. Only decoding: what we produce (dead letters) is not compressed. A codec is
-// loaded when the first batch needs it, so that the cold start does not pay for it.
+// Decoders for the codecs of record batches, each with the limit of decode.ts: 16 KiB of zstd can become 512 MiB. There
+// are no encoders, because dead letters are not compressed. A decoder is loaded when the first batch needs it, to keep
+// the cold start short.
 
-import kafkajs from 'kafkajs';
+import { DECODED_SIZE_MAX, tooLarge } from './decode.ts';
 
-export function registerCodecs(): void {
-  const { CompressionCodecs, CompressionTypes } = kafkajs;
-  // kafkajs' own has no limit: 1 MiB of zeros compressed is 1 GiB.
-  CompressionCodecs[CompressionTypes.GZIP] = decoder(async () => {
-    const [{ gunzipSync }, { DECODED_SIZE_MAX }] = await Promise.all([
-      import('node:zlib'),
-      import('./decode.ts'),
-    ]);
-    return source => gunzipSync(source, { maxOutputLength: DECODED_SIZE_MAX });
-  });
-  CompressionCodecs[CompressionTypes.Snappy] = decoder(
-    async () => (await import('./snappy.ts')).decodeSnappy,
-  );
-  CompressionCodecs[CompressionTypes.LZ4] = decoder(async () => (await import('./lz4.ts')).decodeLz4);
-  CompressionCodecs[CompressionTypes.ZSTD] = decoder(async () => {
-    const { decompress } = await import('fzstd');
+export type Decode = (source: Buffer) => Buffer;
+
+/** The key is the number of the codec in the attributes of a batch. */
+const CODECS: Record<number, () => Promise<Decode>> = {
+  1: async () => {
+    const { gunzipSync } = await import('node:zlib');
     return source => {
-      const { buffer, byteOffset, byteLength } = decompress(source);
-      return Buffer.from(buffer, byteOffset, byteLength);
+      try {
+        return gunzipSync(source, { maxOutputLength: DECODED_SIZE_MAX });
+      } catch (error) {
+        throw (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge('gzip') : error;
+      }
     };
-  });
-}
+  },
+  2: async () => (await import('./snappy.ts')).decodeSnappy,
+  3: async () => (await import('./lz4.ts')).decodeLz4,
+  4: async () => (await import('./zstd.ts')).decodeZstd,
+};
 
-function decoder(load: () => Promise<(source: Buffer) => Buffer>) {
-  return () => ({
-    compress: async () => {
-      throw new Error('earshot only decodes');
-    },
-    decompress: async (source: Buffer) => (await load())(source),
-  });
+const loaded = new Map<number, Promise<Decode>>();
+
+export function codecOf(id: number): Promise<Decode> {
+  const load = CODECS[id];
+  if (!load) throw new Error(`codec ${id} is not known`);
+  let codec = loaded.get(id);
+  if (!codec) loaded.set(id, (codec = load()));
+  return codec;
 }

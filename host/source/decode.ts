@@ -1,7 +1,15 @@
 // What the decoders of compressed batches share.
 
-/** Bytes of one decoded batch. A producer's batch is about 1 MiB; this is what a hostile one may make us allocate. */
-export const DECODED_SIZE_MAX = 256 * 1024 * 1024;
+/**
+ * Bytes of one decoded batch. A usual batch has about 1 MiB and the largest record 32 MiB. A batch of more than twice
+ * that is an attack or a mistake; it could use up the memory of the process.
+ */
+export const DECODED_SIZE_MAX = 64 * 1024 * 1024;
+
+export function tooLarge(codec: string, size?: number): Error {
+  const found = size === undefined ? `more than ${DECODED_SIZE_MAX}` : String(size);
+  return new Error(`${codec}: ${found} bytes once decoded, ${DECODED_SIZE_MAX} allowed`);
+}
 
 /** Repeats `length` bytes from `distance` back. They may overlap what is written, hence byte by byte. */
 export function copyMatch(target: Buffer, size: number, distance: number, length: number): number {

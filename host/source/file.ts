@@ -1,4 +1,4 @@
-// Files and standard input as a source of records: bytes → lines. Gzip is known by its first bytes.
+// Files and standard input as a source of records: bytes → lines. Gzip is detected by its first bytes.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Readable, pipeline } from 'node:stream';
@@ -9,11 +9,11 @@ const CHUNK_SIZE = 1 << 20;
 
 export interface LogFile {
   name: string;
-  /** The time of records that have none of their own: the file's last change; of standard input, now. */
+  /** The time for records without a time: the last change of the file, or now for standard input. */
   timeMs: number;
   /** Throws a UserError when the file turns out to be damaged. */
   chunks: AsyncIterable<Uint8Array>;
-  /** Ends `chunks`, if need be in the middle of waiting for one. */
+  /** Ends `chunks`, also while it waits for the next one. */
   close(): void;
 }
 
@@ -71,7 +71,7 @@ async function* unzipped(raw: Readable, name: string): AsyncGenerator<Buffer> {
   }
   const whole = joined(head, chunks);
   if (!head.subarray(0, GZIP.length).equals(GZIP)) return yield* whole;
-  // An error on the way makes gunzip fail in turn, so the callback has nothing to do.
+  // An error in the pipeline makes gunzip fail too, so the callback has nothing to do.
   yield* pipeline(Readable.from(whole), createGunzip({ chunkSize: CHUNK_SIZE }), () => {});
 }
 
@@ -89,7 +89,7 @@ export interface Line {
   number: number;
 }
 
-/** Cuts chunks into lines. A byte order mark at the start is no part of the first one. */
+/** Splits chunks into lines. A byte order mark at the start is not part of the first line. */
 export class Lines {
   private readonly sizeMax: number;
   private parts: Uint8Array[] = [];
@@ -128,7 +128,7 @@ export class Lines {
     return { bytes, number: this.number++ };
   }
 
-  /** Of a line that is too long only the size is kept. */
+  /** For a line that is too long, only the size is kept. */
   private keep(part: Uint8Array): void {
     this.size += part.length;
     if (this.size <= this.sizeMax) this.parts.push(part);

@@ -1,15 +1,15 @@
-// The source on kafkajs 2.2.4. Nothing else imports kafkajs. Its defaults lose records; what is set here and why:
+// The source on kafkajs 2.2.4. Only host/source/ imports kafkajs. Its defaults lose records. What is set here, and why:
 //
 // - `autoCommit: false` and `eachBatchAutoResolve: false`: kafkajs would resolve the whole batch of a handler that
 //   returned early, and commit it on the way out.
 // - `fromBeginning: true`: otherwise a first start, an expired offset and a new partition all begin at the end.
-// - Every exception is kept away from kafkajs, except its own: a TypeError of ours would end the consumer for good
-//   while the process lives on.
-// - A batch belongs to a generation, counted here: kafkajs lets a handler of the last generation resolve and commit
-//   in the next one.
-// - Commits go through the door that a batch brings: `consumer.commitOffsets` does nothing while stopping, and
-//   repeats a commit in the generation after.
-// - All codecs are registered: a batch in an unknown one ends the consumer.
+// - kafkajs sees no exception but its own: after a TypeError of ours the consumer would end for good, and the process
+//   would live on.
+// - A batch belongs to a generation, counted here: kafkajs lets a handler of one generation resolve and commit in the
+//   next one.
+// - Commits are sent from here, as the member that we were when the generation began: `consumer.commitOffsets` does
+//   nothing while the consumer stops, and repeats a commit in the next generation.
+// - host/source/cluster.ts repairs the rest.
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,33 +23,46 @@ import type {
   Producer,
   SASLOptions,
 } from 'kafkajs';
-import { registerCodecs } from './codec.ts';
+import { isUnreachable, mendCluster } from './cluster.ts';
+import type { Committed, CommittedTopic, Group, Member } from './cluster.ts';
+import type { BatchMessage } from './fetch.ts';
 import type { Log } from '../log.ts';
-import type { Batch, DeadLetter, Handler, Position, Source, TopicPartition } from './source.ts';
+import { piecesOf } from './records.ts';
+import { SourceEnd } from './source.ts';
+import type { Handler, Lease, Letter, Position, Source, TopicPartition } from './source.ts';
 
 // Below the session timeout by a wide margin, so that a lost heartbeat is no lost session.
 const HEARTBEATS_PER_SESSION = 10;
-// A fetch holds up stop and rebalance for this long.
+// A fetch can delay a stop or a rebalance for this long.
 const FETCH_WAIT_MS = 500;
-const PARTITION_SIZE_MAX = 1024 * 1024; // Bytes of one partition in a fetch; a larger record still comes, alone.
-// kafkajs restarts its consumer for ever. After as many crashes in a row Kubernetes shall start a fresh process.
+const FETCH_SIZE_MAX = 4 * 1024 * 1024; // Bytes of one broker's answer, as stored; they wait in memory.
+const PARTITION_SIZE_MAX = 1024 * 1024; // Bytes of one partition in it; a larger batch comes alone.
+// kafkajs restarts its consumer for ever. After this many crashes in a row the process ends, and Kubernetes starts another.
 const CRASHES_MAX = 10;
-const START_POSITIONS_RETRY_MS = 5000;
+/** Commits refused in a row, with accepted heartbeats between them. A fresh process may not have what is wrong here. */
+const REFUSED_COMMITS_MAX = 10;
+const EXAMINE_RETRY_MS = 1000;
+/** How often to look for topics that were created again. Until then their records are read from the old offset. */
+const TOPIC_CHECK_MS = 5000;
+const UNREACHED_LOG_MS = 30_000;
+/** About 40 s in all. The longest wait is short, so that a broker that returns is found soon. */
+const RETRY = { retries: 20, initialRetryTime: 200, maxRetryTime: 2000 };
+/** Few: the caller tries again itself, and other partitions go on meanwhile. */
+const PRODUCE_RETRY = { retries: 2, initialRetryTime: 100, maxRetryTime: 500 };
 
-const ENDS_GENERATION = [
-  'REBALANCE_IN_PROGRESS',
-  'ILLEGAL_GENERATION',
-  'UNKNOWN_MEMBER_ID',
-  'NOT_COORDINATOR_FOR_GROUP',
-];
+const BEAT_MS = 500; // How often a wait looks at the heartbeat.
 
-/** How to reach the brokers, and what to read. */
+const ENDS_GENERATION = ['REBALANCE_IN_PROGRESS', 'ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID'];
+const CONNECTION_NAMESPACES = ['Connection', 'BrokerPool'];
+const UNREACHED = /^(Connection|Failed to connect)/;
+
+/** Where the brokers are, and what to read. */
 export interface KafkaOptions {
   brokers: readonly string[];
   topics: string[];
   group: string;
   clientId: string;
-  /** Partitions that are worked on at the same time. */
+  /** Partitions that are handled at the same time. */
   concurrency: number;
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
@@ -63,9 +76,14 @@ export interface KafkaOptions {
   saslTokenFile?: string;
 }
 
+interface FailingLease extends Lease {
+  /** Why a heartbeat was refused. kafkajs needs the error in order to join again. */
+  failure?: unknown;
+}
+
 export function openKafka(options: KafkaOptions, log: Log): Source {
-  registerCodecs();
   const client = new kafkajs.Kafka({ ...connection(options), logCreator: forwardTo(log, onLine) });
+  let group!: Group; // Set below: kafkajs creates the assigner together with the consumer.
   const consumer = client.consumer({
     groupId: options.group,
     sessionTimeout: options.sessionTimeoutMs,
@@ -73,156 +91,259 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     heartbeatInterval: Math.floor(options.sessionTimeoutMs / HEARTBEATS_PER_SESSION),
     maxWaitTimeInMs: FETCH_WAIT_MS,
     minBytes: 1,
+    maxBytes: FETCH_SIZE_MAX,
     maxBytesPerPartition: PARTITION_SIZE_MAX,
     allowAutoTopicCreation: false, // A misspelt topic is an error, not a new and silent topic.
-    retry: { retries: 8, initialRetryTime: 300, maxRetryTime: 10_000 },
+    retry: RETRY,
+    partitionAssigners: [
+      config => {
+        const { sessionTimeoutMs, group: groupId } = options;
+        group = mendCluster(config.cluster, { groupId, sessionTimeoutMs, onHeartbeat });
+        return kafkajs.PartitionAssigners.roundRobin(config);
+      },
+    ],
   });
 
   let handler: Handler;
   let generation = 0;
   let owned: TopicPartition[] = [];
-  /** The generation that the broker has declared over; its batches are not live although nobody has joined again yet. */
+  /** Our identity when the generation began. */
+  let member: Member | undefined;
+  /** The generation that the broker says is over: its batches are no longer live, even before the next join. */
   let over = -1;
-  /** Only a refused commit says that it is over. When the broker takes a later heartbeat or commit, it is not. */
+  /** Only a refused commit says that it is over. If the broker accepts a later heartbeat or commit, it is not. */
   let doubtful = false;
   let stopping = false;
+  /** Nothing connects any more. */
+  let closed = false;
   let crashes = 0;
-  /** Commits for the current generation, once a batch has brought it. */
-  let door: EachBatchPayload['commitOffsetsIfNecessary'] | undefined;
   let commits: Promise<unknown> = Promise.resolve();
+  let refusedInARow = 0;
+  /** Of those, the ones with an accepted heartbeat before them. */
+  let refusedAlive = 0;
+  let beatSinceRefusal = false;
+  /** Keys of the partitions with a commit in this generation. */
+  let committed = new Set<string>();
+  let topicIds = new Map<string, string>();
   let fail: (error: Error) => void;
   let finish: () => void;
   const resumes = new Set<NodeJS.Timeout>();
-  /** Ends the wait of whatever waits to try again. */
+  /** Ends every wait between two tries. */
   const halt = new AbortController();
-  let startPositions: Promise<unknown> = Promise.resolve();
+  /** Whether the committed offsets were examined in this generation. There is no commit before that. */
+  let examination: Promise<boolean> = Promise.resolve(false);
+  let examinations: Promise<unknown> = Promise.resolve();
 
   function onJoin(assignment: Record<string, number[]>): void {
-    generation++;
-    door = undefined;
-    owned = Object.entries(assignment).flatMap(([topic, partitions]) =>
-      partitions.map(partition => ({ topic, partition })),
+    const partitions = Object.entries(assignment).flatMap(([topic, numbers]) =>
+      numbers.map(partition => ({ topic, partition })),
     );
+    member = group.member();
+    beginGeneration(partitions);
+  }
+
+  function beginGeneration(partitions: TopicPartition[]): void {
+    generation++;
+    owned = partitions;
+    committed = new Set();
     handler.assigned(generation, owned);
-    beginAtStartPositions();
+    examineOffsets();
   }
 
-  function beginAtStartPositions(): void {
-    startPositions = Promise.all([startPositions, commitStartPositions(generation)]);
+  function examineOffsets(): void {
+    examinations = Promise.all([examinations, untilExamined(generation)]);
   }
 
-  function onCrash(error: Error, restart: boolean): void {
+  function onHeartbeat(): void {
+    beatSinceRefusal = true;
+    goOn();
+    handler?.heartbeat();
+  }
+
+  async function onCrash(error: Error, restart: boolean): Promise<void> {
     over = generation;
     doubtful = false;
     if (restart && ++crashes < CRASHES_MAX) return;
-    fail(new Error(`the Kafka client ended for good: ${error.message}`, { cause: error }));
+    fail((await missingTopics()) ?? new SourceEnd(`the Kafka client ended for good: ${error.message}`));
   }
 
-  /** kafkajs tells only its log that an offset was out of range and that it committed −2, "the earliest", in its place. */
+  /** kafkajs reports only in its log that an offset was out of range and that it committed −2, "the earliest", instead. */
   function onLine(message: string, { topic, partition }: Partial<TopicPartition>): void {
     if (!message.startsWith('Offset out of range, resetting')) return;
-    handler.skipped({ topic: topic!, partition: partition! });
-    beginAtStartPositions();
+    const place = { topic: topic!, partition: partition! };
+    handler.skipped(place);
+    committed.delete(keyOf(place));
+    examineOffsets();
   }
 
+  /** Handles what was fetched from a partition: decodes its record batches and passes them on piece by piece. */
   async function eachBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition } = payload.batch;
     const mine = generation;
-    // After a rebalance kafkajs still hands over what was fetched before it.
-    if (mine === over || !owned.some(known => known.topic === topic && known.partition === partition)) return;
-    door = payload.commitOffsetsIfNecessary;
-    let failure: unknown;
-    const current = () => mine === generation && mine !== over;
-    const batch: Batch = {
-      topic,
-      partition,
-      generation: mine,
-      start: Number((payload.batch as unknown as { fetchedOffset: string }).fetchedOffset),
-      end: Number(payload.batch.lastOffset()) + 1,
-      highWatermark: Number(payload.batch.highWatermark),
-      messages: payload.batch.messages,
-      live: () => current() && !stopping && !failure,
+    // After a rebalance or a seek, kafkajs still passes on what was fetched before it.
+    if (mine === over || payload.isStale() || !isOwned({ topic, partition })) return;
+    const lease = leaseOf(payload, mine);
+    try {
+      await handlePieces(payload, mine, lease);
+    } catch (error) {
+      fail(error as Error); // A bug: nothing of this batch is acknowledged, and a fresh process tries again.
+      return;
+    }
+    // Not after a join: a consumer that cannot read what it fetches joins again and again.
+    crashes = 0;
+    if (lease.failure) throw lease.failure;
+  }
+
+  async function handlePieces(payload: EachBatchPayload, mine: number, lease: FailingLease): Promise<void> {
+    const { batch } = payload;
+    const fetched = (batch.messages as unknown as BatchMessage[]).map(message => message.batch);
+    // Control records may follow the last batch; nobody reads them.
+    const fetchedEnd = Number(batch.lastOffset()) + 1;
+    let position = Number((batch as unknown as { fetchedOffset: string }).fetchedOffset);
+    const pieces = piecesOf(fetched, position, fetchedEnd);
+    try {
+      // A topic that was made anew since the last commit is read from its beginning, and its hits have its own id.
+      await whileBeating(examination, lease);
+      for (;;) {
+        const next = await whileBeating(pieces.next(), lease);
+        if (next.done || !lease.live()) return;
+        const { messages, end } = next.value;
+        const start = position;
+        await handler.batch({
+          ...lease,
+          start,
+          end,
+          messages,
+          generation: mine,
+          highWatermark: Number(batch.highWatermark),
+          advance(offset) {
+            if (!isCurrent(mine)) return;
+            position = offset;
+            payload.resolveOffset(String(offset - 1));
+          },
+          seek(offset) {
+            if (isCurrent(mine)) consumer.seek({ ...keyless(batch), offset: String(offset) });
+          },
+          pause(durationMs) {
+            if (!isCurrent(mine)) return;
+            const resume = payload.pause();
+            const timer = setTimeout(() => (resumes.delete(timer), resume()), durationMs);
+            resumes.add(timer);
+          },
+        });
+        // The partition is paused, or something else is to be read first.
+        if (position !== end) return;
+      }
+    } finally {
+      await pieces.return();
+    }
+  }
+
+  function leaseOf(payload: EachBatchPayload, mine: number): FailingLease {
+    const lease: FailingLease = {
+      ...keyless(payload.batch),
+      live: () => isCurrent(mine) && !stopping && !lease.failure,
       async heartbeat() {
-        if (!current() || failure) return;
+        if (!isCurrent(mine) || lease.failure) return;
         try {
           await payload.heartbeat();
         } catch (error) {
-          failure = error;
+          lease.failure = error;
           noteEnd(mine, error);
-          doubtful = false; // kafkajs hears of it too, and joins again.
+          doubtful = false;
         }
       },
-      advance(offset) {
-        if (current()) payload.resolveOffset(String(offset - 1));
-      },
-      seek(offset) {
-        if (current()) consumer.seek({ topic, partition, offset: String(offset) });
-      },
-      pause(durationMs) {
-        if (!current()) return;
-        const resume = payload.pause();
-        const timer = setTimeout(() => (resumes.delete(timer), resume()), durationMs);
-        resumes.add(timer);
-      },
     };
-    try {
-      await handler.batch(batch);
-    } catch (error) {
-      fail(error as Error); // A bug: nothing of this batch is acknowledged, and a fresh process shall try again.
-      return;
-    }
-    // Not when it joins: a consumer that cannot read what it fetches joins again and again.
-    crashes = 0;
-    if (failure) throw failure;
+    return lease;
+  }
+
+  function isCurrent(mine: number): boolean {
+    return mine === generation && mine !== over;
+  }
+
+  function isOwned({ topic, partition }: TopicPartition): boolean {
+    return owned.some(known => known.topic === topic && known.partition === partition);
   }
 
   function noteEnd(mine: number, error: unknown): void {
     if (mine === generation && ENDS_GENERATION.includes((error as KafkaJSProtocolError).type)) over = mine;
   }
 
-  /** Without this a coordinator that errs once would leave the consumer a member, alive, and idle for ever. */
+  /** Otherwise one wrong answer of the coordinator would leave the consumer in the group and idle for ever. */
   function goOn(): void {
     if (doubtful) over = -1;
     doubtful = false;
   }
 
-  /**
-   * Commits the first offset of every partition that has none. Without it KEDA takes the whole log for lag and never scales to
-   * zero, and the group's offsets expire while it is at zero.
-   */
-  async function commitStartPositions(mine: number): Promise<void> {
-    while (mine === generation && mine !== over && !stopping) {
-      try {
-        const positions = await withAdmin(admin => missingPositions(admin));
-        if (mine !== generation || stopping || positions.length === 0) return;
-        await inTurn(() =>
-          consumer.commitOffsets(
-            positions.map(({ topic, partition, offset }) => ({ topic, partition, offset: String(offset) })),
-          ),
-        );
-      } catch (error) {
-        log.warn({ error: (error as Error).message }, 'start positions are not committed yet');
-      }
-      // Also after a commit: kafkajs drops one in silence while it does not run, so the broker is asked again.
-      await sleep(START_POSITIONS_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
+  function noteRefusal(mine: number, error: Error, positions: Position[]): void {
+    doubtful ||= over !== mine;
+    noteEnd(mine, error);
+    const level = refusedInARow++ === 0 ? 'warn' : 'debug';
+    log[level]({ error: error.message, positions }, 'a commit was refused; it is tried again');
+    if (!beatSinceRefusal) return;
+    beatSinceRefusal = false;
+    if (++refusedAlive < REFUSED_COMMITS_MAX) return;
+    fail(
+      new SourceEnd(
+        `the group coordinator refused ${refusedInARow} commits in a row and accepted the heartbeats between them: ${error.message}`,
+      ),
+    );
+  }
+
+  async function untilExamined(mine: number): Promise<void> {
+    while (isCurrent(mine) && !stopping) {
+      examination = examine(mine).then(
+        () => true,
+        (error: Error) => (log.debug({ error: error.message }, 'the offsets are not examined yet'), false),
+      );
+      if (await examination) return;
+      await sleep(EXAMINE_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
     }
   }
 
-  async function missingPositions(admin: Admin): Promise<Position[]> {
-    const missing: Position[] = [];
-    const committed = await admin.fetchOffsets({ groupId: options.group, topics: options.topics });
-    for (const { topic, partitions } of committed) {
-      const first = new Map(
-        (await admin.fetchTopicOffsets(topic)).map(({ partition, low }) => [partition, Number(low)]),
-      );
-      for (const { partition, offset } of partitions) {
-        const low = first.get(partition);
-        if (low === undefined || !owned.some(known => known.topic === topic && known.partition === partition))
-          continue;
-        if (Number(offset) < 0) missing.push({ topic, partition, offset: low });
-      }
-    }
-    return missing;
+  /**
+   * Examines what is committed for our partitions. A commit for a topic that was created again since then is void. A
+   * partition without a commit gets its first offset: otherwise KEDA counts the whole log as lag and never scales to
+   * zero, and the group's offsets expire while it is at zero.
+   */
+  async function examine(mine: number): Promise<void> {
+    await checkTopics();
+    const found = (await group.committed(owned)).filter(isOwned);
+    if (!isCurrent(mine)) return;
+    const isVoid = ({ topic, metadata }: Committed) => {
+      const { id } = readMetadata(metadata);
+      return id !== undefined && topicIds.has(topic) && id !== topicIds.get(topic);
+    };
+    const voided = found.filter(isVoid).map(({ topic }) => topic);
+    if (voided.length > 0) return beginAgain([...new Set(voided)]);
+    const first = await group.firstOffsets(found.filter(({ offset }) => offset < 0));
+    await inTurn(async () => {
+      // A commit since our question is for a later offset.
+      const missing = first.filter(position => !committed.has(keyOf(position)));
+      if (isCurrent(mine) && missing.length > 0) await group.commit(member!, byTopic(missing, topicIds));
+    });
+  }
+
+  /** Finds topics that were created again: their ids have changed. */
+  async function checkTopics(): Promise<void> {
+    const found = (await group.topicIds(options.topics)) ?? new Map<string, string>();
+    const recreated = [...found].filter(([topic, id]) => (topicIds.get(topic) ?? id) !== id);
+    topicIds = new Map([...topicIds, ...found]);
+    if (recreated.length > 0) beginAgain(recreated.map(([topic]) => topic));
+  }
+
+  /** Reads the topics from their beginning. Batches in work are void, as after a rebalance. */
+  function beginAgain(topics: string[]): void {
+    for (const topic of topics) handler.recreated(topic);
+    const positions = owned
+      .filter(({ topic }) => topics.includes(topic))
+      .map(({ topic, partition }) => ({ topic, partition, offset: 0 }));
+    beginGeneration(owned);
+    const mine = generation;
+    for (const { topic, partition } of positions) consumer.seek({ topic, partition, offset: '0' });
+    void inTurn(async () => {
+      if (mine === generation) await group.commit(member!, byTopic(positions, topicIds));
+    }).catch(() => {}); // Then the old commit has the old id, and the next join finds it.
   }
 
   /** One commit at a time, so that an older one never overtakes a newer. */
@@ -234,8 +355,9 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
 
   let admins = 0;
   let sharedAdmin: Promise<Admin> | undefined;
-  /** An admin connection for as long as somebody needs it: an idle one costs a timer a millisecond. */
+  /** Shares an admin connection while it is in use. An idle one would cost a timer every millisecond. */
   async function withAdmin<T>(use: (admin: Admin) => Promise<T>): Promise<T> {
+    if (closed) throw new SourceEnd('the source is closed');
     admins++;
     sharedAdmin ??= (async () => {
       const admin = client.admin();
@@ -256,6 +378,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   let producer: Promise<Producer> | undefined;
   async function openProducer(): Promise<Producer> {
     const opened = client.producer({
+      retry: PRODUCE_RETRY,
       allowAutoTopicCreation: false,
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
     });
@@ -263,45 +386,66 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     return opened;
   }
 
+  async function join(): Promise<void> {
+    try {
+      await consumer.connect();
+      await consumer.subscribe({ topics: options.topics, fromBeginning: true });
+    } catch (error) {
+      const { message } = error as Error;
+      if (isUnreachable(error))
+        throw new SourceEnd(`no Kafka broker of ${options.brokers.join()} can be reached: ${message}`);
+      throw (await missingTopics()) ?? error;
+    }
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: options.concurrency,
+      eachBatch,
+    });
+  }
+
+  /** The reason to end if a topic does not exist. */
+  async function missingTopics(): Promise<SourceEnd | undefined> {
+    const there = await withAdmin(admin => admin.listTopics()).catch(() => options.topics);
+    const missing = options.topics.filter(topic => !there.includes(topic));
+    if (missing.length === 0) return undefined;
+    const names = missing.map(topic => `"${topic}"`).join(', ');
+    return new SourceEnd(
+      `Kafka has no topic ${names}: create it, or correct EARSHOT_TOPICS (is this user allowed to see it?)`,
+    );
+  }
+
+  let topicChecks: NodeJS.Timeout | undefined;
+
   return {
     async run(given) {
       handler = given;
       const ended = new Promise<void>((resolve, reject) => ((finish = resolve), (fail = reject)));
       ended.catch(() => {}); // Awaited below; a failure before that is not unhandled.
       consumer.on('consumer.group_join', ({ payload }) => onJoin(payload.memberAssignment));
-      consumer.on('consumer.heartbeat', () => {
-        goOn();
-        handler.heartbeat();
-      });
       consumer.on('consumer.crash', ({ payload }) => onCrash(payload.error, payload.restart));
       consumer.on('consumer.network.request', ({ payload }) => {
         if (payload.apiName === 'JoinGroup') log.debug({ sentAt: payload.sentAt }, 'JoinGroup was sent');
       });
-      await consumer.connect();
-      await consumer.subscribe({ topics: options.topics, fromBeginning: true });
-      await consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: options.concurrency,
-        eachBatch,
-      });
+      await join();
+      topicChecks = setInterval(() => void checkTopics().catch(() => {}), TOPIC_CHECK_MS);
       await ended;
     },
 
-    commit(mine, positions) {
+    topicId: topic => topicIds.get(topic),
+
+    async commit(mine, positions) {
+      if (!(await examination)) return false;
       return inTurn(async () => {
-        if (mine !== generation || !door) return false;
+        if (mine !== generation || !member) return false;
         try {
-          await door({ topics: byTopic(positions) });
+          await group.commit(member, byTopic(positions, topicIds));
+          for (const position of positions) committed.add(keyOf(position));
+          refusedInARow = refusedAlive = 0;
           goOn();
           return true;
         } catch (error) {
-          doubtful ||= over !== mine;
-          noteEnd(mine, error);
-          log.warn(
-            { error: (error as Error).message, positions },
-            'a commit was refused; its records will be read again',
-          );
+          noteRefusal(mine, error as Error, positions);
           return false;
         }
       });
@@ -312,18 +456,60 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       return Number(offsets.find(entry => entry.partition === partition)?.offset ?? 0);
     },
 
-    async exists(topic) {
-      return withAdmin(async admin => (await admin.listTopics()).includes(topic));
+    async standing({ topic, partition }) {
+      const [offsets, [stored]] = await Promise.all([
+        withAdmin(admin => admin.fetchTopicOffsets(topic)),
+        group.committed([{ topic, partition }]),
+      ]);
+      const held = offsets.find(entry => entry.partition === partition);
+      if (!held) throw new Error(`the broker does not know ${topic}/${partition}`);
+      const [low, high] = [Number(held.low), Number(held.high)];
+      // A commit beyond the end is of a topic that was there before this one.
+      const committed = stored && stored.offset <= high ? stored.offset : -1;
+      return { committed, timestamp: readMetadata(stored?.metadata).timestamp, low, high };
     },
 
-    async produce(topic, letter: DeadLetter) {
+    seek({ topic, partition }, offset) {
+      consumer.seek({ topic, partition, offset: String(offset) });
+    },
+
+    async topic(name) {
+      return withAdmin(async admin => {
+        if (!(await admin.listTopics()).includes(name)) return undefined;
+        const [partitions, { resources }] = await Promise.all([
+          admin.fetchTopicOffsets(name),
+          admin.describeConfigs({
+            resources: [
+              {
+                type: kafkajs.ConfigResourceTypes.TOPIC,
+                name,
+                configNames: ['retention.ms', 'cleanup.policy'],
+              },
+            ],
+            includeSynonyms: false,
+          }),
+        ]);
+        const entries = resources[0]!.configEntries;
+        const value = (key: string) => entries.find(entry => entry.configName === key)?.configValue ?? '';
+        return {
+          partitionCount: partitions.length,
+          retentionMs: Number(value('retention.ms')),
+          cleanupPolicy: value('cleanup.policy'),
+        };
+      });
+    },
+
+    async produce(topic, letters: Letter[]) {
+      if (closed) throw new SourceEnd('the source is closed');
       const mine = (producer ??= openProducer());
       try {
-        const value =
-          letter.value && Buffer.from(letter.value.buffer, letter.value.byteOffset, letter.value.byteLength);
-        await (await mine).send({ topic, acks: -1, messages: [{ ...letter, value }] });
+        const messages = letters.map(({ value, ...letter }) => ({
+          ...letter,
+          value: value && Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+        }));
+        await (await mine).send({ topic, acks: -1, messages });
       } catch (error) {
-        // Of several that fail at once only the first gives up the producer they share.
+        // When several fail at once, only the first drops the producer that they share.
         if (producer === mine) {
           producer = undefined;
           void mine.then(opened => opened.disconnect()).catch(() => {});
@@ -338,13 +524,33 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
 
     async stop() {
       stopping = true;
+      clearInterval(topicChecks);
       for (const timer of resumes) clearTimeout(timer);
       halt.abort();
-      await Promise.all([consumer.disconnect(), startPositions]);
+      await Promise.all([consumer.disconnect(), examinations]);
+      closed = true;
       await producer?.then(opened => opened.disconnect()).catch(() => {});
       finish();
     },
   };
+}
+
+/** Waits, and keeps the session alive meanwhile. */
+async function whileBeating<T>(work: Promise<T>, lease: Lease): Promise<T> {
+  const beats = setInterval(() => void lease.heartbeat(), BEAT_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(beats);
+  }
+}
+
+function keyless({ topic, partition }: TopicPartition): TopicPartition {
+  return { topic, partition };
+}
+
+function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
 }
 
 function connection(options: KafkaOptions): KafkaConfig {
@@ -353,7 +559,7 @@ function connection(options: KafkaOptions): KafkaConfig {
     clientId: options.clientId,
     brokers: [...options.brokers],
     connectionTimeout: 10_000,
-    retry: { retries: 8, initialRetryTime: 300, maxRetryTime: 10_000 },
+    retry: RETRY,
     ...(tls && { ssl: ca || cert ? { ca, cert, key } : true }),
     ...(options.saslMechanism && { sasl: login(options) }),
   };
@@ -370,16 +576,47 @@ function login(options: KafkaOptions): SASLOptions {
   return { mechanism: saslMechanism!, username: saslUsername!, password: saslPassword! } as SASLOptions;
 }
 
-function byTopic(positions: Position[]) {
+/** A commit has the id of its topic as metadata, if the id is known. */
+function byTopic(positions: Position[], topicIds: Map<string, string>): CommittedTopic[] {
   const topics = [...new Set(positions.map(position => position.topic))];
   return topics.map(topic => ({
     topic,
     partitions: positions
       .filter(position => position.topic === topic)
-      .map(({ partition, offset }) => ({ partition, offset: String(offset) })),
+      .map(({ partition, offset, timestamp }) => ({
+        partition,
+        offset: String(offset),
+        metadata: writeMetadata({ id: topicIds.get(topic), timestamp }),
+      })),
   }));
 }
 
+/** What a commit carries beside its offset: the id of the topic, and when the last record below was written. */
+interface CommitMetadata {
+  id?: string;
+  /** Milliseconds since 1970. */
+  timestamp?: number;
+}
+
+/** In the form `topic-id:<id> timestamp:<number>`. */
+function writeMetadata({ id, timestamp }: CommitMetadata): string | undefined {
+  const parts = [...(id ? [`topic-id:${id}`] : []), ...(timestamp ? [`timestamp:${timestamp}`] : [])];
+  return parts.join(' ') || undefined;
+}
+
+function readMetadata(text: string | null | undefined): CommitMetadata {
+  const [, id] = /(?:^| )topic-id:(\S+)/.exec(text ?? '') ?? [];
+  const [, timestamp] = /(?:^| )timestamp:(\d+)/.exec(text ?? '') ?? [];
+  return { id, timestamp: timestamp === undefined ? undefined : Number(timestamp) };
+}
+
+/** When a line last said that a broker cannot be reached: one line for all clients of the process. */
+let unreachedAt = -Infinity;
+
+/**
+ * Forwards the lines of kafkajs without stacks. kafkajs logs every attempt to reach a broker; here this is one line, and
+ * one more for each half minute that it lasts.
+ */
 function forwardTo(log: Log, onLine: (message: string, fields: object) => void): logCreator {
   const names = {
     [kafkajs.logLevel.ERROR]: 'error',
@@ -387,8 +624,19 @@ function forwardTo(log: Log, onLine: (message: string, fields: object) => void):
     [kafkajs.logLevel.INFO]: 'info',
   } as const;
   return () =>
-    ({ namespace, level, log: { message, timestamp, logger, ...fields } }) => {
+    ({ namespace, level, log: { message, timestamp, logger, stack, ...fields } }) => {
       onLine(message, fields);
-      log[names[level as keyof typeof names] ?? 'debug']({ kafkajs: namespace, ...fields }, message);
+      let name: keyof Log = names[level as keyof typeof names] ?? 'debug';
+      if (CONNECTION_NAMESPACES.includes(namespace) && name === 'error') {
+        name = 'debug'; // The caller gets the error.
+        if (UNREACHED.test(message) && Date.now() - unreachedAt > UNREACHED_LOG_MS) {
+          unreachedAt = Date.now();
+          log.warn(
+            { broker: fields.broker, error: message },
+            'a Kafka broker cannot be reached; trying again',
+          );
+        }
+      }
+      log[name]({ kafkajs: namespace, ...fields }, message);
     };
 }

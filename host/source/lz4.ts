@@ -1,12 +1,12 @@
-// Decodes one LZ4 frame, which is how Kafka compresses a batch with lz4. Format: lz4_Frame_format.md 1.6 and
-// lz4_Block_format.md. Checksums are skipped, not checked: Kafka's own CRC covers the batch.
+// Decodes one LZ4 frame: a batch that Kafka compresses with lz4 is one. Formats: lz4_Frame_format.md 1.6 and
+// lz4_Block_format.md. Checksums are skipped, not checked.
 //
 //   magic 04 22 4d 18 | FLG | BD | [content size 8] | [dictionary id 4] | HC
 //   { block size u32 | data | [block checksum 4] } … | 0 u32 | [content checksum 4]
 //
 // Integers are little-endian. A block whose size has the high bit set is stored, not compressed.
 
-import { copyMatch, DECODED_SIZE_MAX } from './decode.ts';
+import { copyMatch, DECODED_SIZE_MAX, tooLarge } from './decode.ts';
 
 const MAGIC = 0x184d2204;
 const FLAG_DICTIONARY = 0x01;
@@ -28,21 +28,21 @@ export function decodeLz4(frame: Buffer): Buffer {
     sizeMax += header & BLOCK_STORED ? header & ~BLOCK_STORED : blockSizeMax;
     at += 4 + (header & ~BLOCK_STORED) + checksumSize;
   }
-  if (sizeMax > DECODED_SIZE_MAX)
-    throw new Error(`lz4: a batch of up to ${sizeMax} bytes, ${DECODED_SIZE_MAX} allowed`);
-  const target = Buffer.allocUnsafe(sizeMax);
+  // For a frame of many small blocks that allows large ones, this bound is far too high.
+  const target = Buffer.allocUnsafe(Math.min(sizeMax, DECODED_SIZE_MAX + blockSizeMax));
   let size = 0;
   for (let at = start, header = 0; (header = frame.readUInt32LE(at)) !== 0;) {
     const end = at + 4 + (header & ~BLOCK_STORED);
     if (end > frame.length) throw new Error('lz4: the frame is cut short');
     if (header & BLOCK_STORED) size += frame.copy(target, size, at + 4, end);
     else size = decodeBlock(frame, at + 4, end, target, size);
+    if (size > DECODED_SIZE_MAX) throw tooLarge('lz4');
     at = end + checksumSize;
   }
   return target.subarray(0, size);
 }
 
-/** Decodes one block to `target` at `size`; matches may reach into the blocks before. Gives the new size. */
+/** Decodes one block to `target` at `size`; matches may reach into the blocks before. Returns the new size. */
 function decodeBlock(source: Buffer, start: number, end: number, target: Buffer, size: number): number {
   for (let at = start; at < end;) {
     const token = source[at++]!;

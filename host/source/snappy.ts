@@ -1,10 +1,10 @@
-// Decodes Snappy as Kafka's producers write it: Java frames it as xerial's snappy-java does, librdkafka writes one
-// raw block. Format: google/snappy format_description.txt.
+// Decodes Snappy as Kafka's producers write it: Java in the frame of xerial's snappy-java, librdkafka as one raw block.
+// Format: google/snappy format_description.txt.
 //
 //   xerial: 82 53 4e 41 50 50 59 00 | version u32 | compatible u32 | { block size u32 | block } …   (big-endian)
 //   block:  decoded size varint | elements; an element's low two bits say literal, or a copy with 1, 2 or 4 bytes of distance
 
-import { copyMatch, DECODED_SIZE_MAX } from './decode.ts';
+import { copyMatch, DECODED_SIZE_MAX, tooLarge } from './decode.ts';
 
 const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00]);
 const XERIAL_HEADER_SIZE = 16;
@@ -17,7 +17,7 @@ export function decodeSnappy(source: Buffer): Buffer {
     const end = at + 4 + source.readUInt32BE(at);
     if (end > source.length) throw new Error('snappy: the batch is cut short');
     const block = decodeBlock(source.subarray(at + 4, end));
-    if ((total += block.length) > DECODED_SIZE_MAX) throw tooLarge(total);
+    if ((total += block.length) > DECODED_SIZE_MAX) throw tooLarge('snappy', total);
     blocks.push(block);
     at = end;
   }
@@ -31,7 +31,7 @@ function decodeBlock(source: Buffer): Buffer {
     byte = source.readUInt8(at++);
     decodedSize += (byte & 0x7f) * factor;
   }
-  if (decodedSize > DECODED_SIZE_MAX) throw tooLarge(decodedSize);
+  if (decodedSize > DECODED_SIZE_MAX) throw tooLarge('snappy', decodedSize);
 
   const target = Buffer.allocUnsafe(decodedSize);
   let size = 0;
@@ -62,8 +62,4 @@ function decodeBlock(source: Buffer): Buffer {
   }
   if (size !== decodedSize) throw new Error('snappy: the block is cut short');
   return target;
-}
-
-function tooLarge(size: number): Error {
-  return new Error(`snappy: a batch of ${size} bytes, ${DECODED_SIZE_MAX} allowed`);
 }

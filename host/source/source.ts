@@ -1,5 +1,8 @@
-// What the host function needs of a Kafka client. host/source/kafka.ts is the one that is there; another client can
-// replace it by offering the same. Offsets are numbers: exact up to 2^53, which is 285 years at a million records a second.
+// What the host function needs of a Kafka client. host/source/kafka.ts has it from kafkajs; another client can replace
+// it by offering the same. Offsets are numbers: exact up to 2^53, which is 285 years at a million records a second.
+
+/** Why the source ends. It is no bug: the message says all, and no stack is logged. */
+export class SourceEnd extends Error {}
 
 export interface TopicPartition {
   topic: string;
@@ -9,6 +12,19 @@ export interface TopicPartition {
 export interface Position extends TopicPartition {
   /** The next record to read: everything below is done. */
   offset: number;
+  /** When the last record below was written, milliseconds since 1970; kept with the commit. */
+  timestamp?: number;
+}
+
+/** How a partition stands. */
+export interface Standing {
+  /** −1: nothing is committed. */
+  committed: number;
+  /** Of the last commit. */
+  timestamp: number | undefined;
+  /** The first record that is left, and one past the last. */
+  low: number;
+  high: number;
 }
 
 export interface Message {
@@ -17,10 +33,12 @@ export interface Message {
   timestamp: string;
   key: Buffer | null;
   value: Uint8Array | null;
+  /** Why there are no bytes: this message is in place of records that cannot be decoded. */
+  unreadable?: string;
 }
 
 /**
- * The right to work on a partition. It never throws: when the group rebalances, a heartbeat fails or the source stops,
+ * The right to work on a partition. It never throws. When the group rebalances, a heartbeat fails or the source stops,
  * it is no longer `live`, and what is not acknowledged is left to the next owner.
  */
 export interface Lease extends TopicPartition {
@@ -51,30 +69,49 @@ export interface Handler {
   /** A new generation begins: what was known of the partitions of the last one is void. */
   assigned(generation: number, partitions: TopicPartition[]): void;
   batch(batch: Batch): Promise<void>;
-  /** Kafka answered: the connection to the group is alive. */
+  /** Kafka accepted a heartbeat: the connection to the group is alive. */
   heartbeat(): void;
-  /** The committed offset is gone: retention took records before we read them, or the topic was made anew. */
+  /** The offset to read next is gone: retention deleted records before they were read. */
   skipped(partition: TopicPartition): void;
+  /** The topic was deleted and created again: its partitions are read from their beginning. */
+  recreated(topic: string): void;
 }
 
-export interface DeadLetter {
+/** A message to produce. */
+export interface Letter {
   key: Buffer | null;
   value: Uint8Array | null;
   headers: Record<string, string>;
+  /** Undefined: the key decides. */
+  partition?: number;
+}
+
+/** What the broker says of a topic. */
+export interface TopicFacts {
+  partitionCount: number;
+  /** −1: no limit. */
+  retentionMs: number;
+  cleanupPolicy: string;
 }
 
 export interface Source {
-  /** Joins the group and hands over batches. Settles when stopped; rejects when the client will not recover. */
+  /** Joins the group and passes on batches. Settles when stopped; rejects when the client will not recover. */
   run(handler: Handler): Promise<void>;
-  /** Commits for `generation`, and answers whether the broker took it. Refused once that generation is over. */
+  /** Commits for `generation`, and returns whether the broker accepted it. Refused once that generation is over. */
   commit(generation: number, positions: Position[]): Promise<boolean>;
   /** The first offset whose record is at `timestampMs` or later. */
   offsetAt(partition: TopicPartition, timestampMs: number): Promise<number>;
-  /** Whether the topic exists. */
-  exists(topic: string): Promise<boolean>;
-  /** Produces to a topic; settles when all in-sync replicas have it, rejects otherwise. */
-  produce(topic: string, letter: DeadLetter): Promise<void>;
-  /** Hands over nothing new: running batches are no longer live. */
+  /** What is committed for the partition, and what it holds. */
+  standing(partition: TopicPartition): Promise<Standing>;
+  /** Reads the partition from `offset` on, also when no batch has come. */
+  seek(partition: TopicPartition, offset: number): void;
+  /** The id of a topic that is read; undefined where brokers have none. A topic that is made anew has another. */
+  topicId(topic: string): string | undefined;
+  /** Undefined: there is no such topic. */
+  topic(name: string): Promise<TopicFacts | undefined>;
+  /** Produces to a topic; settles when all in-sync replicas have all of it, rejects otherwise. */
+  produce(topic: string, letters: Letter[]): Promise<void>;
+  /** Passes on nothing new: running batches are no longer live. */
   drain(): void;
   /** Waits for the running batches, leaves the group, disconnects. */
   stop(): Promise<void>;

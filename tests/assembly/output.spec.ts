@@ -19,7 +19,7 @@ const TEXT_SIZE_MAX: usize = 1024;
 /** Begins the output anew, where the arena begins. */
 function begin(): void {
   startArena(arena);
-  beginOutput();
+  beginOutput(1024);
 }
 
 /** The block that holds the output is the arena's last: it ends SLACK bytes or more before the top. */

@@ -76,6 +76,6 @@ describe('a time', () => {
     expect<i64>(read(layout.TYPE_STRING, '2021-08-25T01:54:37')).toBe(1629856477000);
     expect<i64>(read(layout.TYPE_STRING, '2021-08-25T01:54:3')).toBe(NO_TIME);
     expect<i64>(read(layout.TYPE_STRING, '')).toBe(NO_TIME);
-    expect<i64>(read(layout.TYPE_NUMBER, '-1')).toBe(NO_TIME);
+    expect<i64>(read(layout.TYPE_NUMBER, '-1')).toBe(-1000);
   });
 });

@@ -163,6 +163,7 @@ async function earshot(
     EARSHOT_TOPICS: topic,
     EARSHOT_GROUP: group,
     EARSHOT_DEAD_LETTER_TOPIC: `${topic}-dlq`,
+    EARSHOT_HITS_TOPIC: `${topic}-hits`,
     EARSHOT_SINK_URL: sinkUrl,
     EARSHOT_PORT: '0',
   });
@@ -277,6 +278,7 @@ async function loadTopic(brokers: string, rounds: number): Promise<string> {
     topics: [
       { topic, numPartitions: PARTITIONS },
       { topic: `${topic}-dlq`, numPartitions: 1 },
+      { topic: `${topic}-hits`, numPartitions: PARTITIONS },
     ],
   });
   const size = 2000;
@@ -330,6 +332,7 @@ async function coldStart(brokers: string, topic: string, module: string): Promis
       EARSHOT_TOPICS: topic,
       EARSHOT_GROUP: uniqueName('cold'),
       EARSHOT_DEAD_LETTER_TOPIC: `${topic}-dlq`,
+      EARSHOT_HITS_TOPIC: `${topic}-hits`,
       EARSHOT_SINK: 'stdout',
       EARSHOT_LOG_LEVEL: 'debug',
       EARSHOT_PORT: '0',

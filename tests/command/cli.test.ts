@@ -133,6 +133,31 @@ test('schema is the file that the build writes', async () => {
   assert.equal(JSON.parse(stdout).title, 'Earshot rules file');
 });
 
+describe('a pattern that gets no automaton', () => {
+  write('large.yaml', RULES.replace(/regex: .*\}/, "regex: 'order.{900}(?P<id>\\d+) failed'}"));
+
+  test('check warns of it, with what a byte of text costs and what to do', async () => {
+    const { code, stdout } = await earshot('check', 'large.yaml');
+    assert.equal(code, 0);
+    assert.match(
+      stdout,
+      /warning: a pattern of rule "Broken" is too large for an automaton: a byte of text can take 914 steps, with a plain literal it takes 1\n/,
+    );
+    assert.match(stdout, /\nhint: use smaller or fewer counted repeats, .* linear in the text and bounded\n/);
+    assert.doesNotMatch((await earshot('check', 'rules.yaml')).stdout, /automaton/);
+  });
+
+  test('build names its rule below the table', async () => {
+    const line =
+      /\nRules with a pattern too large for an automaton, and its steps for a byte of text: Broken \(914\)\n/;
+    assert.match((await earshot('build', 'large.yaml', '-o', 'large.wasm')).stdout, line);
+    assert.doesNotMatch(
+      (await earshot('build', 'rules.yaml', '-o', 'large.wasm')).stdout,
+      /for an automaton/,
+    );
+  });
+});
+
 describe('check', () => {
   write('wrong.yaml', RULES.replace('eq: shop', 'eqq: shop').replace('failed', '(failed'));
   write(
@@ -224,6 +249,36 @@ describe('build', () => {
 });
 
 describe('run', () => {
+  test('what the last record makes due is told at the end: an absence that ended between two records', async () => {
+    const rules = write(
+      'absence.yaml',
+      `groups:
+  - name: demo
+    rules:
+      - alert: BackupMissing
+        match: {field: log, eq: backup ok}
+        absence: {for: 25h}
+`,
+    );
+    const days = [1, 2, 5, 6, 9];
+    const records = days.map(day =>
+      JSON.stringify({ '@timestamp': `2024-01-0${day}T03:00:00Z`, log: 'backup ok' }),
+    );
+    const { code, stdout } = await finish(start('run', rules, '-'), records.join('\n'));
+    assert.equal(code, 0);
+    const told = stdout
+      .trimEnd()
+      .split('\n')
+      .flatMap(line => JSON.parse(line).alerts)
+      .map(alert => [alert.status, alert.startsAt.slice(8, 13)]);
+    assert.deepEqual(told, [
+      ['firing', '03T04'],
+      ['resolved', '03T04'],
+      ['firing', '07T04'],
+      ['resolved', '07T04'],
+    ]);
+  });
+
   test('files, plain and gzip, and standard input, in order', async () => {
     write('one.ndjson', `${failed(1)}\n${record('fine')}\n${failed(2)}\n`);
     write('two.ndjson.gz', Buffer.concat([gzipSync(`${failed(3)}\n`), gzipSync(failed(4))]));

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { DFA_DEAD, DFA_FIRST_ROW, DFA_MATCHED } from '../../assembly/layout.ts';
 import { isUniversal, toDfa, utf8Sequences } from '../../host/compiler/dfa.ts';
 import type { Dfa } from '../../host/compiler/dfa.ts';
+import { requiredLiterals } from '../../host/compiler/literals.ts';
 import { toProgram } from '../../host/compiler/nfa.ts';
 import { parsePattern } from '../../host/compiler/pattern.ts';
 import { RUNS } from '../core.ts';
@@ -31,12 +32,12 @@ function run(dfa: Dfa, text: Uint8Array): boolean {
 const SIZES: Array<[pattern: string, stateCount: number, classCount: number]> = [
   ['a', 1, 2],
   ['abc', 3, 4],
-  ['^abc', 1, 2], // behind its prefix
+  ['^abc', 1, 2], // after its prefix
   ['abc$', 4, 4],
   ['[a-z]', 1, 2],
   ['a.*b', 5, 8], // a dot is a whole character: three places inside sequences
   ['\\bab\\b', 4, 5],
-  ['(?:a|b)*c', 1, 2], // in front of the c anything may stand
+  ['(?:a|b)*c', 1, 2], // anything may be before the c
   ['^(?:a|b)*c$', 2, 3],
   ['a{3,}', 3, 2],
   ['(a+)+b', 2, 3],
@@ -72,6 +73,30 @@ test('an automaton that would have too many states is none', () => {
   assert.equal(dfaOf('[ab]*a[ab]{12}$', 2000), null);
   assert.notEqual(dfaOf('[ab]*a[ab]{3}$', 2000), null);
   assert.equal(dfaOf('abcdefghij', 5), null);
+});
+
+// Each took from two seconds to more than five minutes when only the states had a limit.
+const COSTLY = [
+  'x(?:.?y?){900}z',
+  `(?P<a>x)${Array.from({ length: 31 }, (_, i) => `(?P<g${i}>(?:a?x?){70})`).join('')}z`,
+  'x(?:\\pL?\\pN?){900}z',
+  'x(?:\\pL?\\PN?\\w?){600}z',
+  'x(?:\\pL?){1000}(?:\\pN?){1000}(?:\\PS?){1000}(?:[^a]?){1000}z',
+  `${'\\pL?'.repeat(3000)}x`,
+  // Nested as deeply as can be, a class at each level.
+  `${'(?:'.repeat(240)}a{3}${Array.from({ length: 240 }, (_, i) => `[${'abc'[i % 3]}\\pL]?x|y${i}z*)`).join('')}`,
+  Array.from({ length: 1200 }, (_, i) => `[^\\PL${String.fromCodePoint(0x4e00 + i)}]?`).join(''),
+];
+
+test('a second is enough for a pattern, whatever it is', () => {
+  for (const source of COSTLY) {
+    const { pattern, captures } = parsePattern(source);
+    const before = process.cpuUsage();
+    toDfa(toProgram(pattern, captures), 2000);
+    requiredLiterals(pattern);
+    const { user, system } = process.cpuUsage(before);
+    assert.ok(user + system < 1e6, `${(user + system) / 1e3} ms for ${source.slice(0, 60)}`);
+  }
 });
 
 test('the same program gives the same automaton', () => {

@@ -179,7 +179,7 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     'a(?<=b)',
     ' ^^^^ not in RE2',
     'pattern has a look-behind "(?<=", which RE2 does not have',
-    'match the text itself, and capture the part behind it',
+    'match the text itself, and capture the part after it',
   ],
   [
     '(?<!b)a',
@@ -209,7 +209,7 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     '(?|a)',
     '^^^ not in RE2',
     'pattern has a branch reset "(?|", which RE2 does not have',
-    'write "(?:...)" and give each group a name of its own',
+    'write "(?:...)" and give each group its own name',
   ],
   [
     '(?R)',
@@ -245,7 +245,7 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     '(?P=x)',
     '^^^^ not in RE2',
     'pattern has a backreference "(?P=", which RE2 does not have',
-    'RE2 cannot require the same text twice; match each part by itself',
+    'RE2 cannot require the same text twice; match each part on its own',
   ],
   [
     "(?'x'a)",
@@ -257,25 +257,25 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     '(a)\\1',
     '   ^^ not in RE2',
     'pattern has a backreference "\\1", which RE2 does not have',
-    'RE2 cannot require the same text twice; match each part by itself',
+    'RE2 cannot require the same text twice; match each part on its own',
   ],
   [
     '\\k<n>',
     '^^ not in RE2',
     'pattern has a backreference "\\k", which RE2 does not have',
-    'RE2 cannot require the same text twice; match each part by itself',
+    'RE2 cannot require the same text twice; match each part on its own',
   ],
   [
     '\\g1',
     '^^ not in RE2',
     'pattern has a backreference "\\g", which RE2 does not have',
-    'RE2 cannot require the same text twice; match each part by itself',
+    'RE2 cannot require the same text twice; match each part on its own',
   ],
   [
     'a\\8',
     ' ^^ not in RE2',
     'pattern has a backreference "\\8", which RE2 does not have',
-    'RE2 cannot require the same text twice; match each part by itself',
+    'RE2 cannot require the same text twice; match each part on its own',
   ],
   [
     '(?P<1x>a)',
@@ -300,7 +300,7 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     '(?P<x>a)(?<x>b)',
     '           ^ the second one',
     'pattern has two groups named "x"',
-    'give each group a name of its own',
+    'give each group its own name',
   ],
   [
     '(?x)a',
@@ -312,7 +312,7 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     '(?P=',
     '^^^^ not in RE2',
     'pattern has a backreference "(?P=", which RE2 does not have',
-    'RE2 cannot require the same text twice; match each part by itself',
+    'RE2 cannot require the same text twice; match each part on its own',
   ],
   [
     '(?^a)',
@@ -459,7 +459,7 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     '[\\b]',
     ' ^^ not supported',
     'pattern has an unsupported escape "\\b"',
-    'write "\\x08" for a backspace; a word boundary stands outside a class',
+    'write "\\x08" for a backspace; a word boundary is written outside a class',
   ],
   [
     '[\\A]',
@@ -471,7 +471,7 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     '[\\Qa\\E]',
     ' ^^ not supported',
     'pattern has an unsupported escape "\\Q"',
-    'escape each character by itself within a class',
+    'escape each character on its own within a class',
   ],
   ['\\p', '^^ opened here', 'pattern has an unclosed property', 'write "\\pL" or "\\p{Greek}"'],
   ['\\p{Greek', '^^ opened here', 'pattern has an unclosed property', 'write "\\pL" or "\\p{Greek}"'],
@@ -555,7 +555,7 @@ const REFUSED: [source: string, caret: string, message: string, hint: string][] 
     '\\K',
     '^^ not supported',
     'pattern has an unsupported escape "\\K"',
-    'capture the part behind it in a named group',
+    'capture the part after it in a named group',
   ],
   [
     '\\E',

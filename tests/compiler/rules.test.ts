@@ -30,7 +30,7 @@ function ruleText(...rest: string[]): string {
   return `groups:\n  - name: a\n    rules:\n${lines.map(line => `      ${line}\n`).join('')}`;
 }
 
-describe('a file of rules is told, whole:', () => {
+describe('all problems of a file are reported:', () => {
   for (const name of readdirSync(CASES).filter(name => name.endsWith('.yaml'))) {
     test(name, () => {
       const source = readCase(name);
@@ -109,7 +109,7 @@ describe('the model', () => {
     });
   });
 
-  test('spans are where the things stand', () => {
+  test('spans are the positions of things', () => {
     const source = readCase('design-example.yaml');
     const [rule] = parse(source).rules;
     const at = ({ span }: { span: { start: number; end: number } }) => source.slice(span.start, span.end);
@@ -252,7 +252,7 @@ describe('limits', () => {
     assert.deepEqual(messages(ruleText(match, `labels: {${names.join()}}`)), ['63 labels, 62 allowed']);
   });
 
-  test('sizes are told in bytes', () => {
+  test('sizes are reported in bytes', () => {
     const match = (text: string) => `match: {field: a, contains: ${text}}`;
     assert.deepEqual(messages(ruleText(match('ä'.repeat(2_048)))), []);
     assert.deepEqual(messages(ruleText(match('ä'.repeat(2_049)))), [
@@ -353,7 +353,7 @@ test('durations are those of Prometheus', () => {
   }
 });
 
-describe('whatever is given', () => {
+describe('whatever the input is', () => {
   const sources = readdirSync(CASES).filter(name => name.endsWith('.yaml')).map(readCase); // prettier-ignore
 
   function checkSpans(source: string): void {

@@ -11,6 +11,7 @@ import { loadModule } from '../../host/matcher.ts';
 import { toProgram } from '../../host/compiler/nfa.ts';
 import { literal } from '../../host/compiler/pattern.ts';
 import { checksum, hashKey, hashValue } from '../../host/compiler/hash.ts';
+import { encodeRuleset } from '../../host/compiler/ruleset.ts';
 import { LABELS_MAX } from '../../host/compiler/schema.ts';
 import * as widths from '../../host/compiler/widths.ts';
 import type { Widths } from '../../host/compiler/writer.ts';
@@ -24,10 +25,10 @@ const ROOT = resolve(import.meta.dirname, '../..');
 
 const TINY = 'groups: [{name: g, rules: [{alert: r, match: {field: a, eq: b}}]}]';
 
-// Its header, behind magic, version and checksum, up to the offset of the texts. A new version of the format is a
+// Its header, after magic, version and checksum, up to the offset of the texts. A new version of the format is a
 // visible difference here.
 const HEADER = `
-size 48060000  fields 02000000  hash @@hash
+size 40060000  fields 02000000  hash @@hash
 nodes 04000000 a8000000  edges 28010000  fields 78010000
 gates 02000000 b0010000  indexes 00000000 d0010000  needles 00000000
 always, mask 00000000 offset 60010000 count 00000000  ungated 00000000  gate fields 01000000
@@ -66,7 +67,7 @@ test('the worked example', () => {
   assert.equal(text(u32(edge + layout.EDGE_KEY_OFFSET), u32(edge + layout.EDGE_KEY_SIZE)), 'a');
   assert.equal(u32(edge + layout.EDGE_PREFIX), 'a'.charCodeAt(0));
   assert.equal(u32(u32(edge + layout.EDGE_NODE) + layout.NODE_FIELD), 0);
-  // Field 0 has a table with one value, which opens gate 1, behind which the step waits.
+  // Field 0 has a table with one value, which opens gate 1, for which the step waits.
   const field = u32(layout.HEADER_FIELDS_OFFSET);
   const table = u32(field + layout.FIELD_VALUES_OFFSET);
   const bucket = Number(hashValue(Buffer.from('b')) >> BigInt(u32(table + layout.VALUES_SHIFT)));
@@ -309,7 +310,7 @@ test('of very many literals each is found', async () => {
   }
 });
 
-test('literals that begin alike are told apart, wherever they stand', async () => {
+test('literals that begin alike are told apart, wherever they are', async () => {
   // Of several sizes: their grams share buckets, and those of one size are a group in them.
   const words = Array.from({ length: 1200 }, (_, i) => `/svc-${i * 3}/`);
   const rules = words.map(word => ({ alert: word, realert: '0s', match: { field: 'log', contains: word } }));
@@ -324,6 +325,16 @@ test('literals that begin alike are told apart, wherever they stand', async () =
       );
     }
   }
+});
+
+test('a table may have more records than a call may have arguments', () => {
+  const { compiled } = compile(
+    "groups: [{name: g, rules: [{alert: r, match: {field: a, regex: '(?P<x>b)c'}, labels: {x: '{{ $captures.x }}'}}]}]",
+  );
+  const [step] = compiled.steps;
+  const extracts = Array.from({ length: 150_000 }, () => step!.extracts[0]!);
+  const { bytes } = encodeRuleset({ ...compiled, steps: [{ ...step!, extracts }] }, 0n);
+  assert.ok(bytes.length > extracts.length * layout.EXTRACT_SIZE);
 });
 
 test('more literals than can be told apart are an error', () => {

@@ -1,4 +1,4 @@
-// The manifests agree with each other and with the settings. That Kubernetes takes them is not tested: there is none here.
+// The manifests agree with each other and with the settings. Whether Kubernetes accepts them is not tested: there is none here.
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -21,7 +21,7 @@ const find = (kind: string, name: string) => {
   return found;
 };
 const pod = find('Deployment', 'earshot').spec.template.spec;
-const trigger = find('ScaledObject', 'earshot').spec.triggers[0];
+const [trigger, hitsTrigger] = find('ScaledObject', 'earshot').spec.triggers;
 const topic = find('KafkaTopic', 'logs').spec;
 
 // The files of the mounted Secrets, here.
@@ -44,16 +44,24 @@ test('every manifest is in the kustomization', () => {
   );
 });
 
-test('function, KEDA and Kafka speak of the same brokers, group and topics', () => {
+test('function, KEDA and Kafka name the same brokers, group and topics', () => {
   assert.deepEqual(settings.brokers, [trigger.metadata.bootstrapServers]);
   assert.deepEqual(settings.topics, [trigger.metadata.topic]);
   assert.equal(settings.group, trigger.metadata.consumerGroup);
+  assert.equal(settings.hitsTopic, hitsTrigger.metadata.topic);
+  assert.equal(`${settings.group}-count`, hitsTrigger.metadata.consumerGroup);
   find('KafkaTopic', settings.deadLetterTopic);
   assert.equal(find('ScaledObject', 'earshot').spec.maxReplicaCount, topic.partitions);
   const { acls } = find('KafkaUser', settings.saslUsername!).spec.authorization;
   assert.deepEqual(
     acls.map((acl: { resource: { name: string } }) => acl.resource.name),
-    [...settings.topics, settings.deadLetterTopic, settings.group],
+    [
+      ...settings.topics,
+      settings.hitsTopic,
+      settings.deadLetterTopic,
+      settings.group,
+      `${settings.group}-count`,
+    ],
   );
 });
 
@@ -69,7 +77,7 @@ test('offsets outlive the records', () => {
 });
 
 test('no Service of the namespace can set a variable of ours', () => {
-  // One called `earshot` would give every pod EARSHOT_SERVICE_HOST, which is no setting.
+  // For one named `earshot` every pod would have EARSHOT_SERVICE_HOST and EARSHOT_PORT.
   assert.equal(pod.enableServiceLinks, false);
 });
 

@@ -38,6 +38,23 @@ test('the module needs nothing that WAMR’s fast interpreter lacks', () => {
   );
 });
 
+test('records that the filter cannot read are counted, and no others', () => {
+  type Door = (...args: number[]) => number;
+  const doors = new WebAssembly.Instance(module, {}).exports as unknown as Record<string, Door>;
+  const memory = doors.memory as unknown as WebAssembly.Memory;
+  const filter = (text: string) => {
+    const block = doors.malloc!(text.length + 1) >>> 0;
+    new Uint8Array(memory.buffer).set(Buffer.from(`${text}\0`), block);
+    doors.alerts_only!(0, 0, 1_700_000_000, 0, block, text.length);
+    doors.free!(block);
+  };
+  assert.equal(doors.unreadableCount!(), 0);
+  for (const text of [record('fine'), record('ERROR'), '{}']) filter(text);
+  assert.equal(doors.unreadableCount!(), 0);
+  for (const text of ['x', '[1]', '{"log":"ERROR']) filter(text);
+  assert.equal(doors.unreadableCount!(), 3);
+});
+
 for (const version of VERSIONS) {
   test(`Fluent Bit ${version.name}: only alerts leave, the same as behind Kafka`, async () => {
     const filter = new FilterWasm(module, version);

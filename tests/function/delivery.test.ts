@@ -39,7 +39,10 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
   stageTest('consumes with acknowledgements', 1, async (stage, manager) => {
     await stage.produce(messages(2500, id => id % 100 === 0));
     const running = stage.start();
-    await until(async () => (await stage.committed())[0] === 2500, 'everything committed');
+    await until(
+      async () => (await stage.committed())[0] === 2500 && (await stage.counted()),
+      'everything committed',
+    );
     assert.deepEqual(
       manager.ids(),
       range(25).map(n => n * 100),
@@ -61,7 +64,10 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
     };
     await stage.produce(messages(20));
     stage.start();
-    await until(async () => (await stage.committed())[0] === 20, 'everything committed');
+    await until(
+      async () => (await stage.committed())[0] === 20 && (await stage.counted()),
+      'everything committed',
+    );
     assert.deepEqual(manager.ids(), range(20));
     assert.equal(refusals, 1);
   });
@@ -77,7 +83,10 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
       };
       await stage.produce(messages(20));
       stage.start();
-      await until(async () => (await stage.committed())[0] === 20, 'everything committed');
+      await until(
+        async () => (await stage.committed())[0] === 20 && (await stage.counted()),
+        'everything committed',
+      );
       assert.deepEqual(
         manager.ids(),
         range(20).filter(id => id !== 7),
@@ -87,7 +96,7 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
       const { 'earshot.time': time, ...headers } = letter!.headers;
       assert.ok(!Number.isNaN(Date.parse(time!)));
       assert.deepEqual(headers, {
-        'earshot.topic': stage.topic,
+        'earshot.topic': stage.hitsTopic,
         'earshot.partition': '0',
         'earshot.offset': '7',
         'earshot.reason': 'refused',
@@ -115,7 +124,10 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
     await sleep(500);
     assert.deepEqual(await Promise.all(others.map(other => other.stop())), [0, 0]);
     await producing;
-    await until(async () => sum(await stage.committed()) === total, 'everything committed');
+    await until(
+      async () => sum(await stage.committed()) === total && (await stage.counted()),
+      'everything committed',
+    );
     assert.deepEqual(
       [...new Set(manager.ids())].sort((a, b) => a - b),
       range(total / 10).map(n => n * 10),
@@ -136,8 +148,8 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
       await until(() => manager.requests.length === 6, 'the slow post');
       assert.equal(await running.stop(), 0);
       assert.deepEqual(manager.ids(), range(6));
-      assert.deepEqual(await stage.committed(), [6]);
-      const group = await stage.admin.describeGroups([stage.group]);
+      assert.deepEqual(await stage.committedHits(), [6]);
+      const group = await stage.admin.describeGroups([`${stage.group}-count`]);
       assert.equal(group.groups[0]!.members.length, 0, 'it left the group');
     },
   );
@@ -155,7 +167,10 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
     stage.start();
     await until(() => manager.requests.length >= 4, 'posts under way');
     const second = stage.start();
-    await until(async () => sum(await stage.committed()) === 20, 'everything committed');
+    await until(
+      async () => sum(await stage.committed()) === 20 && (await stage.counted()),
+      'everything committed',
+    );
     // The second member's request to be let in is what begins the rebalance.
     const joins = second.logs.filter(line => line.message === 'JoinGroup was sent');
     const meets = ({ sentAt }: Record<string, unknown>) =>

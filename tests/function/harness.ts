@@ -24,12 +24,17 @@ export interface LogLine {
 export interface Stage {
   topic: string;
   deadLetterTopic: string;
+  hitsTopic: string;
   group: string;
   admin: Admin;
   environment: NodeJS.ProcessEnv;
   produce(messages: Message[], partition?: number): Promise<void>;
-  /** Committed offsets by partition; -1 where there is none. */
+  /** Committed offsets of the logs by partition; -1 where there is none. */
   committed(): Promise<number[]>;
+  /** The committed offset of the counter, by partition of the hits. */
+  committedHits(): Promise<number[]>;
+  /** True when every hit in the topic is below the committed offset of the counter. */
+  counted(): Promise<boolean>;
   deadLetters(count: number): Promise<{ value: string | undefined; headers: Record<string, string> }[]>;
   start(overrides?: Record<string, string>, dependencies?: Partial<Dependencies>): Running;
   close(): Promise<void>;
@@ -43,21 +48,29 @@ export interface Running {
   exitCode: Promise<number>;
 }
 
-export async function openStage(brokers: string, sinkUrl: string, partitions = 1): Promise<Stage> {
+/** With one partition of hits the alerts come in the order of the logs' partition. */
+export async function openStage(
+  brokers: string,
+  sinkUrl: string,
+  partitions = 1,
+  hitsPartitions = 1,
+): Promise<Stage> {
   const topic = uniqueName('logs');
   const group = uniqueName('group');
   const deadLetterTopic = `${topic}-dlq`;
-  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
+  const hitsTopic = `${topic}-hits`;
+  const client = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING });
   const admin = client.admin();
   await admin.connect();
   // Without `waitForLeaders`: kafkajs gives up when the broker does not know the new topic yet.
   const topics = [
     { topic, numPartitions: partitions },
     { topic: deadLetterTopic, numPartitions: 1 },
+    { topic: hitsTopic, numPartitions: hitsPartitions },
   ];
   await admin.createTopics({ topics, waitForLeaders: false });
   const ready = async (name: string) => (await admin.fetchTopicOffsets(name)).length > 0;
-  for (const name of [topic, deadLetterTopic])
+  for (const name of [topic, deadLetterTopic, hitsTopic])
     await until(() => ready(name).catch(() => false), `the topic ${name}`);
   const producer: Producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
   await producer.connect();
@@ -68,6 +81,7 @@ export async function openStage(brokers: string, sinkUrl: string, partitions = 1
     EARSHOT_TOPICS: topic,
     EARSHOT_GROUP: group,
     EARSHOT_DEAD_LETTER_TOPIC: deadLetterTopic,
+    EARSHOT_HITS_TOPIC: hitsTopic,
     EARSHOT_SINK_URL: sinkUrl,
     EARSHOT_SINK_TIMEOUT_MS: '1500',
     EARSHOT_COMMIT_INTERVAL_MS: '100',
@@ -81,6 +95,7 @@ export async function openStage(brokers: string, sinkUrl: string, partitions = 1
   return {
     topic,
     deadLetterTopic,
+    hitsTopic,
     group,
     admin,
     environment,
@@ -96,6 +111,23 @@ export async function openStage(brokers: string, sinkUrl: string, partitions = 1
       const answer = await admin.fetchOffsets({ groupId: group, topics: [topic] }).catch(() => []);
       const [{ partitions } = { partitions: [] }] = answer;
       return partitions.sort((a, b) => a.partition - b.partition).map(({ offset }) => Number(offset));
+    },
+    async committedHits() {
+      const answer = await admin
+        .fetchOffsets({ groupId: `${group}-count`, topics: [hitsTopic] })
+        .catch(() => []);
+      const [{ partitions } = { partitions: [] }] = answer;
+      return partitions.sort((a, b) => a.partition - b.partition).map(({ offset }) => Number(offset));
+    },
+    async counted() {
+      const ends = await admin.fetchTopicOffsets(hitsTopic);
+      const answer = await admin
+        .fetchOffsets({ groupId: `${group}-count`, topics: [hitsTopic] })
+        .catch(() => []);
+      const offsets = answer[0]?.partitions ?? [];
+      return ends.every(({ partition, high }) =>
+        offsets.some(entry => entry.partition === partition && Number(entry.offset) >= Number(high)),
+      );
     },
     async deadLetters(count) {
       const consumer = client.consumer({ groupId: uniqueName('letters'), maxWaitTimeInMs: 200 });

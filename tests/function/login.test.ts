@@ -84,7 +84,10 @@ describe('login', { skip: kafkaMissing(), concurrency: 5 }, () => {
       try {
         await stage.produce(messages(5));
         const running = stage.start(settings(mechanism, PASSWORD));
-        await until(async () => (await stage.committed())[0] === 5, 'everything committed');
+        await until(
+          async () => (await stage.committed())[0] === 5 && (await stage.counted()),
+          'everything committed',
+        );
         assert.deepEqual(manager.ids(), range(5));
         assert.equal(await running.stop(), 0);
         assert.ok(!JSON.stringify(running.logs).includes(PASSWORD));

@@ -1,22 +1,28 @@
-// kcat's mock cluster behind a wire that can be cut and can lie. The mock of librdkafka 2.0.2 takes one setting from
-// the command line, the number of its brokers; the wire stages the rest, on loopback: it hands frames through, changes
-// the port in every address that a broker tells, and asks the test what to do with a request and with its answer.
+// Brokers behind a wire that can be cut and that can change what passes: kcat's mock cluster, or a real one. The mock
+// of librdkafka 2.0.2 takes one setting from the command line, the number of its brokers; the wire stages the rest, on
+// loopback: it passes frames on, changes the port in every address that a broker names, and asks the test what to do
+// with a request and with its answer.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 
+export const LIST_OFFSETS = 2;
 export const OFFSET_COMMIT = 8;
 export const FIND_COORDINATOR = 10;
+export const JOIN_GROUP = 11;
+export const HEARTBEAT = 12;
 
 /** A request and its answer, without their sizes. Change them in place; answer false to cut the connection instead. */
 export interface Wire {
   request(apiKey: number, frame: Buffer): boolean;
   response(apiKey: number, frame: Buffer): boolean;
+  /** How long an answer takes; answers to other requests pass it. */
+  delayMs?(apiKey: number): number;
 }
 
-export interface MockKafka {
+export interface WiredKafka {
   /** Two lists of the same brokers: through the wire, and past it. */
   brokers: string;
   direct: string;
@@ -36,6 +42,8 @@ export function kcatMissing(): string | undefined {
   }
 }
 
+export type MockKafka = WiredKafka;
+
 export async function startMockKafka(brokerCount: number): Promise<MockKafka> {
   const options = ['-X', `test.mock.num.brokers=${brokerCount}`, '-d', 'mock'];
   const kcat = spawn('kcat', ['-P', '-t', 'x', '-b', 'x:1', ...options], {
@@ -52,6 +60,19 @@ export async function startMockKafka(brokerCount: number): Promise<MockKafka> {
       if (found) done(found[1]!);
     });
   });
+  const wired = await openWire(direct);
+  return {
+    ...wired,
+    async stop() {
+      process.off('exit', reap);
+      await wired.stop();
+      kcat.kill('SIGKILL');
+    },
+  };
+}
+
+/** Puts a wire in front of the brokers at `direct`, all of them at 127.0.0.1. */
+export async function openWire(direct: string): Promise<WiredKafka> {
   const wire: Wire = { request: () => true, response: () => true };
   const targets = direct.split(',').map(address => Number(address.split(':')[1]));
   const open = targets.map(() => new Set<Socket>());
@@ -81,13 +102,15 @@ export async function startMockKafka(brokerCount: number): Promise<MockKafka> {
         const apiKey = asked.get(correlation)!;
         asked.delete(correlation);
         targets.forEach((port, index) => replace(frame, addressOf(port), addressOf(ports[index]!)));
-        if (wire.response(apiKey, frame)) near.write(sized(frame));
-        else cut();
+        const delayMs = wire.delayMs?.(apiKey) ?? 0;
+        if (!wire.response(apiKey, frame)) cut();
+        else if (delayMs > 0) setTimeout(() => near.write(sized(frame)), delayMs);
+        else near.write(sized(frame));
       }),
     );
   }
 
-  const mock: MockKafka = {
+  const wired: WiredKafka = {
     brokers: ports.map(port => `127.0.0.1:${port}`).join(),
     direct,
     wire,
@@ -100,12 +123,10 @@ export async function startMockKafka(brokerCount: number): Promise<MockKafka> {
       await once(servers[broker]!.listen(ports[broker], '127.0.0.1'), 'listening');
     },
     async stop() {
-      process.off('exit', reap);
-      await Promise.all(servers.map((server, broker) => server.listening && mock.unplug(broker)));
-      kcat.kill('SIGKILL');
+      await Promise.all(servers.map((server, broker) => server.listening && wired.unplug(broker)));
     },
   };
-  return mock;
+  return wired;
 }
 
 /** A string and a port, as Metadata and FindCoordinator have them. Both addresses are of one size. */

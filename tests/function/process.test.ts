@@ -67,7 +67,8 @@ describe('the process', { skip: kafkaMissing() }, () => {
 
   test('SIGTERM with a sink that hangs: an exit within the deadline, and nothing committed beyond it', async () => {
     manager.intercept = () => true; // Never answers.
-    const [committed] = await stage.committed();
+    await until(() => stage.counted(), 'everything counted');
+    const committed = await stage.committedHits();
     await stage.produce(messages(5, undefined, 1000), 0);
     const one = spawnFunction(file, { ...stage.environment, EARSHOT_SINK_TIMEOUT_MS: '2000' });
     const seen = manager.requests.length;
@@ -76,7 +77,7 @@ describe('the process', { skip: kafkaMissing() }, () => {
     one.child.kill('SIGTERM');
     assert.equal(await one.exited, 0, one.log());
     assert.ok(Date.now() - signalled < 5000, `${Date.now() - signalled} ms`);
-    assert.equal((await stage.committed())[0], committed);
+    assert.deepEqual(await stage.committedHits(), committed);
     manager.intercept = undefined;
     const next = stage.start();
     await until(() => range(5, 1000).every(id => manager.ids().includes(id)), 'the next owner delivers');
@@ -90,11 +91,14 @@ describe('the process', { skip: kafkaMissing() }, () => {
 
   test('a bug of ours ends the process with 1, and commits nothing of the batch', async () => {
     const before = await stage.committed();
-    await stage.produce(messages(3, undefined, 2000), 1);
     const bug = () => {
       throw new TypeError('a bug');
     };
-    const one = stage.start({}, { loadModule: withMatcher(() => ({ snapshot: bug })) });
+    const one = stage.start({}, { loadModule: withMatcher(() => ({ find: bug })) });
+    const assigned = () => one.logs.filter(({ message }) => message === 'partitions assigned').length;
+    await until(() => assigned() === 2, 'both roles at work');
+    await sleep(1000);
+    await stage.produce(messages(3, undefined, 2000), 1);
     assert.equal(await one.exitCode, 1);
     assert.deepEqual(await stage.committed(), before);
   });

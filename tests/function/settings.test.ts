@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { UserError } from '../../host/error.ts';
 import { printableSettings, readSettings, settingsHelp } from '../../host/function/settings.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'earshot-settings-'));
@@ -53,7 +54,7 @@ EARSHOT_TLS must be true or false
 EARSHOT_SASL_PASSWORD names a file that cannot be read: ENOENT: no such file or directory, open '/nowhere'
 EARSHOT_SINK must be one of notification-manager, alertmanager, stdout
 EARSHOT_SINK_URL must not hold a user or password; use EARSHOT_SINK_USERNAME and EARSHOT_SINK_PASSWORD_FILE
-EARSHOT_SINK_URI is not a setting; see --help`,
+EARSHOT_SINK_URI is not a setting; did you mean EARSHOT_SINK_URL?`,
     exitCode: 2,
   });
 });
@@ -89,6 +90,149 @@ test('no secret is printed', () => {
   assert.equal(printed.sinkUrl, 'http://manager:19093/');
 });
 
-test('the help names every setting', () => {
-  assert.match(settingsHelp(), /--sink-timeout-ms +time a sink has to answer \(8000\)\n/);
+const mistakeOf = (args: string[], environment: NodeJS.ProcessEnv): string => {
+  try {
+    readSettings(args, environment);
+  } catch (error) {
+    assert.equal((error as UserError).exitCode, 2);
+    return (error as UserError).message;
+  }
+  return 'none';
+};
+
+test('what Kubernetes sets for a Service named earshot… is no setting', () => {
+  const links = (service: string, address = '10.0.0.1') => ({
+    [`${service}_SERVICE_HOST`]: address,
+    [`${service}_SERVICE_PORT`]: '8080',
+    [`${service}_SERVICE_PORT_HTTP_METRICS`]: '8080',
+    [`${service}_PORT`]: `tcp://${address}:8080`,
+    [`${service}_PORT_8080_TCP`]: `tcp://${address}:8080`,
+    [`${service}_PORT_8080_TCP_PROTO`]: 'tcp',
+    [`${service}_PORT_8080_TCP_PORT`]: '8080',
+    [`${service}_PORT_8080_TCP_ADDR`]: address,
+    [`${service}_PORT_53_UDP`]: `udp://${address}:53`,
+    [`${service}_PORT_53_UDP_PROTO`]: 'udp',
+    [`${service}_PORT_9_SCTP`]: `sctp://${address}:9`,
+  });
+  for (const service of ['EARSHOT', 'EARSHOT_METRICS', 'EARSHOT_SINK', 'EARSHOT_2', 'EARSHOT_FOO_BAR']) {
+    for (const address of ['10.0.0.1', 'fd00::1']) {
+      const settings = readSettings(['x.wasm'], { ...least, ...links(service, address) });
+      assert.equal(settings.port, 8080, 'the default: EARSHOT_PORT is a link');
+    }
+  }
+  const linked = { ...least, ...links('EARSHOT') };
+  assert.equal(readSettings(['x.wasm', '--port', '9000'], linked).port, 9000);
+  assert.equal(
+    readSettings(['x.wasm'], { ...links('EARSHOT_FOO'), ...least, EARSHOT_PORT: '9000' }).port,
+    9000,
+  );
+});
+
+test('what only looks like a link is a mistake', () => {
+  const wrong = {
+    EARSHOT_PORT: 'http://10.0.0.1:8080',
+    EARSHOT_HTTP_PORT: '8080',
+    EARSHOT_SINK_PORT: 'eighty',
+    EARSHOT_SERVICE_HOST: 'manager.svc',
+    EARSHOT_SERVICE_PORT: 'http',
+    EARSHOT_SERVICE: '10.0.0.1',
+    EARSHOT_TOPIC: 'logs',
+    EARSHOT_GROUP_FILE: '/x',
+  };
+  assert.equal(
+    mistakeOf(['x.wasm'], { ...least, ...wrong }),
+    `EARSHOT_PORT must be a whole number from 0 to 65535
+EARSHOT_HTTP_PORT is not a setting; \`earshot function --help\` lists them all
+EARSHOT_SINK_PORT is not a setting; did you mean EARSHOT_SINK_URL?
+EARSHOT_SERVICE_HOST is not a setting; \`earshot function --help\` lists them all
+EARSHOT_SERVICE_PORT is not a setting; \`earshot function --help\` lists them all
+EARSHOT_SERVICE is not a setting; \`earshot function --help\` lists them all
+EARSHOT_TOPIC is not a setting; did you mean EARSHOT_TOPICS?
+EARSHOT_GROUP_FILE is not a setting; \`earshot function --help\` lists them all`,
+  );
+});
+
+test('an address of the sink that would lose a part of itself is refused, and not repeated', () => {
+  for (const [address, mistake] of [
+    ['http://manager/?token=hunter2', /must not hold a query .* use EARSHOT_SINK_TOKEN_FILE for a token$/],
+    [
+      'http://hunter2@manager',
+      /must not hold a user or password; use EARSHOT_SINK_USERNAME and EARSHOT_SINK_PASSWORD_FILE$/,
+    ],
+    ['http://me:hunter2@manager', /must not hold a user or password/],
+    ['http://manager/#hunter2', /must not hold a fragment/],
+    ['ftp://me:hunter2@manager', /is not an http:\/\/ or https:\/\/ address$/],
+    ['hunter2', /is not an http:\/\/ or https:\/\/ address$/],
+  ] as const) {
+    const message = mistakeOf(['x.wasm'], { ...least, EARSHOT_SINK_URL: address });
+    assert.match(message, mistake);
+    assert.ok(message.startsWith('EARSHOT_SINK_URL ') && !message.includes('hunter2'), message);
+  }
+  const { sinkUrl } = readSettings(['x.wasm'], {
+    ...least,
+    EARSHOT_SINK_URL: 'https://manager/prefix/api/v2/alerts',
+  });
+  assert.equal(sinkUrl!.href, 'https://manager/prefix/');
+});
+
+test('a wrong flag is the only mistake that is reported', () => {
+  for (const [args, mistake] of [
+    [['x.wasm', '--brokerz', 'a:1'], 'unknown option "--brokerz"; did you mean --brokers?'],
+    [['--brokerz', 'a:1', 'x.wasm'], 'unknown option "--brokerz"; did you mean --brokers?'],
+    [
+      ['--brokerz=a:1', '-x'],
+      'unknown option "--brokerz"; did you mean --brokers?\nunknown option "-x"; `earshot function --help` lists them all',
+    ],
+    [['x.wasm', '--topics'], '--topics needs a value: LIST'],
+    [['x.wasm', '--strict'], '--strict needs a value: true|false'],
+    [['x.wasm', '--topics', '--brokers', 'a:1'], '--topics needs a value: LIST'],
+    [['x.wasm', 'y.wasm'], '"y.wasm" is one argument too many; there is one module'],
+  ] as const)
+    assert.equal(mistakeOf([...args], {}), mistake);
+});
+
+test('what is for a login is refused without a mechanism', () => {
+  for (const [variable, value] of [
+    ['EARSHOT_SASL_USERNAME', 'me'],
+    ['EARSHOT_SASL_PASSWORD', 'hunter2'],
+    ['EARSHOT_SASL_PASSWORD_FILE', secret],
+    ['EARSHOT_SASL_TOKEN_FILE', secret],
+  ] as const)
+    assert.equal(
+      mistakeOf(['x.wasm'], { ...least, [variable]: value }),
+      `EARSHOT_SASL_MECHANISM is not set, but ${variable.replace('PASSWORD_FILE', 'PASSWORD')} is; set plain, scram-sha-256, scram-sha-512, oauthbearer`,
+    );
+});
+
+test('a hold that ends before the answer of the sink is refused', () => {
+  const hold = (text: string) =>
+    mistakeOf(['x.wasm'], { ...least, EARSHOT_SINK: 'alertmanager', EARSHOT_ALERT_HOLD_MS: text });
+  assert.match(
+    hold('8000'),
+    /^EARSHOT_ALERT_HOLD_MS \(8000\) must be more than EARSHOT_SINK_TIMEOUT_MS \(8000\), or 0/,
+  );
+  assert.deepEqual(['0', '8001', '86400001'].map(hold), ['none', 'none', 'none']);
+  assert.match(hold('31536000001'), /must be a whole number/);
+});
+
+test('a rules file is no module', () => {
+  for (const path of ['rules.yaml', 'rules.yml'])
+    assert.equal(
+      mistakeOf([path], least),
+      `EARSHOT_MODULE is ${path}, a rules file; build it first: \`earshot build ${path} -o earshot.wasm\`, then pass earshot.wasm`,
+    );
+});
+
+test('the help says what is required, which values a setting takes, and how a secret comes from a file', () => {
+  const help = settingsHelp();
+  const [required, optional] = help.split('\n\n');
+  assert.deepEqual(
+    [...required!.matchAll(/^  --(\S+)/gm)].map(([, name]) => name),
+    ['module', 'brokers', 'topics', 'dead-letter-topic'],
+  );
+  assert.match(optional!, /--sink-timeout-ms NUMBER +time a sink has to answer: 100 to 300000 \(8000\)\n/);
+  assert.match(optional!, /--log-level NAME +what to log: debug, info, warn, error \(info\)\n/);
+  assert.match(optional!, /--sink-token TEXT +bearer token; EARSHOT_SINK_TOKEN_FILE names a file with it\n/);
+  for (const line of help.split('\n').filter(line => line.startsWith('  ')))
+    assert.match(line, /^  --[a-z-]+ (?:FILE|LIST|NAME|NUMBER|TEXT|URL|true\|false) +\S/);
 });

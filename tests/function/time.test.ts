@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { kafkaMissing, startKafka } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
-import { believedTime } from '../../host/function/stream.ts';
+import { believedTime } from '../../host/function/match.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
 import { metric, openStage, until } from './harness.ts';
 import { buildModule } from './module.ts';
@@ -39,14 +39,20 @@ describe('absence', { skip: kafkaMissing() }, () => {
       const beganAt = Date.now();
       await stage.produce([beat('a'), beat('b', String(beganAt + 1_800_000)), beat('b', '-1')]);
       const running = stage.start({ EARSHOT_MODULE: await buildModule('absence') });
-      await until(async () => (await stage.committed())[0] === 3, 'everything committed');
+      await until(
+        async () => (await stage.committed())[0] === 3 && (await stage.counted()),
+        'everything committed',
+      );
       await until(() => told().length === 2, 'both are silent');
       assert.ok(Date.now() - beganAt >= 2000, 'not before its time');
       assert.deepEqual(told().sort(), ['a firing', 'b firing']);
       await stage.produce([beat('a')]);
       await until(() => told().length === 3, 'a is back');
       assert.equal(told().at(-1), 'a resolved');
-      await until(async () => (await stage.committed())[0] === 4, 'everything committed');
+      await until(
+        async () => (await stage.committed())[0] === 4 && (await stage.counted()),
+        'everything committed',
+      );
       assert.equal(await metric(running, 'earshot_state_keys'), 4, 'silence and alert, of a and b');
       assert.equal(await metric(running, 'earshot_state_evicted_keys'), 0);
       assert.equal(await running.stop(), 0);

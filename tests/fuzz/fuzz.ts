@@ -92,7 +92,7 @@ async function main(): Promise<number> {
     report(found, `${seed}-${round}`, replayCommand(seed, round, size));
     if (findings === FINDINGS_MAX) break;
   }
-  console.log(`${describe(counts)}\n${findings} findings`);
+  console.log(`${describe(counts)}\n${findings === 1 ? '1 finding' : `${findings} findings`}`);
   return findings === 0 ? 0 : 1;
 }
 

@@ -39,7 +39,7 @@ const WORDS = [
 
 const NUMBERS = [
   '0', '-0', '0.0', '1', '1.0', '10', '1e1', '404', '404.0', '-404', '0.1', '0.10', '-0.5', '2147483648', '4294967296',
-  '9007199254740992', '9007199254740993', '9007199254740993.5', '9223372036854775807', '18446744073709551616',
+  '9007199254740992', '9007199254740993', '9007199254740993.5', '1e400', '1e-400', '-1e400', '9223372036854775807', '18446744073709551616',
   '1629856405.4800041234', '123456789012345678901234567890', '1e308', '1e-320', '.5', '+5',
 ]; // prettier-ignore
 
@@ -95,7 +95,7 @@ function makeText(dice: Dice, words: string[]): string {
 function makeNumber(dice: Dice): string {
   if (dice.chance(0.7)) return dice.pick(NUMBERS);
   const digits = dice.times(dice.between(1, 25), () => dice.below(10)).join('');
-  return digits.replace(/^0+(?=\d)/, '') + dice.pick(['', `.${dice.below(1000)}`, `e${dice.below(290)}`]);
+  return digits.replace(/^0+(?=\d)/, '') + dice.pick(['', `.${dice.below(1000)}`, `e${dice.below(400)}`]);
 }
 
 // ── Patterns ──

@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import type { RequestListener } from 'node:http';
+import type { RequestListener, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fateOf, openPoster } from '../../host/sink/http.ts';
 import { readSettings } from '../../host/function/settings.ts';
@@ -120,6 +120,72 @@ test('no answer, half an answer and no server are to be tried again', async () =
     error: 'connect ECONNREFUSED 127.0.0.1:1',
   });
   await poster.close();
+});
+
+test('the time of a post begins when it has a connection', async () => {
+  let count = 0;
+  await withServer(
+    (_request, response) => {
+      count++;
+      setTimeout(() => response.end(), 300);
+    },
+    async url => {
+      const one = { EARSHOT_SINK_TIMEOUT_MS: '700', EARSHOT_SINK_CONNECTIONS: '2' };
+      const poster = openPoster(settings(url, one), 600);
+      const posts = Array.from({ length: 10 }, () => poster.post('/', Buffer.from('{}')));
+      // The last has waited 1.2 s, longer than its time; and none was slow.
+      assert.deepEqual(await Promise.all(posts), Array(10).fill({ kind: 'accepted' }));
+      assert.equal(count, 10, 'nothing was posted twice');
+      await poster.close();
+    },
+  );
+});
+
+test('a connection is free again after every end of a post', { timeout: 20_000 }, async () => {
+  const ends = [
+    (response: ServerResponse) => response.end(),
+    (response: ServerResponse) => response.destroy(),
+    (response: ServerResponse) => response.writeHead(503).end('later'),
+    () => {}, // no answer
+  ];
+  let at = 0;
+  await withServer(
+    (_request, response) => void ends[at++ % ends.length]!(response),
+    async url => {
+      const poster = openPoster(
+        settings(url, { EARSHOT_SINK_TIMEOUT_MS: '200', EARSHOT_SINK_CONNECTIONS: '1' }),
+      );
+      const kinds: string[] = [];
+      for (let i = 0; i < 8; i++) kinds.push((await poster.post('/', Buffer.from('{}'))).kind);
+      assert.deepEqual(kinds, [
+        ...['accepted', 'retry', 'retry', 'retry'],
+        ...['accepted', 'retry', 'retry', 'retry'],
+      ]);
+      await poster.close();
+    },
+  );
+});
+
+test('a post that is no longer wanted is not sent while it waits, and finished when it is under way', async () => {
+  let count = 0;
+  await withServer(
+    (_request, response) => {
+      count++;
+      setTimeout(() => response.end(), 200);
+    },
+    async url => {
+      const poster = openPoster(settings(url, { EARSHOT_SINK_CONNECTIONS: '1' }));
+      const unwanted = new AbortController();
+      const under = poster.post('/', Buffer.from('{}'), unwanted.signal);
+      const waiting = poster.post('/', Buffer.from('{}'), unwanted.signal);
+      const other = poster.post('/', Buffer.from('{}'));
+      unwanted.abort();
+      assert.deepEqual(await waiting, { kind: 'retry', error: 'not sent: it is no longer wanted' });
+      assert.deepEqual([await under, await other], [{ kind: 'accepted' }, { kind: 'accepted' }]);
+      assert.equal(count, 2);
+      await poster.close();
+    },
+  );
 });
 
 function settings(url: string, more: Record<string, string> = {}) {

@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface Alert {
+  status: string;
   labels: Record<string, string>;
   annotations: Record<string, string>;
   startsAt: string;

@@ -2,7 +2,6 @@
 // lines below it are everything that came of it:
 //
 //   > 1.5 {"log":"boom"}      a record 1.5 s after the start
-//   > warm 1.5 {"log":"boom"} the same, in silence
 //   > tick 60                 it is 60 s after the start, the host says
 //   > snapshot, restore, reset, held
 //   > start 0                 from here on, times count from 1970
@@ -54,13 +53,10 @@ async function perform(source: string): Promise<string> {
       case 'reset':
         teller.matcher.reset();
         return [];
-      case 'held':
-        return [JSON.stringify(teller.matcher.heldBack())];
-      case 'warm': {
-        const [, time, record] = /^(\S+) (.*)$/.exec(rest!)!;
-        teller.warm(JSON.parse(record!), startMs + Number(time) * 1000);
-        return [];
-      }
+      case 'suppressed':
+        return [JSON.stringify(teller.matcher.suppressed())];
+      case 'end':
+        return teller.end().map(line);
       default:
         return teller.match(JSON.parse(rest!), Math.round(startMs + Number(verb) * 1000)).map(line);
     }

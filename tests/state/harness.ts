@@ -49,9 +49,14 @@ export class Teller {
     return this.answer(this.matcher.match(encode(record, ms), 0, 0));
   }
 
-  warm(record: object, ms: number): void {
-    const answer = this.matcher.warm(encode(record, ms), 0, 0);
-    if (answer !== NO_ALERT) throw new Error(`warm answered ${answer}`);
+  /** What is due when the stream ends. */
+  end(): Alert[] {
+    const alerts: Alert[] = [];
+    for (;;) {
+      const more = this.answer(this.matcher.end());
+      if (more.length === 0) return alerts;
+      alerts.push(...more);
+    }
   }
 
   /** Everything that fell due. */
@@ -64,9 +69,9 @@ export class Teller {
     }
   }
 
-  /** Matches held back, by rule and elsewhere, of which no alert has told. */
+  /** Suppressed matches, by rule and elsewhere, that no alert has reported. */
   untold(): number {
-    const { byRule, others } = this.matcher.heldBack();
+    const { byRule, others } = this.matcher.suppressed();
     return byRule.reduce((sum, count) => sum + count, others);
   }
 
@@ -89,7 +94,7 @@ function readAlert({ status, labels, annotations, startsAt, endsAt }: Body): Ale
   return { status, name: alertname!, labels: own, annotations, startsMs: Date.parse(startsAt), endsMs };
 }
 
-/** What alerts told of matches held back. */
+/** The suppressed matches that alerts report. */
 export function toldBy(alerts: Alert[]): number {
   const count = (text: string | undefined) => Number(text ?? 0);
   return alerts.reduce(

@@ -1,0 +1,364 @@
+// A hit: what one step of one rule found in one record. Matching makes hits, counting takes them. Between the two they
+// travel as JSON (layout.ts draws it), through a topic or inside one process. A hit has everything that an alert needs
+// of its record, so the record is not needed again.
+//
+// Numbers that only counting knows (`$value`) are not in it. In an annotation's text the byte VALUE_MARK stands in
+// their place: it occurs in no UTF-8 text. In JSON such an annotation is an array of the texts around the marks. An
+// annotation that needs nothing of the record is not in the hit: counting writes it from the rule.
+import * as layout from './layout';
+import { findByte, sameBytes } from './bytes';
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACKET,
+  QUOTE,
+  decode,
+  decodedSizeMax,
+  skipString,
+} from './json';
+import { allocate, resize } from './memory';
+import { write, writeByte, writeConstant, writeHash, writeMoment, writeString } from './output';
+import { NO_TIME, parseTime } from './time';
+
+// A hit in memory. References are pairs of u32: the address of a text, and its size.
+export const HIT_NEXT = 0;
+export const HIT_RULE = 4; // address of the rule
+export const HIT_ORDINAL = 8; // of the step in its rule
+export const HIT_LABELS = 12; // references, one a label template
+export const HIT_ANNOTATIONS = 16; // references, one an annotation template; 0: the record is at hand, render from it
+export const HIT_HAS_DISTINCT = 20; // 1 when HIT_DISTINCT counts
+export const HIT_TIME = 24; // i64, ms
+export const HIT_BY = 32; // u64, hash of the labels that `by` names; of all labels where there is no `by`
+export const HIT_DISTINCT = 40; // u64, hash of the value that `distinct` looks at
+export const HIT_CAPTURES = 48; // of the record at hand
+export const HIT_SIZE: usize = 56;
+
+// A mark in memory: what an absence was told of. It has a rule and labels as a hit has.
+export const MARK_SEEN = 24; // i64, when the key was seen last
+export const MARK_KEY = 32; // u64
+export const MARK_TOLD = 40; // i64, when an alert last said that it is missing
+
+/** Stands in an annotation's text where `$value` will. */
+export const VALUE_MARK: u32 = 0xff;
+
+// ── Writing ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Writes a hit. `source` names its record: the bytes between the quotes of a JSON string. */
+export function writeHit(ruleset: usize, hit: usize, source: usize, sourceSize: usize): void {
+  const rule = load<usize>(hit, HIT_RULE);
+  const fingerprint = load<u64>(rule, layout.RULE_FINGERPRINT);
+  writeConstant(ruleset, layout.TEXT_HIT_KEY);
+  writeHash(load<u64>(hit, HIT_BY) ^ fingerprint);
+  writeConstant(ruleset, layout.TEXT_HIT_ID);
+  write(source, sourceSize);
+  writeByte(0x2f);
+  writeHash(fingerprint);
+  writeByte(0x2f);
+  writeByte(0x30 + load<u32>(hit, HIT_ORDINAL));
+  writeConstant(ruleset, layout.TEXT_HIT_RULE);
+  writeHash(fingerprint);
+  writeConstant(ruleset, layout.TEXT_HIT_STEP);
+  writeByte(0x30 + load<u32>(hit, HIT_ORDINAL));
+  writeConstant(ruleset, layout.TEXT_HIT_TIME);
+  writeMoment(load<i64>(hit, HIT_TIME));
+  if (load<u32>(hit, HIT_HAS_DISTINCT) != 0) {
+    writeConstant(ruleset, layout.TEXT_HIT_DISTINCT);
+    writeHash(load<u64>(hit, HIT_DISTINCT));
+  }
+  writeConstant(ruleset, layout.TEXT_HIT_ALERT);
+  writeString(ruleset + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
+  writeConstant(ruleset, layout.TEXT_HIT_LABELS);
+  writeTexts(ruleset, rule, true, load<usize>(hit, HIT_LABELS));
+  writeConstant(ruleset, layout.TEXT_HIT_ANNOTATIONS);
+  writeTexts(ruleset, rule, false, load<usize>(hit, HIT_ANNOTATIONS));
+  writeConstant(ruleset, layout.TEXT_HIT_END);
+}
+
+/** Writes a mark: the key of a rule is missing, and an alert said so at `told`. */
+export function writeMark(ruleset: usize, rule: usize, key: u64, seen: i64, told: i64, labels: usize): void {
+  writeConstant(ruleset, layout.TEXT_MARK_MISSING);
+  writeHash(key);
+  writeConstant(ruleset, layout.TEXT_HIT_RULE);
+  writeHash(load<u64>(rule, layout.RULE_FINGERPRINT));
+  writeConstant(ruleset, layout.TEXT_MARK_SEEN);
+  writeMoment(seen);
+  writeConstant(ruleset, layout.TEXT_MARK_TOLD);
+  writeMoment(told);
+  writeConstant(ruleset, layout.TEXT_HIT_ALERT);
+  writeString(ruleset + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
+  writeConstant(ruleset, layout.TEXT_HIT_LABELS);
+  writeTexts(ruleset, rule, true, labels);
+  writeConstant(ruleset, layout.TEXT_HIT_END);
+}
+
+/** Writes the members of labels or annotations; what is empty is left out. */
+function writeTexts(ruleset: usize, rule: usize, ofLabels: bool, reference: usize): void {
+  let template = templatesOf(ruleset, rule, ofLabels);
+  let isFirst = true;
+  for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
+    if (load<u32>(reference, 4) != 0) {
+      const comma = <usize>isFirst; // of the key, and left out
+      const nameSize = <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE);
+      write(ruleset + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma, nameSize + 4 - comma);
+      writePieces(load<usize>(reference), load<usize>(reference, 4));
+      isFirst = false;
+    }
+    template += layout.TEMPLATE_SIZE;
+    reference += 8;
+  }
+}
+
+function writePieces(text: usize, size: usize): void {
+  const end = text + size;
+  let mark = findByte(text, end, VALUE_MARK);
+  if (mark == end) {
+    writeString(text, size);
+    return;
+  }
+  writeByte(OPEN_BRACKET);
+  for (;;) {
+    writeString(text, mark - text);
+    if (mark == end) break;
+    writeByte(COMMA);
+    text = mark + 1;
+    mark = findByte(text, end, VALUE_MARK);
+  }
+  writeByte(CLOSE_BRACKET);
+}
+
+export function templatesOf(ruleset: usize, rule: usize, ofLabels: bool): usize {
+  return (
+    ruleset +
+    (ofLabels ? load<u32>(rule, layout.RULE_LABELS_OFFSET) : load<u32>(rule, layout.RULE_ANNOTATIONS_OFFSET))
+  );
+}
+
+export function templateCountOf(rule: usize, ofLabels: bool): u32 {
+  return ofLabels ? load<u32>(rule, layout.RULE_LABEL_COUNT) : load<u32>(rule, layout.RULE_ANNOTATION_COUNT);
+}
+
+// ── Reading ─────────────────────────────────────────────────────────────────────────────────────────
+// Only `writeHit` writes hits, so the reader asks for the same constants in the same order. Strings may be escaped in
+// any way: what carries a hit (Fluent Bit's outputs) may write its strings anew.
+
+let cursor: usize = 0; // 0: something else was there than was asked for
+let limit: usize = 0;
+let stringStart: usize = 0; // what `takeString` took, between the quotes
+let stringEnd: usize = 0;
+
+/** Reads the hit at `text` … `end` into `hit`, a block of HIT_SIZE bytes. 0, MALFORMED, TOO_LARGE or UNKNOWN_RULE. */
+export function readHit(ruleset: usize, text: usize, end: usize, hit: usize): i32 {
+  memory.fill(hit, 0, HIT_SIZE);
+  cursor = text;
+  limit = end;
+  take(ruleset, layout.TEXT_HIT_KEY);
+  takeHash();
+  take(ruleset, layout.TEXT_HIT_ID);
+  takeString();
+  take(ruleset, layout.TEXT_HIT_RULE);
+  const rule = ruleOf(ruleset, takeHash());
+  if (cursor == 0) return layout.MALFORMED;
+  if (rule == 0) return layout.UNKNOWN_RULE;
+  store<usize>(hit, rule, HIT_RULE);
+  take(ruleset, layout.TEXT_HIT_STEP);
+  store<u32>(hit, takeDigit(), HIT_ORDINAL);
+  take(ruleset, layout.TEXT_HIT_TIME);
+  store<i64>(hit, takeMoment(), HIT_TIME);
+  if (isNext(ruleset, layout.TEXT_HIT_DISTINCT)) {
+    take(ruleset, layout.TEXT_HIT_DISTINCT);
+    store<u32>(hit, 1, HIT_HAS_DISTINCT);
+    store<u64>(hit, takeHash(), HIT_DISTINCT);
+  }
+  take(ruleset, layout.TEXT_HIT_ALERT);
+  takeQuoted();
+  take(ruleset, layout.TEXT_HIT_LABELS);
+  store<usize>(hit, takeTexts(ruleset, rule, true), HIT_LABELS);
+  take(ruleset, layout.TEXT_HIT_ANNOTATIONS);
+  store<usize>(hit, takeTexts(ruleset, rule, false), HIT_ANNOTATIONS);
+  take(ruleset, layout.TEXT_HIT_END);
+  if (load<usize>(hit, HIT_LABELS) == 0 || load<usize>(hit, HIT_ANNOTATIONS) == 0) return layout.TOO_LARGE;
+  return cursor == end ? 0 : layout.MALFORMED;
+}
+
+/** Whether these bytes are a mark of an absence. */
+export function isMark(ruleset: usize, text: usize, end: usize): bool {
+  cursor = text;
+  limit = end;
+  return isNext(ruleset, layout.TEXT_MARK_MISSING);
+}
+
+/** As `readHit`, for a mark. */
+export function readMark(ruleset: usize, text: usize, end: usize, mark: usize): i32 {
+  memory.fill(mark, 0, HIT_SIZE);
+  cursor = text;
+  limit = end;
+  take(ruleset, layout.TEXT_MARK_MISSING);
+  store<u64>(mark, takeHash(), MARK_KEY);
+  take(ruleset, layout.TEXT_HIT_RULE);
+  const rule = ruleOf(ruleset, takeHash());
+  if (cursor == 0) return layout.MALFORMED;
+  if (rule == 0) return layout.UNKNOWN_RULE;
+  store<usize>(mark, rule, HIT_RULE);
+  take(ruleset, layout.TEXT_MARK_SEEN);
+  store<i64>(mark, takeMoment(), MARK_SEEN);
+  take(ruleset, layout.TEXT_MARK_TOLD);
+  store<i64>(mark, takeMoment(), MARK_TOLD);
+  take(ruleset, layout.TEXT_HIT_ALERT);
+  takeQuoted();
+  take(ruleset, layout.TEXT_HIT_LABELS);
+  store<usize>(mark, takeTexts(ruleset, rule, true), HIT_LABELS);
+  take(ruleset, layout.TEXT_HIT_END);
+  if (load<usize>(mark, HIT_LABELS) == 0) return layout.TOO_LARGE;
+  return cursor == end ? 0 : layout.MALFORMED;
+}
+
+function takeMoment(): i64 {
+  takeString();
+  if (cursor == 0) return 0;
+  const time = parseTime(layout.TYPE_STRING, stringStart, stringEnd);
+  if (time == NO_TIME) cursor = 0;
+  return time;
+}
+
+function textAt(ruleset: usize, index: usize): usize {
+  return ruleset + load<u32>(ruleset, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
+}
+
+/** Whether one of TEXT_… comes next. */
+function isNext(ruleset: usize, index: usize): bool {
+  const text = textAt(ruleset, index);
+  const size = <usize>load<u32>(text, layout.TEXT_SIZE);
+  return (
+    cursor != 0 &&
+    cursor + size <= limit &&
+    sameBytes(cursor, ruleset + load<u32>(text, layout.TEXT_OFFSET), size)
+  );
+}
+
+function take(ruleset: usize, index: usize): void {
+  cursor = isNext(ruleset, index) ? cursor + load<u32>(textAt(ruleset, index), layout.TEXT_SIZE) : 0;
+}
+
+function takeByte(byte: u32): bool {
+  if (cursor == 0 || cursor >= limit || load<u8>(cursor) != byte) return false;
+  cursor++;
+  return true;
+}
+
+/** 16 hexadecimal digits. */
+function takeHash(): u64 {
+  if (cursor == 0 || cursor + 16 > limit) {
+    cursor = 0;
+    return 0;
+  }
+  let hash: u64 = 0;
+  for (const end = cursor + 16; cursor < end; cursor++) {
+    const byte = <u32>load<u8>(cursor);
+    const digit = byte - 0x30 < 10 ? byte - 0x30 : byte - 0x61 < 6 ? byte - 0x57 : 16;
+    if (digit == 16) {
+      cursor = 0;
+      return 0;
+    }
+    hash = (hash << 4) | digit;
+  }
+  return hash;
+}
+
+function takeDigit(): u32 {
+  if (cursor == 0 || cursor >= limit) return layout.NONE;
+  const digit = <u32>load<u8>(cursor) - 0x30;
+  cursor = digit < <u32>layout.SEQUENCE_STEPS_MAX ? cursor + 1 : 0;
+  return digit;
+}
+
+/** From after the opening quote to the closing one. */
+function takeString(): void {
+  if (cursor == 0) return;
+  stringStart = cursor;
+  stringEnd = skipString(cursor, limit);
+  cursor = stringEnd;
+}
+
+/** A string with its quotes. */
+function takeQuoted(): void {
+  if (!takeByte(QUOTE)) cursor = 0;
+  takeString();
+  if (!takeByte(QUOTE)) cursor = 0;
+}
+
+/** Members of labels or annotations, up to the closing brace; returns their references, or 0. */
+function takeTexts(ruleset: usize, rule: usize, ofLabels: bool): usize {
+  const size = (<usize>templateCountOf(rule, ofLabels) + 1) << 3;
+  const references = allocate(size);
+  if (references == 0) return 0;
+  memory.fill(references, 0, size);
+  let template = templatesOf(ruleset, rule, ofLabels);
+  let reference = references;
+  let isFirst = true;
+  while (cursor != 0 && cursor < limit && load<u8>(cursor) != CLOSE_BRACE) {
+    // Both are sorted by name.
+    while (reference + 8 < references + size && !takeKey(ruleset, template, isFirst)) {
+      template += layout.TEMPLATE_SIZE;
+      reference += 8;
+    }
+    if (reference + 8 == references + size) {
+      cursor = 0;
+      return references;
+    }
+    if (!takeText(reference)) return 0;
+    isFirst = false;
+  }
+  return references;
+}
+
+/** The name of a template as a JSON key; the first key of an object has no comma. */
+function takeKey(ruleset: usize, template: usize, isFirst: bool): bool {
+  const comma = <usize>isFirst;
+  const key = ruleset + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma;
+  const size = <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE) + 4 - comma;
+  if (cursor + size > limit || !sameBytes(cursor, key, size)) return false;
+  cursor += size;
+  return true;
+}
+
+/** A string, or an array of the strings around marks. False when there is no memory. */
+function takeText(reference: usize): bool {
+  const isArray = takeByte(OPEN_BRACKET);
+  let text: usize = 0;
+  let size: usize = 0;
+  do {
+    takeQuoted();
+    if (cursor == 0) return true;
+    // The text so far is the arena's last block: the next string is written after it.
+    const room = size + decodedSizeMax(stringStart, stringEnd) + 1;
+    if (text == 0) text = allocate(room);
+    else if (!resize(text, room)) return false;
+    if (text == 0) return false;
+    size = decode(stringStart, stringEnd, text + size) - text;
+    if (isArray && cursor < limit && load<u8>(cursor) == COMMA) store<u8>(text + size++, VALUE_MARK);
+  } while (isArray && takeByte(COMMA));
+  if (isArray && !takeByte(CLOSE_BRACKET)) cursor = 0;
+  resize(text, size);
+  store<usize>(reference, text);
+  store<usize>(reference, size, 4);
+  return true;
+}
+
+/** The rule of a fingerprint, or 0. */
+function ruleOf(ruleset: usize, fingerprint: u64): usize {
+  const table = ruleset + load<u32>(ruleset, layout.HEADER_FINGERPRINTS_OFFSET);
+  let low: u32 = 0;
+  let high = load<u32>(ruleset, layout.HEADER_RULE_COUNT);
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const entry = table + <usize>middle * layout.FINGERPRINT_SIZE;
+    const rule = ruleset + load<u32>(entry, layout.FINGERPRINT_RULE_OFFSET);
+    const found = load<u64>(rule, layout.RULE_FINGERPRINT);
+    if (found == fingerprint) return rule;
+    if (found < fingerprint) low = middle + 1;
+    else high = middle;
+  }
+  return 0;
+}

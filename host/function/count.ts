@@ -1,0 +1,316 @@
+// The counting role: hits → alerts. A partition of the hits topic holds all that its counter knows: the counter's state is
+// a fold over the hits and the marks in it. A `told` mark follows an alert that the sink has accepted and goes before
+// the commit. So whoever gets the partition reads, before anything else,
+//
+//   1. the marks from the look-back's start up to the end: which hits' alerts were told;
+//   2. the hits from the look-back's start up to the committed offset, in silence: cool-downs begin at told alerts only;
+//   3. from the committed offset on: counts, tells, marks, commits. An alert that has its mark already is not told again.
+//
+//   look-back's start        committed            end
+//   ├── hits in silence ─────┤── hits ────────────┤─▶
+//   ├── marks ────────────────────────────────────┤
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Delivered, Delivery, Parcel, Streak } from './deliver.ts';
+import { ruleNames } from '../body.ts';
+import { hitId } from '../hit.ts';
+import type { Log } from '../log.ts';
+import { readTold, writeTold } from './mark.ts';
+import type { Told } from './mark.ts';
+import { ALERT, MALFORMED, TOO_LARGE, UNKNOWN_RULE } from '../matcher.ts';
+import type { Matcher, MatcherModule } from '../matcher.ts';
+import type { Metrics } from './metrics.ts';
+import { Seen } from './seen.ts';
+import type { Settings } from './settings.ts';
+import type { Lease, Letter, Message, Source, TopicPartition } from '../source/source.ts';
+import type { Role, Task } from './worker.ts';
+
+/** A hit is written after its event, by the time it took from the log file to the topic. */
+const LOOK_BACK_MARGIN_MS = 60_000;
+const OPEN_RETRY_MS = 2000;
+
+interface Parts {
+  settings: Settings;
+  module: MatcherModule;
+  source: Source;
+  delivery: Delivery;
+  metrics: Metrics;
+  log: Log;
+}
+
+export function countRole(parts: Parts): Role {
+  return { name: 'count', source: parts.source, open: partition => countTask(parts, partition) };
+}
+
+type Phase = 'marks' | 'silence' | 'live';
+
+interface Window {
+  /** Where the look-back begins. */
+  start: number;
+  /** Below it every hit was counted and its alert told. */
+  committed: number;
+  /** One past the last message, when the partition was assigned. */
+  end: number;
+}
+
+/** An alert of a tick, and the marks of the absences in it. */
+interface Due {
+  parcel: Parcel;
+  marks: Letter[];
+}
+
+const EMPTY = new Uint8Array();
+const DELIVERED: Delivered = { kind: 'delivered' };
+
+function countTask(parts: Parts, at: TopicPartition): Task {
+  const { module, source, delivery, metrics, log } = parts;
+  const streak: Streak = { failures: 0 };
+  /** Hits whose alerts were told, by their offset. */
+  const told = new Map<number, Told>();
+  /** Offsets of hits that broke the counter: they are dead letters, and are not shown to it again. */
+  const trapped = new Set<number>();
+  let seen = new Seen();
+  let counter: Matcher;
+  let phase: Phase = 'marks';
+  let window: Window = { start: 0, committed: 0, end: 0 };
+  /** Below it every message is counted. Those from `acknowledged` on come again after a pause, and are passed over. */
+  let counted = 0;
+  /** What the message at `counted` came to, while it can't be delivered. */
+  let pending: Parcel | undefined;
+  let due: Due | undefined;
+  /** Marks of told alerts that are not in the topic yet. */
+  let marks: Letter[] = [];
+  const task = {
+    position: undefined as number | undefined,
+    acknowledged: undefined as number | undefined,
+    timestamp: undefined as number | undefined,
+    open,
+    work,
+    tick,
+    keys: () => ({ keyCount: counter.keyCount(), evictedCount: counter.evictedKeyCount() }),
+  };
+  return task;
+
+  async function open(lease: Lease): Promise<void> {
+    counter = await module.instantiate();
+    for (; lease.live(); await sleep(OPEN_RETRY_MS)) {
+      try {
+        window = await findWindow();
+        if (!lease.live()) return;
+        if (window.start < window.end) read('marks', window.start);
+        else read('live', window.committed);
+        if (task.position !== window.committed) source.seek(at, task.position!);
+        return;
+      } catch (error) {
+        const { message } = error as Error;
+        log.warn({ ...at, error: message }, 'the look-back of the partition is not known yet; trying again');
+      }
+    }
+  }
+
+  async function findWindow(): Promise<Window> {
+    const { committed, timestamp, low, high } = await source.standing(at);
+    const from = Math.max(committed, low); // −1: nothing is committed
+    const { lookBackMs } = module.info;
+    if (committed <= low || lookBackMs === 0) return { start: from, committed: from, end: high };
+    const time = (timestamp ?? Date.now()) - lookBackMs - LOOK_BACK_MARGIN_MS;
+    const start = await source.offsetAt(at, Math.max(0, time));
+    return { start: Math.min(Math.max(start, low), from), committed: from, end: high };
+  }
+
+  function read(next: Phase, position: number): void {
+    phase = next;
+    task.position = position;
+    if (next === 'live') counted = task.acknowledged = position;
+  }
+
+  async function work(messages: Message[], end: number, lease: Lease): Promise<Delivered> {
+    switch (phase) {
+      case 'marks':
+        for (const message of messages) remember(message);
+        task.position = end;
+        if (end >= window.end)
+          if (window.start < window.committed) read('silence', window.start);
+          else read('live', window.committed);
+        return DELIVERED;
+      case 'silence':
+        await replay(messages);
+        if (phase === 'silence' && task.position! < end) task.position = end;
+        if (task.position! >= window.committed) read('live', window.committed);
+        return DELIVERED;
+      case 'live':
+        return count(messages, end, lease);
+    }
+  }
+
+  function remember({ value }: Message): void {
+    const mark = value && readTold(value);
+    if (mark) told.set(mark.told, mark);
+  }
+
+  /** Counts in silence: an alert that has its mark was told, one that has none was not. */
+  async function replay(messages: Message[]): Promise<void> {
+    for (const { offset, value } of messages) {
+      const place = Number(offset);
+      if (place >= window.committed) return;
+      if (!value || isPassedOver(place, value)) continue;
+      try {
+        counter.count(value, told.has(place) ? 'told' : 'silent');
+        metrics.warmed.inc({ topic: at.topic });
+      } catch (error) {
+        await startOver(place, error);
+        return;
+      }
+    }
+  }
+
+  /** A hit that is not to be counted: a mark, a hit that was there before, or one that broke the counter. */
+  function isPassedOver(place: number, value: Uint8Array): boolean {
+    if (trapped.has(place) || readTold(value)) return true;
+    const id = hitId(value);
+    if (id === undefined || !seen.add(id)) return false;
+    metrics.duplicates.inc();
+    return true;
+  }
+
+  /** A counter that trapped may be broken in any way: a fresh one reads the look-back without the hit. */
+  async function startOver(place: number, error: unknown): Promise<void> {
+    if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+    metrics.traps.inc();
+    log.error(
+      { ...at, offset: place, error: error.message },
+      'a hit broke the counter; it goes on without it',
+    );
+    trapped.add(place);
+    counter = await module.instantiate();
+    seen = new Seen();
+    read('silence', window.start);
+  }
+
+  async function count(messages: Message[], end: number, lease: Lease): Promise<Delivered> {
+    let outcome = await flush(lease);
+    if (outcome.kind === 'held') return outcome;
+    let reached = end;
+    for (const message of messages) {
+      const offset = Number(message.offset);
+      if (offset < counted) continue;
+      if (!lease.live()) {
+        reached = offset;
+        break;
+      }
+      try {
+        pending ??= countOne(message);
+      } catch (error) {
+        // The hit is a dead letter; what was counted before it is counted again, in silence.
+        outcome = await bury(message, error, lease);
+        if (outcome.kind === 'held') {
+          reached = offset;
+          break;
+        }
+        window = { ...window, committed: offset + 1 };
+        await flush(lease);
+        await startOver(offset, error);
+        return outcome;
+      }
+      outcome = pending ? await send(pending, lease) : DELIVERED;
+      if (outcome.kind === 'held') {
+        reached = offset;
+        break;
+      }
+      pending = undefined;
+      counted = offset + 1;
+    }
+    // Also when the lease is over: the alerts are told, whoever has the partition now.
+    const flushed = await flush(lease);
+    if (flushed.kind === 'held') {
+      task.position = task.acknowledged;
+      return flushed;
+    }
+    counted = Math.max(counted, reached);
+    task.position = task.acknowledged = reached;
+    task.timestamp = Number(messages.at(-1)?.timestamp) || task.timestamp;
+    return outcome;
+  }
+
+  async function bury(message: Message, error: unknown, lease: Lease): Promise<Delivered> {
+    if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+    const { offset, key, value } = message;
+    const poison = `the counter broke: ${error.message}`;
+    return delivery.bury([{ offset: Number(offset), key, bytes: value ?? EMPTY, poison }], lease, streak);
+  }
+
+  /** What has to leave the house before the message is acknowledged. */
+  function countOne({ offset, key, value, unreadable }: Message): Parcel | undefined {
+    const place = Number(offset);
+    if (unreadable !== undefined) return { offset: place, key, bytes: EMPTY, poison: unreadable };
+    if (!value || isPassedOver(place, value)) return undefined;
+    const parcel = (poison?: string): Parcel => ({ offset: place, key, bytes: value, poison });
+    switch (counter.count(value, told.delete(place) ? 'told' : 'live')) {
+      case ALERT:
+        return { offset: place, key, bytes: counter.alert().slice() };
+      case MALFORMED:
+        return parcel('neither a hit nor a mark');
+      case UNKNOWN_RULE:
+        return parcel('a hit of a rule that this module does not have, or has in another form');
+      case TOO_LARGE:
+        return parcel(`too large: ${value.length} bytes`);
+      default:
+        return undefined;
+    }
+  }
+
+  async function send(parcel: Parcel, lease: Lease): Promise<Delivered> {
+    if (parcel.poison !== undefined) return delivery.bury([parcel], lease, streak);
+    const outcome = await delivery.deliver(parcel, lease, streak);
+    if (outcome.kind === 'held') return outcome;
+    counter.told();
+    const mark = writeTold({
+      told: parcel.offset,
+      fate: outcome.fate,
+      alert: ruleNames(parcel.bytes).join(', '),
+    });
+    marks.push({ key: parcel.key, value: mark, headers: {}, partition: at.partition });
+    return DELIVERED;
+  }
+
+  /** Writes the marks that are not in the topic yet, and tells what a tick could not tell. */
+  async function flush(lease: Lease): Promise<Delivered> {
+    if (due) {
+      const outcome = await tellDue(due, lease);
+      if (outcome.kind === 'held') return outcome;
+    }
+    if (marks.length === 0) return DELIVERED;
+    const outcome = await delivery.produce(at.topic, marks, lease, streak);
+    if (outcome.kind === 'delivered') marks = [];
+    return outcome;
+  }
+
+  async function tick(timeMs: number, lease: Lease): Promise<Delivered> {
+    if (phase !== 'live') return DELIVERED;
+    for (;;) {
+      const outcome = await flush(lease);
+      if (outcome.kind === 'held') return outcome;
+      due = nextDue(timeMs);
+      if (!due) return DELIVERED;
+    }
+  }
+
+  function nextDue(timeMs: number): Due | undefined {
+    const sec = Math.floor(timeMs / 1000);
+    if (counter.due(sec, (timeMs - sec * 1000) * 1_000_000) !== ALERT) return undefined;
+    const parcel = { offset: counted, key: null, bytes: counter.alert().slice() };
+    const letters = counter
+      .marks()
+      .map(value => ({ key: null, value, headers: {}, partition: at.partition }));
+    return { parcel, marks: letters };
+  }
+
+  async function tellDue(one: Due, lease: Lease): Promise<Delivered> {
+    const outcome = await delivery.deliver(one.parcel, lease, streak);
+    if (outcome.kind === 'held') return outcome;
+    counter.told();
+    marks.push(...one.marks);
+    due = undefined;
+    return DELIVERED;
+  }
+}

@@ -1,0 +1,216 @@
+// The counter of one partition, against itself: whatever crashes, is held up or comes twice, the alerts are those of a run
+// in which nothing did. The log is in memory; the counter, its marks and the module are the real ones.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { countRole } from '../../host/function/count.ts';
+import type { Delivery } from '../../host/function/deliver.ts';
+import { openMetrics } from '../../host/function/metrics.ts';
+import type { Settings } from '../../host/function/settings.ts';
+import type { Task } from '../../host/function/worker.ts';
+import { hitKey } from '../../host/hit.ts';
+import { HIT, linesOf } from '../../host/matcher.ts';
+import type { Matcher, MatcherModule } from '../../host/matcher.ts';
+import type { Lease, Letter, Message, Source } from '../../host/source/source.ts';
+import { moduleOf, runs } from '../state/harness.ts';
+
+const AT = { topic: 'earshot-hits', partition: 0 };
+const BATCH_MAX = 3;
+const MISHAPS_MAX = 30; // Else a run might never end.
+const START_MS = 1_700_000_000_000;
+
+class Crash extends Error {}
+
+interface Alert {
+  annotations: Record<string, string>;
+}
+
+/** One partition of the hits topic, and the sink. */
+class Stage {
+  readonly log: Message[] = [];
+  /** What the sink accepted, in the order of its coming: again after a crash, maybe. */
+  readonly accepted: string[] = [];
+  committed = -1;
+  committedAt: number | undefined;
+  nowMs = START_MS;
+  position = 0;
+  /** Asked before and after everything that leaves the process: true ends it there. */
+  crashes: () => boolean = () => false;
+  /** The sink is down for one post. */
+  holds: () => boolean = () => false;
+
+  append({ key, value }: Pick<Letter, 'key' | 'value'>): void {
+    this.log.push({ offset: String(this.log.length), timestamp: String(this.nowMs), key, value });
+  }
+
+  #maybeCrash(): void {
+    if (this.crashes()) throw new Crash();
+  }
+
+  readonly source = {
+    standing: async () => ({
+      committed: this.committed,
+      timestamp: this.committedAt,
+      low: 0,
+      high: this.log.length,
+    }),
+    offsetAt: async (_: unknown, timestampMs: number) => {
+      const found = this.log.findIndex(({ timestamp }) => Number(timestamp) >= timestampMs);
+      return found < 0 ? this.log.length : found;
+    },
+    seek: (_: unknown, offset: number) => (this.position = offset),
+  } as unknown as Source;
+
+  readonly delivery: Delivery = {
+    deliver: async ({ bytes }) => {
+      if (this.holds()) return { kind: 'held', pauseMs: 1 };
+      this.#maybeCrash();
+      for (const alert of (JSON.parse(Buffer.from(bytes).toString()) as { alerts: Alert[] }).alerts) {
+        // What was suppressed before the look-back is not known after a restart.
+        const { suppressed, suppressed_others, ...annotations } = alert.annotations;
+        this.accepted.push(JSON.stringify({ ...alert, annotations }));
+      }
+      this.#maybeCrash();
+      return { kind: 'delivered', fate: 'accepted' };
+    },
+    bury: async parcels => assert.fail(parcels[0]!.poison),
+    produce: async (_, letters) => {
+      this.#maybeCrash();
+      for (const letter of letters) this.append(letter);
+      this.#maybeCrash();
+      return { kind: 'delivered' };
+    },
+    close: () => {},
+  };
+
+  open(module: MatcherModule): Task {
+    this.position = Math.max(this.committed, 0);
+    const silent = () => {};
+    return countRole({
+      settings: {} as Settings,
+      module,
+      source: this.source,
+      delivery: this.delivery,
+      metrics: openMetrics(),
+      log: { debug: silent, info: silent, warn: silent, error: silent },
+    }).open(AT);
+  }
+
+  commit(task: Task): void {
+    if (task.acknowledged === undefined || task.acknowledged <= this.committed) return;
+    this.committed = task.acknowledged;
+    this.committedAt = task.timestamp;
+  }
+}
+
+/** Works on all that is in the log, then tells the time. As the worker does. */
+async function drain(stage: Stage, task: Task, lease: Lease, commits: () => boolean): Promise<void> {
+  for (;;) {
+    if (task.position !== undefined) stage.position = task.position;
+    const messages = stage.log.slice(stage.position, stage.position + BATCH_MAX);
+    if (messages.length > 0) await task.work(messages, stage.position + messages.length, lease);
+    if (commits()) stage.commit(task);
+    if (task.position !== stage.log.length) continue;
+    const { kind } = await task.tick!(stage.nowMs, lease);
+    if (kind === 'delivered' && task.position === stage.log.length) return;
+  }
+}
+
+interface Step {
+  afterMs: number;
+  /** Keys of the records, by their kind. */
+  records: { kind: string; key: string }[];
+  /** How many of the last hits are produced again. */
+  again: number;
+}
+
+/** Runs the steps; `luck` says at each chance whether something goes wrong. Returns what the sink accepted. */
+async function perform(
+  module: MatcherModule,
+  matcher: Matcher,
+  steps: Step[],
+  luck: () => boolean,
+): Promise<string[]> {
+  const stage = new Stage();
+  stage.crashes = luck;
+  stage.holds = luck;
+  const lease: Lease = { ...AT, live: () => true, heartbeat: async () => {} };
+  let task: Task | undefined;
+  let offset = 0;
+  const hits: Pick<Letter, 'key' | 'value'>[] = [];
+  for (const { afterMs, records, again } of steps) {
+    stage.nowMs += afterMs;
+    for (const { kind, key } of records) {
+      stage.nowMs++; // No two alerts are the same.
+      const record = Buffer.from(JSON.stringify({ log: kind, key }));
+      const nsec = (stage.nowMs % 1000) * 1_000_000;
+      assert.equal(matcher.find(record, Math.floor(stage.nowMs / 1000), nsec), HIT);
+      for (const value of linesOf(matcher.hits(`logs/0/${offset++}/${stage.nowMs}/0`)!))
+        hits.push({ key: hitKey(value), value });
+      stage.append(hits.at(-1)!);
+    }
+    for (const hit of again > 0 ? hits.slice(-again) : []) stage.append(hit);
+    for (let done = false; !done;) {
+      try {
+        if (!task) await (task = stage.open(module)).open(lease);
+        await drain(stage, task, lease, () => !luck());
+        done = true;
+      } catch (error) {
+        if (!(error instanceof Crash)) throw error;
+        task = undefined;
+      }
+    }
+    // A scale-in between two steps.
+    if (luck()) task = undefined;
+  }
+  return stage.accepted;
+}
+
+const RULES = `limits: {alertsPerSecond: 2}
+groups:
+- name: g
+  rules:
+  - {alert: each, match: {field: log, eq: each}, realert: 40s, labels: {key: '{{ $record.key }}'}}
+  - {alert: every, match: {field: log, eq: every}, realert: 0s, labels: {key: '{{ $record.key }}'}}
+  - alert: many
+    match: {field: log, eq: many}
+    threshold: {count: 3, within: 60s, by: [key]}
+    realert: 40s
+    labels: {key: '{{ $record.key }}'}
+    annotations: {message: '{{ $value }} of {{ $record.key }}'}
+  - {alert: silent, match: {field: log, eq: beat}, absence: {for: 50s, by: [key]}, realert: 90s, labels: {key: '{{ $record.key }}'}}
+`;
+
+const step: fc.Arbitrary<Step> = fc.record({
+  afterMs: fc.nat({ max: 30_000 }),
+  records: fc.array(
+    fc.record({
+      kind: fc.constantFrom('each', 'every', 'many', 'many', 'beat'),
+      key: fc.constantFrom('a', 'b'),
+    }),
+    { maxLength: 4 },
+  ),
+  again: fc.constantFrom(0, 0, 1, 3),
+});
+
+test('whatever crashes, is held up or comes twice: the alerts are those of a run in which nothing did', async () => {
+  const module = await moduleOf(RULES);
+  const matcher = await module.instantiate();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 25 }),
+      fc.infiniteStream(fc.integer({ min: 0, max: 9 })),
+      async (steps, dice) => {
+        const control = await perform(module, matcher, steps, () => false);
+        let mishaps = 0;
+        const luck = () => mishaps < MISHAPS_MAX && dice.next().value === 0 && mishaps++ >= 0;
+        const accepted = await perform(module, matcher, steps, luck);
+        assert.deepEqual([...new Set(accepted)].sort(), [...new Set(control)].sort());
+        // An absence says the same again while it lasts.
+        const once = control.filter(alert => !alert.includes('"silent"'));
+        assert.equal(new Set(once).size, once.length, 'nothing twice where nothing goes wrong');
+      },
+    ),
+    { numRuns: runs(300) },
+  );
+});
