@@ -82,7 +82,10 @@ interface FailingLease extends Lease {
 }
 
 export function openKafka(options: KafkaOptions, log: Log): Source {
-  const client = new kafkajs.Kafka({ ...connection(options), logCreator: forwardTo(log, onLine) });
+  const client = new kafkajs.Kafka({
+    ...connection(options),
+    logCreator: forwardTo(log, onLine, () => stopping),
+  });
   let group!: Group; // Set below: kafkajs creates the assigner together with the consumer.
   const consumer = client.consumer({
     groupId: options.group,
@@ -94,7 +97,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     maxBytes: FETCH_SIZE_MAX,
     maxBytesPerPartition: PARTITION_SIZE_MAX,
     allowAutoTopicCreation: false, // A misspelt topic is an error, not a new and silent topic.
-    retry: RETRY,
+    retry: { ...RETRY, restartOnFailure: async () => !stopping },
     partitionAssigners: [
       config => {
         const { sessionTimeoutMs, group: groupId } = options;
@@ -396,6 +399,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
         throw new SourceEnd(`no Kafka broker of ${options.brokers.join()} can be reached: ${message}`);
       throw (await missingTopics()) ?? error;
     }
+    if (stopping) return consumer.disconnect();
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
@@ -428,7 +432,8 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
         if (payload.apiName === 'JoinGroup') log.debug({ sentAt: payload.sentAt }, 'JoinGroup was sent');
       });
       await join();
-      topicChecks = setInterval(() => void checkTopics().catch(() => {}), TOPIC_CHECK_MS);
+      // It may have been stopped meanwhile, and what begins now would never end.
+      if (!stopping) topicChecks = setInterval(() => void checkTopics().catch(() => {}), TOPIC_CHECK_MS);
       await ended;
     },
 
@@ -610,14 +615,18 @@ function readMetadata(text: string | null | undefined): CommitMetadata {
   return { id, timestamp: timestamp === undefined ? undefined : Number(timestamp) };
 }
 
-/** When a line last said that a broker cannot be reached: one line for all clients of the process. */
-let unreachedAt = -Infinity;
+/** When a log was last told that a broker cannot be reached: the clients of both roles share a log, and it a line. */
+const unreachedAt = new WeakMap<Log, number>();
 
 /**
  * Forwards the lines of kafkajs without stacks. kafkajs logs every attempt to reach a broker; here this is one line, and
  * one more for each half minute that it lasts.
  */
-function forwardTo(log: Log, onLine: (message: string, fields: object) => void): logCreator {
+function forwardTo(
+  log: Log,
+  onLine: (message: string, fields: object) => void,
+  isStopping: () => boolean,
+): logCreator {
   const names = {
     [kafkajs.logLevel.ERROR]: 'error',
     [kafkajs.logLevel.WARN]: 'warn',
@@ -627,10 +636,12 @@ function forwardTo(log: Log, onLine: (message: string, fields: object) => void):
     ({ namespace, level, log: { message, timestamp, logger, stack, ...fields } }) => {
       onLine(message, fields);
       let name: keyof Log = names[level as keyof typeof names] ?? 'debug';
+      // A client that is stopped while it joins a group crashes: nobody has to do anything about it.
+      if (isStopping() && message.startsWith('Crash: ')) name = 'debug';
       if (CONNECTION_NAMESPACES.includes(namespace) && name === 'error') {
         name = 'debug'; // The caller gets the error.
-        if (UNREACHED.test(message) && Date.now() - unreachedAt > UNREACHED_LOG_MS) {
-          unreachedAt = Date.now();
+        if (UNREACHED.test(message) && Date.now() - (unreachedAt.get(log) ?? -Infinity) > UNREACHED_LOG_MS) {
+          unreachedAt.set(log, Date.now());
           log.warn(
             { broker: fields.broker, error: message },
             'a Kafka broker cannot be reached; trying again',
