@@ -120,7 +120,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     const source = openSource(
       {
         ...settings,
-        topics: isCount ? [settings.hitsTopic] : settings.topics,
+        topics: isCount ? [settings.hitsTopic] : settings.topics!,
         group: isCount ? `${settings.group}-count` : settings.group,
       },
       log,

@@ -22,7 +22,7 @@ interface Setting<T> {
   read: Read<T>;
   /** Undefined: the setting may be absent. Required settings have `required` instead. */
   fallback?: string;
-  required?: true;
+  required?: true | ((given: NodeJS.ProcessEnv) => boolean);
   /** Never printed, and `…_FILE` reads it from a file. */
   secret?: true;
 }
@@ -105,9 +105,9 @@ const SETTINGS = {
 
   brokers: { help: 'Kafka brokers, host:port, separated by commas', read: brokers, required: true },
   topics: {
-    help: 'topics to read, separated by commas; not read by --role count',
+    help: 'topics to read, separated by commas; not needed with --role count',
     read: list,
-    required: true,
+    required: given => given.EARSHOT_ROLE !== 'count',
   },
   group: { help: 'consumer group', read: text, fallback: 'earshot' },
   clientId: { help: 'client id that the brokers see', read: text, fallback: 'earshot' },
@@ -228,7 +228,7 @@ export function readSettings(args: string[], environment: NodeJS.ProcessEnv): Se
       const value =
         given[variable] || (setting.secret && secretFile(given[`${variable}_FILE`])) || setting.fallback;
       if (value) settings[name] = setting.read(value);
-      else if (setting.required)
+      else if (typeof setting.required === 'function' ? setting.required(given) : setting.required)
         throw new Error(`is not set: ${setting.help}; set it or pass --${flagOf(name)}`);
     } catch (error) {
       mistakes.push(`${variable} ${(error as Error).message}`);
@@ -287,7 +287,7 @@ function contradictions(settings: Settings): string[] {
   const { sink, saslMechanism } = settings;
   require(sink === 'stdout' ||
     settings.sinkUrl, `EARSHOT_SINK_URL is not set: EARSHOT_SINK=${sink} needs the address of the sink`);
-  require(!settings.topics.includes(
+  require(!settings.topics?.includes(
     settings.deadLetterTopic,
   ), 'EARSHOT_DEAD_LETTER_TOPIC is one of EARSHOT_TOPICS: dead letters would be read again; name another topic');
   require(!settings.strict ||

@@ -33,6 +33,15 @@ test('a flag goes over a variable, a file stands for a secret', () => {
   assert.equal(settings.sinkPassword, 'hunter2');
 });
 
+test('the counter needs no topics of logs, and everybody else does', () => {
+  const { EARSHOT_TOPICS: _, ...without } = least;
+  assert.equal(readSettings(['earshot.wasm', '--role', 'count'], without).topics, undefined);
+  for (const role of ['all', 'match'])
+    assert.throws(() => readSettings(['earshot.wasm', '--role', role], without), {
+      message: /^EARSHOT_TOPICS is not set/,
+    });
+});
+
 test('every mistake is reported at once, with what to do', () => {
   const environment = {
     EARSHOT_TOPICS: 'logs,,more',
