@@ -11,7 +11,7 @@ import type { CompiledRuleset } from '../host/compiler/compile.ts';
 import { compileRules } from '../host/compiler/compile.ts';
 import type { Problem } from '../host/error.ts';
 import { formatProblem } from '../host/error.ts';
-import type { Doors } from '../host/matcher.ts';
+import type { Doors, MatcherModule } from '../host/matcher.ts';
 import { ALERT, LoadedMatcher, loadModule, openDoors } from '../host/matcher.ts';
 import { parseRules } from '../host/compiler/rules.ts';
 
@@ -154,6 +154,11 @@ let shipped: Uint8Array | null = null;
 
 export function shippedCore(): Uint8Array {
   return (shipped ??= buildCore());
+}
+
+/** From a rules file to a module. */
+export async function moduleOf(yaml: string): Promise<MatcherModule> {
+  return loadModule(await bakeInto(shippedCore(), compile(yaml).bytes));
 }
 
 /** A ruleset in a module of its own, instantiated. */

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { ALERT, openDoors } from '../host/matcher.ts';
 import type { Alert } from './core.ts';
 import { RUNS, alertsOf, bakeInto, bodyText, compile, loadRules, shippedCore } from './core.ts';
+import { decodeUtf8 } from './fuzz/json.ts';
 
 const matcher = await loadRules(`
 groups:
@@ -82,7 +83,7 @@ test('bytes that are not UTF-8 never reach the alert', () => {
     const record = Buffer.concat([Buffer.from(`{"v":${opening}`), bytes, Buffer.from(`${closing}}`)]);
     assert.equal(matcher.match(record, 0, 0), ALERT);
     // Each byte that belongs to no sequence becomes U+FFFD, as in Go; WHATWG makes one of several.
-    const text = decodeAsGo(bytes);
+    const text = decodeUtf8(bytes);
     const alone = opening === '"' ? text : `["${text}"]`;
     assert.equal(JSON.parse(bodyText(matcher)).alerts[0].annotations.alone, alone);
   });
@@ -135,20 +136,4 @@ async function bodyOf(yaml: string, record: string | Uint8Array): Promise<string
   const matcher = await loadRules(yaml);
   assert.equal(matcher.match(Buffer.from(record), 0, 0), ALERT);
   return bodyText(matcher);
-}
-
-function decodeAsGo(bytes: Uint8Array): string {
-  let text = '';
-  for (let at = 0; at < bytes.length;) {
-    const size = [1, 2, 3, 4].find(size => isSequence(bytes.subarray(at, at + size), size)) ?? 0;
-    text += size === 0 ? '\ufffd' : Buffer.from(bytes.subarray(at, at + size)).toString();
-    at += Math.max(1, size);
-  }
-  return text;
-}
-
-/** True when the bytes are one code point: decoded and encoded again they are the same. */
-function isSequence(bytes: Uint8Array, size: number): boolean {
-  const text = Buffer.from(bytes).toString();
-  return bytes.length === size && [...text].length === 1 && Buffer.from(text).equals(bytes);
 }

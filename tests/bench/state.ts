@@ -2,7 +2,7 @@
 // bench to print, `node --import tsx tests/bench/state.ts` prints it alone.
 import { pathToFileURL } from 'node:url';
 import type { Matcher } from '../../host/matcher.ts';
-import { moduleOf } from '../state/harness.ts';
+import { moduleOf } from '../core.ts';
 
 export interface StateCost {
   construct: string;

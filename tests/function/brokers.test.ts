@@ -1,19 +1,16 @@
 // Three brokers that go and come back. Every topic has three replicas, the group's own topic too.
 
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kafkaMissing, startCluster } from '../kafka.ts';
 import type { TestCluster } from '../kafka.ts';
-import { startNotificationManager } from '../sink/notification-manager.ts';
-import { messages, openStage, range, until } from './harness.ts';
+import { stageTests, messages, range, until } from './harness.ts';
 import type { Stage } from './harness.ts';
 
 const ROUNDS = Number(process.env.EARSHOT_TEST_ROLLS ?? 5);
 const PARTITIONS = 6;
 const NODES = [1, 2, 3];
-
-type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
 
 const skip = kafkaMissing() ?? (process.env.KAFKA_BROKERS && 'needs three brokers of its own');
 
@@ -24,20 +21,9 @@ describe('three brokers', { skip }, () => {
   });
   after(() => cluster?.stop());
 
-  function stageTest(name: string, run: (stage: Stage, manager: Manager) => Promise<void>): void {
-    test(name, async () => {
-      const manager = await startNotificationManager();
-      const stage = await openStage(cluster.brokers, manager.url, PARTITIONS);
-      try {
-        await run(stage, manager);
-      } finally {
-        await stage.close();
-        await manager.stop();
-      }
-    });
-  }
+  const stageTest = stageTests(() => cluster.brokers);
 
-  stageTest(`the function goes on after ${ROUNDS} rolling restarts`, async (stage, manager) => {
+  stageTest(`the function goes on after ${ROUNDS} rolling restarts`, PARTITIONS, async (stage, manager) => {
     const running = stage.start();
     let produced = 0;
     const produce = async (count: number) => {

@@ -12,7 +12,7 @@ import { hitKey } from '../../host/hit.ts';
 import { HIT, linesOf } from '../../host/matcher.ts';
 import type { Matcher, MatcherModule } from '../../host/matcher.ts';
 import type { Lease, Letter, Message, Source } from '../../host/source/source.ts';
-import { moduleOf, runs } from '../state/harness.ts';
+import { moduleOf, RUNS } from '../core.ts';
 
 const AT = { topic: 'earshot-hits', partition: 0 };
 const BATCH_MAX = 3;
@@ -211,6 +211,6 @@ test('whatever crashes, is held up or comes twice: the alerts are those of a run
         assert.equal(new Set(once).size, once.length, 'nothing twice where nothing goes wrong');
       },
     ),
-    { numRuns: runs(300) },
+    { numRuns: 300 * RUNS },
   );
 });

@@ -1,15 +1,11 @@
 // Named after the list of Vector's Kafka source, against a real broker.
 
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kafkaMissing, startKafka } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
-import { startNotificationManager } from '../sink/notification-manager.ts';
-import { messages, metric, openStage, range, until } from './harness.ts';
-import type { Stage } from './harness.ts';
-
-type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
+import { stageTests, messages, metric, range, until } from './harness.ts';
 
 describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
   let kafka: TestKafka;
@@ -18,23 +14,7 @@ describe('delivery', { skip: kafkaMissing(), concurrency: 4 }, () => {
   });
   after(() => kafka?.stop());
 
-  /** A test with a topic and a sink of its own. */
-  function stageTest(
-    name: string,
-    partitions: number,
-    run: (stage: Stage, manager: Manager) => Promise<void>,
-  ): void {
-    test(name, async () => {
-      const manager = await startNotificationManager();
-      const stage = await openStage(kafka.brokers, manager.url, partitions);
-      try {
-        await run(stage, manager);
-      } finally {
-        await stage.close();
-        await manager.stop();
-      }
-    });
-  }
+  const stageTest = stageTests(() => kafka.brokers);
 
   stageTest('consumes with acknowledgements', 1, async (stage, manager) => {
     await stage.produce(messages(2500, id => id % 100 === 0));

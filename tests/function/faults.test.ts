@@ -6,12 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { kafkaMissing, startKafka } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
-import { messages, metric, openStage, range, until } from './harness.ts';
-import type { Stage } from './harness.ts';
+import { stageTests, messages, metric, openStage, range, until } from './harness.ts';
 import { bodyOf } from '../sink/body.ts';
 import { breakable, buildModule, trappingOn, withMatcher } from './module.ts';
-
-type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
 
 const DOWN_MS = Number(process.env.EARSHOT_TEST_DOWN_MS ?? 60_000);
 
@@ -22,22 +19,7 @@ describe('faults', { skip: kafkaMissing(), concurrency: 4 }, () => {
   });
   after(() => kafka?.stop());
 
-  function stageTest(
-    name: string,
-    partitions: number,
-    run: (stage: Stage, manager: Manager) => Promise<void>,
-  ): void {
-    test(name, async () => {
-      const manager = await startNotificationManager();
-      const stage = await openStage(kafka.brokers, manager.url, partitions);
-      try {
-        await run(stage, manager);
-      } finally {
-        await stage.close();
-        await manager.stop();
-      }
-    });
-  }
+  const stageTest = stageTests(() => kafka.brokers);
 
   stageTest(
     `a sink that is down for ${DOWN_MS / 1000} s loses nothing, and its partitions stay ours`,

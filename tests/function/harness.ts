@@ -1,5 +1,6 @@
 // Runs the host function in this process against a real broker, and looks at it from outside.
 
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import type { Admin, Message, Producer } from 'kafkajs';
@@ -9,6 +10,7 @@ import type { Log } from '../../host/log.ts';
 import { openMetrics } from '../../host/function/metrics.ts';
 import { readSettings } from '../../host/function/settings.ts';
 import { uniqueName } from '../kafka.ts';
+import { startNotificationManager } from '../sink/notification-manager.ts';
 import { modulePath } from './module.ts';
 
 /** The last lines of every function of this process, for the message of a test that waited in vain. */
@@ -74,6 +76,12 @@ export async function openStage(
     await until(() => ready(name).catch(() => false), `the topic ${name}`);
   const producer: Producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
   await producer.connect();
+  async function offsetsOf(groupId: string, name: string): Promise<number[]> {
+    // A fresh broker is still loading its groups; then there is nothing committed yet.
+    const answer = await admin.fetchOffsets({ groupId, topics: [name] }).catch(() => []);
+    const [{ partitions } = { partitions: [] }] = answer;
+    return partitions.sort((a, b) => a.partition - b.partition).map(({ offset }) => Number(offset));
+  }
   const running: Running[] = [];
   const environment = {
     EARSHOT_MODULE: modulePath,
@@ -106,28 +114,14 @@ export async function openStage(
           messages: messages.slice(at, at + 1000).map(message => ({ partition, ...message })),
         });
     },
-    async committed() {
-      // A fresh broker is still loading its groups; then there is nothing committed yet.
-      const answer = await admin.fetchOffsets({ groupId: group, topics: [topic] }).catch(() => []);
-      const [{ partitions } = { partitions: [] }] = answer;
-      return partitions.sort((a, b) => a.partition - b.partition).map(({ offset }) => Number(offset));
-    },
-    async committedHits() {
-      const answer = await admin
-        .fetchOffsets({ groupId: `${group}-count`, topics: [hitsTopic] })
-        .catch(() => []);
-      const [{ partitions } = { partitions: [] }] = answer;
-      return partitions.sort((a, b) => a.partition - b.partition).map(({ offset }) => Number(offset));
-    },
+    committed: () => offsetsOf(group, topic),
+    committedHits: () => offsetsOf(`${group}-count`, hitsTopic),
     async counted() {
-      const ends = await admin.fetchTopicOffsets(hitsTopic);
-      const answer = await admin
-        .fetchOffsets({ groupId: `${group}-count`, topics: [hitsTopic] })
-        .catch(() => []);
-      const offsets = answer[0]?.partitions ?? [];
-      return ends.every(({ partition, high }) =>
-        offsets.some(entry => entry.partition === partition && Number(entry.offset) >= Number(high)),
-      );
+      const [ends, offsets] = await Promise.all([
+        admin.fetchTopicOffsets(hitsTopic),
+        offsetsOf(`${group}-count`, hitsTopic),
+      ]);
+      return ends.every(({ partition, high }) => (offsets[partition] ?? -1) >= Number(high));
     },
     async deadLetters(count) {
       const consumer = client.consumer({ groupId: uniqueName('letters'), maxWaitTimeInMs: 200 });
@@ -164,6 +158,25 @@ export async function openStage(
       await Promise.all(running.map(one => one.stop().catch(() => {})));
       await Promise.all([admin.disconnect(), producer.disconnect()]);
     },
+  };
+}
+
+type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
+type StageTest = (stage: Stage, manager: Manager) => Promise<void>;
+
+/** Declares tests that have a topic of so many partitions and a sink of their own. */
+export function stageTests(brokers: () => string, timeout?: number) {
+  return (name: string, partitions: number, run: StageTest): void => {
+    test(name, { timeout }, async () => {
+      const manager = await startNotificationManager();
+      const stage = await openStage(brokers(), manager.url, partitions);
+      try {
+        await run(stage, manager);
+      } finally {
+        await stage.close();
+        await manager.stop();
+      }
+    });
   };
 }
 

@@ -1,7 +1,7 @@
 // What a backlog and a hostile batch may take of memory and of processor time. The function runs as a process of its
 // own, and is measured from outside.
 
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,9 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kafkaMissing, startKafka, uniqueName } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
-import { startNotificationManager } from '../sink/notification-manager.ts';
-import { messages, openStage, range, until } from './harness.ts';
-import type { Stage } from './harness.ts';
+import { stageTests, messages, range, until } from './harness.ts';
 import { kcatMissing } from './mock-kafka.ts';
 import { bundleFunction, spawnFunction } from './process.ts';
 import type { FunctionProcess } from './process.ts';
@@ -21,8 +19,6 @@ const RESIDENT_MAX = 256; // MiB
 const PARTITIONS = 12;
 const BACKLOG = Number(process.env.EARSHOT_TEST_BACKLOG ?? 30_000); // Records of each partition, of half a kilobyte.
 const BOMB_SIZE = 96 * 1024 * 1024; // Bytes of one record; a batch may be 64 MiB once decoded.
-
-type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
 
 const skip = kafkaMissing() ?? kcatMissing();
 
@@ -38,22 +34,7 @@ describe('memory', { skip }, () => {
     await kafka?.stop();
   });
 
-  function stageTest(
-    name: string,
-    partitions: number,
-    run: (stage: Stage, manager: Manager) => Promise<void>,
-  ): void {
-    test(name, { timeout: 180_000 }, async () => {
-      const manager = await startNotificationManager();
-      const stage = await openStage(kafka.brokers, manager.url, partitions);
-      try {
-        await run(stage, manager);
-      } finally {
-        await stage.close();
-        await manager.stop();
-      }
-    });
-  }
+  const stageTest = stageTests(() => kafka.brokers, 180_000);
 
   /** One message a line of `path`, or `path` as one message. */
   function produce(topic: string, partition: number, codec: string, path: string, isOne = false): void {

@@ -6,12 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { kafkaMissing, startKafka, uniqueName } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
-import { messages, metric, openStage, range, until } from './harness.ts';
+import { stageTests, messages, metric, openStage, range, until } from './harness.ts';
 import type { LogLine, Stage } from './harness.ts';
 import { LIST_OFFSETS, openWire, OFFSET_COMMIT } from './mock-kafka.ts';
 import { buildModule } from './module.ts';
-
-type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
 
 const skip = kafkaMissing() ?? (process.env.KAFKA_BROKERS && 'needs a broker that deletes topics, its own');
 
@@ -20,28 +18,9 @@ describe('topics', { skip }, () => {
   before(async () => {
     kafka = await startKafka();
   });
-  after(async () => {
-    await kafka?.stop();
-    // A kafkajs client that never reached a broker goes on trying; the function's own process ends by itself.
-    setTimeout(() => process.exit(), 2000).unref();
-  });
+  after(() => kafka?.stop());
 
-  function stageTest(
-    name: string,
-    partitions: number,
-    run: (stage: Stage, manager: Manager) => Promise<void>,
-  ): void {
-    test(name, { timeout: 120_000 }, async () => {
-      const manager = await startNotificationManager();
-      const stage = await openStage(kafka.brokers, manager.url, partitions);
-      try {
-        await run(stage, manager);
-      } finally {
-        await stage.close();
-        await manager.stop();
-      }
-    });
-  }
+  const stageTest = stageTests(() => kafka.brokers, 120_000);
 
   for (const [count, name] of [
     [3, 'fewer'],

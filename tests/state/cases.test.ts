@@ -11,8 +11,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { START_MS, Teller } from './harness.ts';
-import type { Alert } from './harness.ts';
+import { START_MS, Teller } from './teller.ts';
+import type { Alert } from './teller.ts';
 
 const FOLDER = join(import.meta.dirname, 'cases');
 

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { moduleOf, runs, Teller } from './harness.ts';
-import type { Alert } from './harness.ts';
+import { moduleOf, RUNS } from '../core.ts';
+import { Teller } from './teller.ts';
+import type { Alert } from './teller.ts';
 import { recordOf, streams } from './stream.ts';
 import type { Event } from './stream.ts';
 
@@ -27,7 +28,7 @@ async function holds(
       assert.deepEqual(told.sort(), expect(events.slice(0, i + 1), event).sort(), `at event ${i}`);
     });
   });
-  fc.assert(property, { numRuns: runs(1_000) });
+  fc.assert(property, { numRuns: 1_000 * RUNS });
 }
 
 const alike = (past: Event[], event: Event) =>

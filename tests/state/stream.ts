@@ -1,7 +1,7 @@
 // Random streams of one partition, as fast-check arbitraries: two clocks (the right one, and one that is a year ahead),
 // records that come late, in bursts, twice, and after pauses.
 import fc from 'fast-check';
-import { START_MS } from './harness.ts';
+import { START_MS } from './teller.ts';
 
 const YEAR_MS = 365 * 86_400_000;
 

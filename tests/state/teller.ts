@@ -1,27 +1,10 @@
-// What the proofs of the state share: rules → module, and a matcher that speaks of seconds since START and of alerts
-// as plain objects.
-import { readFileSync } from 'node:fs';
-import { bake } from '../../host/compiler/bake.ts';
-import { compileRules } from '../../host/compiler/compile.ts';
-import { ALERT, loadModule, NO_ALERT, openDoors } from '../../host/matcher.ts';
-import type { Matcher, MatcherModule } from '../../host/matcher.ts';
-import { parseRules } from '../../host/compiler/rules.ts';
+// A matcher that speaks of milliseconds of event time and of alerts as plain objects, for the proofs of the state.
+import { ALERT, NO_ALERT } from '../../host/matcher.ts';
+import type { Matcher } from '../../host/matcher.ts';
+import { moduleOf } from '../core.ts';
 
 /** 2023-11-14T22:13:20Z, a multiple of nothing much. */
 export const START_MS = 1_700_000_000_000;
-
-const core = readFileSync(process.env.EARSHOT_CORE ?? new URL('../../build/core.wasm', import.meta.url));
-const address = (await openDoors(await WebAssembly.compile(core))).rulesetAddress();
-
-/** `rules` is the list under `rules:`, or a whole file. */
-export async function moduleOf(rules: string): Promise<MatcherModule> {
-  const isFile = /^(?:groups|limits):/m.test(rules);
-  const yaml = isFile ? rules : `groups:\n- name: test\n  rules:\n${rules.replace(/^/gm, '  ')}`;
-  const refuse = (problem: { severity: string; message: string }) => {
-    if (problem.severity === 'error') throw new Error(problem.message);
-  };
-  return loadModule(bake(core, address, compileRules(parseRules(yaml, refuse), refuse)!.bytes));
-}
 
 export interface Alert {
   status: string;
@@ -41,8 +24,9 @@ export class Teller {
     this.matcher = matcher;
   }
 
+  /** `rules` is the list under `rules:`, or a whole file. */
   static async of(rules: string): Promise<Teller> {
-    return new Teller(await (await moduleOf(rules)).instantiate());
+    return new Teller(await (await moduleOf(wholeFile(rules))).instantiate());
   }
 
   match(record: object, ms: number): Alert[] {
@@ -82,6 +66,11 @@ export class Teller {
   }
 }
 
+function wholeFile(rules: string): string {
+  if (/^(?:groups|limits):/m.test(rules)) return rules;
+  return `groups:\n- name: test\n  rules:\n${rules.replace(/^/gm, '  ')}`;
+}
+
 function encode(record: object, ms: number): Buffer {
   return Buffer.from(JSON.stringify({ '@timestamp': new Date(ms).toISOString(), ...record }));
 }
@@ -101,9 +90,4 @@ export function toldBy(alerts: Alert[]): number {
     (sum, { annotations }) => sum + count(annotations.suppressed) + count(annotations.suppressed_others),
     0,
   );
-}
-
-/** How many runs a property gets: EARSHOT_TEST_RUNS multiplies. */
-export function runs(count: number): number {
-  return Math.ceil(count * Number(process.env.EARSHOT_TEST_RUNS ?? 1));
 }
