@@ -134,7 +134,7 @@ export function useCaptures(found: usize): void {
   slots = found;
 }
 
-/** Renders the labels of a rule and gives their references, or 0 when there is no memory. */
+/** Renders the labels of a rule and returns their references, or 0 when there is no memory. */
 export function renderLabels(rule: usize): usize {
   const count = load<u32>(rule, layout.RULE_LABEL_COUNT);
   labels = allocate(((<usize>count) << 3) + 8);
@@ -246,7 +246,7 @@ export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
   return hash;
 }
 
-/** The name of a template, behind the comma and the quote of its key. */
+/** The name of a template, after the comma and the quote of its key. */
 function nameOf(template: usize): usize {
   return ruleset + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + 2;
 }
@@ -256,7 +256,7 @@ function addBytes(hash: u64, at: usize, size: usize): u64 {
   return hash;
 }
 
-/** Writes the labels' values one behind the other, each with its size (u16) in front; gives their end. */
+/** Writes the labels' values one after the other, each with its size (u16) before it; returns their end. */
 export function packLabels(rule: usize, references: usize, target: usize, sizeMax: usize): usize {
   const end = target + sizeMax;
   for (let left = load<u32>(rule, layout.RULE_LABEL_COUNT); left != 0; left--) {
@@ -436,7 +436,7 @@ function renderOne(template: usize, sizeMax: usize): void {
     if (load<u32>(i, layout.PART_KIND) == layout.PART_RECORD) fieldText(load<u32>(i, layout.PART_A));
   }
   const room = sizeMax + 1; // one byte more tells that something was cut
-  const copy = allocate(room + 3); // and SLACK behind it, for copyBytes
+  const copy = allocate(room + 3); // and SLACK after it, for copyBytes
   if (copy == 0) {
     textSize = 0;
     return;
@@ -518,7 +518,7 @@ function readNumber(number: u64, showZero: bool, showPlus: bool): void {
 let arrayMark: usize = 0;
 let arrayEnd: usize = 0;
 
-/** Where the array of alerts begins in the body, and behind it: all that Alertmanager takes. */
+/** Where the array of alerts begins in the body, and after it: all that Alertmanager takes. */
 export function alertsFrom(): usize {
   return arrayMark;
 }

@@ -19,7 +19,7 @@ export const VERSION: u32 = 3;
 export const NONE: u32 = 0xffffffff; // no index
 
 // ── Header ──────────────────────────────────────────────────────────────────────────────────────────
-// The checksum covers everything behind itself; magic and version in front of it are compared.
+// The checksum covers everything after itself; magic and version before it are compared.
 export const HEADER_MAGIC = 0;
 export const HEADER_VERSION = 4;
 export const HEADER_CHECKSUM = 8; // u64
@@ -177,7 +177,7 @@ export const INDEX_SIZE = 32;
 export const GRAM_FACTOR: u32 = 0x9e3779b1;
 
 // A bucket is a run of entries. Many needles may share a gram (`/svc-1/`, `/svc-2/`, …): those of one size and one
-// GRAM_BACK are then a group, an entry that counts them and behind it their own, sorted by NEEDLE_WORD.
+// GRAM_BACK are then a group, an entry that counts them and after it their own, sorted by NEEDLE_WORD.
 export const GRAM_NEEDLE = 0; // u16, within the index; of a group its count
 export const GRAM_BACK = 2; // u8, bytes from the needle's first byte to the gram
 export const GRAM_FLAGS = 3; // u8
@@ -302,7 +302,7 @@ export const DFA_CLASSES_OFFSET = 0; // u8[256]: byte class of each byte (shared
 export const DFA_STRIDE = 4; // entries a row: byte classes and the end of the text, which is the last
 export const DFA_WIDTH = 8;
 export const DFA_START = 12; // state
-export const DFA_PREFIX_OFFSET = 16; // bytes that a text must begin with; the automaton reads on behind them
+export const DFA_PREFIX_OFFSET = 16; // bytes that a text must begin with; the automaton reads on after them
 export const DFA_PREFIX_SIZE = 20;
 export const DFA_ROWS = 24; // rows of states 2 and up
 export const DFA_DEAD: u32 = 0;
@@ -338,7 +338,7 @@ export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
 
-export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key behind another member: `,"name":`
+export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key after another member: `,"name":`
 export const TEMPLATE_NAME_SIZE = 4; // without comma, quotes and colon
 export const TEMPLATE_PARTS_OFFSET = 8;
 export const TEMPLATE_PART_COUNT = 12;

@@ -40,13 +40,13 @@ function firstDigit(at: usize, end: usize): usize {
 /** The exponent of 0.d₁d₂…, where d₁ is the digit at `first`. */
 function exponentOf(at: usize, first: usize, end: usize): i64 {
   let point: usize = 0;
-  let behind = at;
-  for (; behind < end && !isExponent(load<u8>(behind)); behind++) {
-    if (load<u8>(behind) == 0x2e) point = behind;
+  let after = at;
+  for (; after < end && !isExponent(load<u8>(after)); after++) {
+    if (load<u8>(after) == 0x2e) point = after;
   }
-  if (point == 0) point = behind;
+  if (point == 0) point = after;
   const shift = first < point ? <i64>(point - first) : -(<i64>(first - point - 1));
-  return clamp(shift + writtenExponent(behind, end));
+  return clamp(shift + writtenExponent(after, end));
 }
 
 function writtenExponent(at: usize, end: usize): i64 {

@@ -163,11 +163,11 @@ function skipOther(at: usize, end: usize): usize {
 /** As scanObject, for the items of an array that paths name. */
 function scanArray(node: usize, at: usize, end: usize): usize {
   let item = ruleset + load<u32>(node, layout.NODE_ITEMS_OFFSET);
-  const behind = item + <usize>load<u32>(node, layout.NODE_ITEM_COUNT) * layout.ITEM_SIZE;
+  const after = item + <usize>load<u32>(node, layout.NODE_ITEM_COUNT) * layout.ITEM_SIZE;
   at = skipSpace(at + 1, end);
   if (at < end && load<u8>(at) == CLOSE_BRACKET) return at + 1;
   for (let index: u32 = 0; at < end; index++) {
-    if (item < behind && load<u32>(item, layout.ITEM_INDEX) == index) {
+    if (item < after && load<u32>(item, layout.ITEM_INDEX) == index) {
       at = scanValue(ruleset + load<u32>(item, layout.ITEM_NODE), at, end);
       item += layout.ITEM_SIZE;
     } else {
@@ -188,24 +188,24 @@ function scanArray(node: usize, at: usize, end: usize): usize {
 function scanValue(node: usize, at: usize, end: usize): usize {
   const type = typeAt(at);
   const before = fieldsLeft;
-  let behind: usize;
+  let after: usize;
   if (type == layout.TYPE_STRING) {
-    behind = skipString(at + 1, end);
-    if (behind != 0) behind++;
+    after = skipString(at + 1, end);
+    if (after != 0) after++;
   } else if (type == layout.TYPE_OBJECT && load<u32>(node, layout.NODE_EDGE_COUNT) != 0)
-    behind = scanObject(node, at, end);
+    after = scanObject(node, at, end);
   else if (type == layout.TYPE_ARRAY && load<u32>(node, layout.NODE_ITEM_COUNT) != 0)
-    behind = scanArray(node, at, end);
-  else behind = skipValue(at, end);
-  if (behind == 0) return 0;
+    after = scanArray(node, at, end);
+  else after = skipValue(at, end);
+  if (after == 0) return 0;
   // Whatever was not found below this node will not be found any more.
   fieldsLeft = before - load<u32>(node, layout.NODE_FIELDS_BELOW);
   const field = load<u32>(node, layout.NODE_FIELD);
   if (field != layout.NONE) {
-    setField(field, type, at, behind);
+    setField(field, type, at, after);
     if (noteField(field) && !whole) return stop(SCAN_REJECTED); // a late field opens no gate
   }
-  return fieldsLeft == 0 && !whole ? stop(SCAN_DONE) : behind;
+  return fieldsLeft == 0 && !whole ? stop(SCAN_DONE) : after;
 }
 
 function stop(why: i32): usize {

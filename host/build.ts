@@ -1,4 +1,4 @@
-// `npm run build`, behind asc: bundles the host into one file, build/earshot.js, with the core's bytes in it,
+// `npm run build`, after asc: bundles the host into one file, build/earshot.js, with the core's bytes in it,
 // and writes the JSON Schema of the rules file beside it.
 //
 // One file and no splitting: esbuild turns `import('./command/check.ts')` into a call that evaluates the

@@ -77,8 +77,8 @@ function overview(): string {
   const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}\n`);
   return `Usage: earshot COMMAND …
 
-Alerts from log records: a rules file becomes one WebAssembly matcher, which runs in Fluent Bit, behind
-Kafka, or here.
+Alerts from log records: a rules file becomes one WebAssembly matcher, which runs in Fluent Bit,
+on records from Kafka, or here.
 
 ${lines.join('')}
 \`earshot COMMAND --help\` tells more about one of them; \`earshot --version\` prints the version.

@@ -214,7 +214,7 @@ function isLowSurrogate(text: string, offset: number): boolean {
   return offset > 0 && (text.charCodeAt(offset) & 0xfc00) === 0xdc00;
 }
 
-/** Which cells fit: the marked ones first, then as much before as behind them. */
+/** Which cells fit: the marked ones first, then as much before them as after. */
 function visibleCells(cells: Cell[], before: number, after: number, columns: number) {
   if (columnsOf(cells) <= columns) return { from: 0, to: cells.length };
   let free = columns - 2; // an ellipsis on either side

@@ -222,7 +222,7 @@ export class Probe {
     );
   }
 
-  /** Puts the parts into memory one behind another, each at a multiple of 16, and gives their addresses. */
+  /** Puts the parts into memory one after another, each at a multiple of 16, and returns their addresses. */
   put(...parts: Uint8Array[]): number[] {
     const size = parts.reduce((sum, part) => sum + aligned(part.length), 0) + 64;
     if (size > this.blockSize) {
@@ -248,5 +248,5 @@ export class Probe {
 }
 
 function aligned(size: number): number {
-  return (size + 32 + 15) & ~15; // as the arena: SLACK behind each
+  return (size + 32 + 15) & ~15; // as the arena: SLACK after each
 }

@@ -83,7 +83,7 @@ export interface Gate extends GateValue {
   steps: number[];
 }
 
-/** A literal to look for, and the steps that wait for it: each behind a gate, or gate 0. */
+/** A literal to look for, and the steps that wait for it: each after a gate, or gate 0. */
 export interface Needle {
   window: ByteString;
   waiting: Array<{ gate: number; step: number }>;

@@ -338,9 +338,9 @@ function withoutLonger(free: Map<string, string[]>): Map<string, string[]> {
   );
 }
 
-function alternations(regexes: string[], before: string, behind: string): string[] {
+function alternations(regexes: string[], before: string, after: string): string[] {
   return inLines(regexes, regex => Buffer.byteLength(regex) + 1).map(line =>
-    line.length === 1 && behind === '' ? before + line[0]! : `${before}(?:${line.join('|')})${behind}`,
+    line.length === 1 && after === '' ? before + line[0]! : `${before}(?:${line.join('|')})${after}`,
   );
 }
 
