@@ -4,6 +4,19 @@ const HASH_FACTOR: u64 = 0x9e3779b97f4a7c15;
 const ONES: u64 = 0x0101010101010101;
 const HIGHS: u64 = 0x8080808080808080;
 
+/** A text, as a reference to it lies in memory: its address, and its size in the upper half. */
+export function textOf(address: usize, size: usize): u64 {
+  return ((<u64>size) << 32) | (<u64>address);
+}
+
+export function addressOf(text: u64): usize {
+  return <usize>text;
+}
+
+export function sizeOf(text: u64): usize {
+  return <usize>(text >>> 32);
+}
+
 /** A word with ones in its lowest `size` bytes, for size 1 to 8. */
 export function wordMask(size: usize): u64 {
   return 0xffffffffffffffff >>> ((<u64>(8 - size)) << 3);

@@ -2,8 +2,9 @@
 // Atoms are shared between rules, and each is tested at most once a record.
 import * as layout from './layout';
 import { takeSteps } from './budget';
-import { findByte, sameBytes } from './bytes';
+import { clearWords, findByte, sameBytes } from './bytes';
 import { runDfa } from './dfa';
+import { allocate } from './memory';
 import { matchedFrom, matchedTo, search } from './nfa';
 import { compareNumber } from './number';
 import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
@@ -105,9 +106,32 @@ let capturedMatch: bool = false;
 const capturedSlots: usize = memory.data(layout.CAPTURE_COUNT_MAX * 8);
 
 /** Finds a pattern's captures in a text and returns their slots (addresses, 0: not set), or 0 when it does not match. */
-export function capturesOf(pattern: usize, at: usize, end: usize): usize {
+function capturesOf(pattern: usize, at: usize, end: usize): usize {
   if (capturedPattern != pattern || capturedText != at) searchCaptures(pattern, at, end);
   return capturedMatch ? capturedSlots : 0;
+}
+
+/** Finds the captures that the templates of a met step use; 0 when there is no memory. */
+export function extractCaptures(step: usize): usize {
+  const size = (<usize>load<u32>(ruleset, layout.HEADER_SLOT_COUNT)) << 2;
+  const found = allocate(size);
+  if (found == 0) return 0;
+  clearWords(found, size);
+  let extract = ruleset + load<u32>(step, layout.STEP_EXTRACTS_OFFSET);
+  for (let left = load<u32>(step, layout.STEP_EXTRACT_COUNT); left != 0; left--) {
+    const pattern = ruleset + load<u32>(extract, layout.EXTRACT_PATTERN);
+    const field = load<u32>(extract, layout.EXTRACT_FIELD);
+    // Under `any` the pattern may not match, and what is no string matches no pattern: the slots then stay empty.
+    if (fieldType(field) == layout.TYPE_STRING) {
+      const at = fieldText(field);
+      const captures = capturesOf(pattern, at, at + fieldTextSize(field));
+      const target = found + ((<usize>load<u32>(extract, layout.EXTRACT_SLOT)) << 2);
+      if (captures != 0)
+        memory.copy(target, captures, (<usize>load<u32>(pattern, layout.PATTERN_SLOT_COUNT)) << 2);
+    }
+    extract += layout.EXTRACT_SIZE;
+  }
+  return found;
 }
 
 function searchCaptures(pattern: usize, at: usize, end: usize): bool {

@@ -6,21 +6,18 @@
 import * as layout from './layout';
 import {
   ALERT_EFFECT,
+  ALERT_ENDS,
   ALERT_KEY,
-  ALERT_LABELS,
   ALERT_NEXT,
   ALERT_RULE,
   ALERT_STARTS,
+  ALERT_STATUS,
   ALERT_TENANT,
   ALERT_TIME,
-  EFFECT_ALERT,
-  EFFECT_CAPPED,
+  EFFECT_COOL_DOWN,
   EFFECT_MISSING,
-  EFFECT_NONE,
-  FIRING,
   NO_END,
   RESOLVED,
-  WITHOUT_RECORD,
   addAlert,
   alertBlocksSizeMax,
   alertSizeMax,
@@ -29,24 +26,27 @@ import {
   bodySizeWith,
   fingerprint,
   hasAlerts,
+  newAlert,
   packLabels,
-  setEffect,
   takeRoom,
   unpackLabels,
-  useCaptures,
-  writeBody,
 } from './alert';
+import { writeBody } from './body';
+import { textOf } from './bytes';
 import {
   HIT_ANNOTATIONS,
-  HIT_CAPTURES,
   HIT_DISTINCT,
   HIT_HAS_DISTINCT,
-  HIT_LABELS,
+  HIT_NEXT,
   HIT_ORDINAL,
   HIT_RULE,
+  HIT_SIZE,
   HIT_TIME,
+  MARK_COUNT,
   MARK_KEY,
-  MARK_SEEN,
+  MARK_KIND,
+  MARK_TENANT,
+  MARK_TIME,
   MARK_TOLD,
   writeMark,
 } from './hit';
@@ -54,6 +54,7 @@ import { BLOCK_EXTRA, RULESET, allocate, isExhausted, markExhausted, reserve } f
 import { beginOutput, writeByte } from './output';
 import {
   AT_LEAST,
+  CAPPED_SETS,
   NEVER,
   SLOT_DATA_SIZE,
   absenceHash,
@@ -67,9 +68,9 @@ import {
   cappedTenant,
   claimedSeen,
   clearCapped,
-  reportElsewhere,
   clearSuppressed,
   clockTime,
+  coolDownHash,
   coolDownOf,
   countDistinct,
   countEvicted,
@@ -77,8 +78,8 @@ import {
   endClock,
   hasRate,
   isCooling,
-  knownCoolDown,
   keepCapped,
+  knownCoolDown,
   lastSeen,
   lookAgainAt,
   markMissing,
@@ -88,17 +89,39 @@ import {
   moveClock,
   nextAbsence,
   nextCapped,
+  nextSuppressed,
   readCapped,
   readLabels,
+  reportEvicted,
   seeKey,
   setClock,
+  setSuppressed,
   settleSeen,
+  slotAt,
   slotRule,
   startCooling,
-  suppressedElsewhere,
+  suppressedOfEvicted,
   suppressedSince,
   takeRate,
+  wasSeen,
 } from './state';
+import {
+  NOTHING,
+  SUBJECT_CAPTURES,
+  SUBJECT_FIRST,
+  SUBJECT_LABELS,
+  SUBJECT_OTHERS,
+  SUBJECT_STAGE,
+  SUBJECT_SUPPRESSED,
+  SUBJECT_VALUE,
+  append,
+  constantLabels,
+  cut,
+  nameOf,
+  needsRecord,
+  templateCountOf,
+  templatesOf,
+} from './template';
 
 export function ruleAt(index: u32): usize {
   return RULESET + load<u32>(RULESET, layout.HEADER_RULES_OFFSET) + <usize>index * layout.RULE_SIZE;
@@ -108,114 +131,129 @@ function indexOf(rule: usize): u32 {
   return <u32>((rule - ruleAt(0)) / layout.RULE_SIZE);
 }
 
+function ruleCount(): u32 {
+  return load<u32>(RULESET, layout.HEADER_RULE_COUNT);
+}
+
+let capped: usize = 0; // u32 for each rule: alerts that the rate cap suppressed
+let absenceSizeMax: usize = 0; // bytes that one alert of an absence and its body may need
+
+/** Takes memory at `at`, and returns the address after it. */
+export function placeCount(at: usize): usize {
+  capped = at;
+  for (let index: u32 = 0; index < ruleCount(); index++) {
+    if (isAbsence(ruleAt(index))) absenceSizeMax = max(absenceSizeMax, keptSizeMax(ruleAt(index)));
+  }
+  return at + (((<usize>ruleCount() + 1) & ~1) << 2);
+}
+
+/** The address of the numbers of alerts that the rate cap suppressed, u32 for each rule. */
+export function cappedCounters(): usize {
+  return capped;
+}
+
+function windowOf(rule: usize): i64 {
+  return load<i64>(rule, layout.RULE_WINDOW_MS);
+}
+
+function isAbsence(rule: usize): bool {
+  return load<u32>(rule, layout.RULE_KIND) == layout.KIND_ABSENCE;
+}
+
+// ── Hits ────────────────────────────────────────────────────────────────────────────────────────────
+
 /** A record says that the stream has come to `time`. */
 export function countTime(time: i64): void {
   moveClock(time);
 }
 
-/** What a hit comes to: it is counted, and its alert is added when one is due. */
-export function countHit(hit: usize, flags: u32): void {
-  const rule = load<usize>(hit, HIT_RULE);
-  const index = indexOf(rule);
-  const kind = load<u32>(rule, layout.RULE_KIND);
-  if (kind == layout.KIND_EACH) {
-    fire(hit, 1, flags);
-    return;
-  }
-  const time = load<i64>(hit, HIT_TIME);
-  const by = fingerprint(rule, load<usize>(hit, HIT_LABELS), load<u64>(rule, layout.RULE_BY_MASK));
-  const windowMs = load<i64>(rule, layout.RULE_WINDOW_MS);
-  const wanted = load<u32>(rule, layout.RULE_COUNT);
-  const wasTold = (flags & layout.FLAG_TOLD) != 0; // whatever of its window lies before the look-back
-  if (kind == layout.KIND_THRESHOLD) {
-    const value = countMatch(hit, index, by, time, windowMs, wanted);
-    if ((value & ~AT_LEAST) >= <u64>wanted || wasTold) fire(hit, value, flags);
-  } else if (kind == layout.KIND_SEQUENCE) {
-    const isComplete = advanceSequence(index, by, load<u32>(hit, HIT_ORDINAL), wanted, time, windowMs);
-    if (isComplete || wasTold) fire(hit, 1, flags);
-  } else see(hit, index, by, windowMs, flags);
+/** Counts a hit, and adds its alert when one is due. */
+export function countHit(hit: usize): void {
+  const value = dueBy(hit);
+  if (value != 0) fire(hit, value);
 }
 
-/** The count of a threshold's window, this match included. */
-function countMatch(hit: usize, index: u32, by: u64, time: i64, windowMs: i64, wanted: u32): u64 {
-  if (load<u32>(hit, HIT_HAS_DISTINCT) == 0) return countInWindow(index, by, time, windowMs, wanted);
-  const count = countDistinct(index, by, load<u64>(hit, HIT_DISTINCT), time, windowMs);
-  return count < layout.DISTINCT_COUNT_MAX ? count : count | AT_LEAST;
+/** Counts a hit whose alert was told, whatever of its window lies before what is remembered. */
+export function countTold(hit: usize): void {
+  dueBy(hit);
+  const rule = load<usize>(hit, HIT_RULE);
+  if (isAbsence(rule)) return;
+  const labels = load<usize>(hit, SUBJECT_LABELS);
+  const hash = fingerprint(rule, labels, u64.MAX_VALUE);
+  startCoolDown(rule, hash, tenantOf(rule, labels), load<i64>(hit, HIT_TIME));
+}
+
+/** Counts a hit: `$value` of the alert that is due by it, or 0. An absence adds its alerts itself. */
+function dueBy(hit: usize): u64 {
+  const rule = load<usize>(hit, HIT_RULE);
+  const kind = load<u32>(rule, layout.RULE_KIND);
+  if (kind == layout.KIND_EACH) return 1;
+  const index = indexOf(rule);
+  const by = fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), load<u64>(rule, layout.RULE_BY_MASK));
+  if (kind == layout.KIND_ABSENCE) {
+    see(hit, index, by);
+    return 0;
+  }
+  const time = load<i64>(hit, HIT_TIME);
+  const windowMs = windowOf(rule);
+  const wanted = load<u32>(rule, layout.RULE_COUNT);
+  if (kind == layout.KIND_SEQUENCE) {
+    const ordinal = load<u32>(hit, HIT_ORDINAL);
+    return <u64>advanceSequence(index, by, ordinal, wanted, time, windowMs);
+  }
+  if (load<u32>(hit, HIT_HAS_DISTINCT) != 0) {
+    const count = countDistinct(index, by, load<u64>(hit, HIT_DISTINCT), time, windowMs);
+    if (count < <u64>wanted) return 0;
+    return count < layout.DISTINCT_COUNT_MAX ? count : count | AT_LEAST;
+  }
+  const count = countInWindow(index, by, time, windowMs, wanted);
+  return (count & ~AT_LEAST) < <u64>wanted ? 0 : count;
 }
 
 /** An alert is due: it is added, unless its label set is cooling down, or its rule and tenant have had too many. */
-function fire(hit: usize, value: u64, flags: u32): void {
+function fire(hit: usize, value: u64): void {
   const rule = load<usize>(hit, HIT_RULE);
   const index = indexOf(rule);
-  const labels = load<usize>(hit, HIT_LABELS);
+  const labels = load<usize>(hit, SUBJECT_LABELS);
   const time = load<i64>(hit, HIT_TIME);
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
   const tenant = tenantOf(rule, labels);
   const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   // Who asks for every match (`realert: 0s`) gets every match.
   const coolDown = realertMs == 0 ? <usize>0 : knownCoolDown(index, hash);
-  if (flags & layout.FLAG_TOLD) {
-    beginCoolDown(index, hash, tenant, time, realertMs);
-    return;
-  }
   if (coolDown != 0 && isCooling(coolDown, time, realertMs)) {
     addSuppressed(coolDown);
     return;
   }
-  if (realertMs != 0 && !hasRate(index, tenant, time)) {
-    cap(rule, index, tenant, labels, time);
-    return;
-  }
-  // Counted before: this is a copy of a hit whose alert was told before the look-back begins.
-  if (flags & layout.FLAG_WARM) return;
   // A body has room for so many alerts, whoever asks for them.
-  if (!takeRoom(alertSizeMax(rule, labels))) {
-    cap(rule, index, tenant, labels, time);
+  if ((realertMs != 0 && !hasRate(index, tenant, time)) || !takeRoom(alertSizeMax(rule, hit))) {
+    cap(rule, tenant, labels, hash, time);
     return;
   }
-  const suppressed = coolDown == 0 ? 0 : suppressedSince(coolDown);
-  const others = cappedCount(index, tenant) + takeElsewhere();
-  useCaptures(load<usize>(hit, HIT_CAPTURES));
-  addAlert(
-    rule,
-    labels,
-    load<usize>(hit, HIT_ANNOTATIONS),
-    hash,
-    FIRING,
-    time,
-    NO_END,
-    value,
-    suppressed,
-    others,
-  );
-  setEffect(EFFECT_ALERT, hash, tenant, time);
+  const alert = newAlert(rule, labels);
+  if (alert == 0) return;
+  store<usize>(alert, load<usize>(hit, SUBJECT_CAPTURES), SUBJECT_CAPTURES);
+  store<u32>(alert, load<u32>(hit, SUBJECT_STAGE), SUBJECT_STAGE);
+  store<u64>(alert, value, SUBJECT_VALUE);
+  if (coolDown != 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
+  store<u64>(alert, cappedCount(index, tenant) + takeEvicted(), SUBJECT_OTHERS);
+  store<u64>(alert, firstCapped(rule, tenant), SUBJECT_FIRST);
+  store<i64>(alert, time, ALERT_STARTS);
+  setCoolDown(alert, hash, tenant, time);
+  addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
 }
 
-/** What is suppressed elsewhere is reported by the first alert of a body. */
-function takeElsewhere(): u64 {
-  if (hasAlerts()) return 0;
-  reportedElsewhere = suppressedElsewhere();
-  return reportedElsewhere;
+/** When the alert is told, the cool-down of the label set `hash` begins at `time`. */
+function setCoolDown(alert: usize, hash: u64, tenant: u64, time: i64): void {
+  store<u32>(alert, EFFECT_COOL_DOWN, ALERT_EFFECT);
+  store<u64>(alert, hash, ALERT_KEY);
+  store<u64>(alert, tenant, ALERT_TENANT);
+  store<i64>(alert, time, ALERT_TIME);
 }
 
-let reportedElsewhere: u64 = 0;
-
-/** The tenant of an alert is its namespace. */
-function tenantOf(rule: usize, labels: usize): u64 {
-  const label = <u32>load<u16>(rule, layout.RULE_NAMESPACE_LABEL);
-  return label == layout.NO_LABEL ? 0 : fingerprint(rule, labels, (<u64>1) << (<u64>label));
-}
-
-/** Counts an alert above the rate cap, and keeps the labels of the first. */
-function cap(rule: usize, index: u32, tenant: u64, labels: usize, time: i64): void {
-  if (!addCapped(index, tenant, time)) return;
-  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
-  if (packed == 0) return;
-  const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
-  if (end != 0) keepCapped(index, tenant, packed, end - packed);
-}
-
-function beginCoolDown(index: u32, hash: u64, tenant: u64, time: i64, realertMs: i64): void {
+function startCoolDown(rule: usize, hash: u64, tenant: u64, time: i64): void {
+  const index = indexOf(rule);
+  const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   clearCapped(index, tenant);
   if (realertMs == 0) return;
   takeRate(index, tenant, time);
@@ -225,36 +263,137 @@ function beginCoolDown(index: u32, hash: u64, tenant: u64, time: i64, realertMs:
   clearSuppressed(coolDown);
 }
 
+/** What was suppressed of label sets that were evicted is reported by the first alert of a body. */
+function takeEvicted(): u64 {
+  if (hasAlerts()) return 0;
+  reportedEvicted = suppressedOfEvicted();
+  return reportedEvicted;
+}
+
+let reportedEvicted: u64 = 0;
+
+// ── The rate cap ────────────────────────────────────────────────────────────────────────────────────
+
+/** The tenant of an alert is its namespace. */
+function tenantOf(rule: usize, labels: usize): u64 {
+  const label = <u32>load<u16>(rule, layout.RULE_NAMESPACE_LABEL);
+  return label == layout.NO_LABEL ? 0 : fingerprint(rule, labels, (<u64>1) << (<u64>label));
+}
+
+/** Counts an alert above the rate cap, and keeps the first label sets. */
+function cap(rule: usize, tenant: u64, labels: usize, hash: u64, time: i64): void {
+  const index = indexOf(rule);
+  const counter = capped + ((<usize>index) << 2);
+  store<u32>(counter, load<u32>(counter) + 1);
+  const place = addCapped(index, tenant, time, hash);
+  if (place < 0) return;
+  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
+  if (packed == 0) return;
+  const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
+  if (end != 0) keepCapped(index, tenant, place, packed, end - packed);
+}
+
+/** The labels of a capped alert of a rule and tenant, or 0. */
+function cappedLabels(rule: usize, tenant: u64, place: i32): usize {
+  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
+  if (packed == 0 || readCapped(indexOf(rule), tenant, place, packed) == 0) return 0;
+  return unpackLabels(rule, packed);
+}
+
+/** The first label sets that the rate cap suppressed, as `{pod="web-1"}; {pod="web-2"}`: without labels that never differ. */
+function firstCapped(rule: usize, tenant: u64): u64 {
+  if (cappedCount(indexOf(rule), tenant) == 0) return NOTHING;
+  const copy = allocate(layout.FIRST_SIZE_MAX + 1);
+  if (copy == 0) return NOTHING;
+  let size: usize = 0;
+  for (let place = 0; place < CAPPED_SETS; place++) {
+    const labels = cappedLabels(rule, tenant, place);
+    if (labels == 0) continue;
+    if (size != 0) size = add(copy, size, textOf(separators, 2));
+    size = addLabelSet(copy, size, rule, labels);
+  }
+  if (size > <usize>layout.FIRST_SIZE_MAX) size = cut(copy, layout.FIRST_SIZE_MAX);
+  return textOf(copy, size);
+}
+
+function addLabelSet(copy: usize, size: usize, rule: usize, labels: usize): usize {
+  let template = templatesOf(rule, true);
+  let isFirst = true;
+  for (let left = templateCountOf(rule, true); left != 0; left--) {
+    const value = load<u64>(labels);
+    if (value >>> 32 != 0 && needsRecord(template)) {
+      size = add(copy, size, isFirst ? textOf(separators + 2, 1) : textOf(separators + 3, 2));
+      size = add(copy, size, textOf(nameOf(template), load<u32>(template, layout.TEMPLATE_NAME_SIZE)));
+      size = add(copy, size, textOf(separators + 5, 2));
+      size = add(copy, size, value);
+      size = add(copy, size, textOf(separators + 7, 1));
+      isFirst = false;
+    }
+    template += layout.TEMPLATE_SIZE;
+    labels += 8;
+  }
+  return add(copy, size, isFirst ? textOf(separators + 8, 2) : textOf(separators + 9, 1));
+}
+
+/** One byte above the limit shows that something was cut. */
+function add(copy: usize, size: usize, text: u64): usize {
+  return append(copy, size, layout.FIRST_SIZE_MAX + 1, text);
+}
+
+// `; `, `{`, `, `, `="`, `"`, `{}`
+const separators: usize = memory.data<u8>([
+  0x3b, 0x20, 0x7b, 0x2c, 0x20, 0x3d, 0x22, 0x22, 0x7b, 0x7d, 0, 0, 0, 0, 0, 0,
+]);
+
+/** When no other alert reports what the rate cap suppressed, one with the labels of the first capped alert does. */
+function tellCapped(time: i64): void {
+  let count: u32 = 0;
+  for (
+    let link = nextCapped(1, time);
+    link != 0 && count < layout.DUE_COUNT_MAX;
+    link = nextCapped(link + 1, time)
+  ) {
+    const rule = ruleAt(slotRule(link));
+    if (!reserve(keptSizeMax(rule))) return;
+    const tenant = cappedTenant(link);
+    const labels = cappedLabels(rule, tenant, 0);
+    if (labels == 0) continue;
+    if (!takeRoom(alertSizeMax(rule, 0))) return;
+    const alert = newAlert(rule, labels);
+    if (alert == 0) return;
+    const number = cappedCount(slotRule(link), tenant);
+    store<u64>(alert, number, SUBJECT_VALUE);
+    store<u64>(alert, number - 1, SUBJECT_OTHERS);
+    if (number > 1) store<u64>(alert, firstCapped(rule, tenant), SUBJECT_FIRST);
+    store<i64>(alert, cappedSince(link), ALERT_STARTS);
+    setCoolDown(alert, fingerprint(rule, labels, u64.MAX_VALUE), tenant, cappedSince(link));
+    addAlert(alert, 0);
+    count++;
+  }
+}
+
 // ── Memory ──────────────────────────────────────────────────────────────────────────────────────────
 // What alerts may need is reserved before anything is counted, so a record is counted in full or not at all.
 
 let blocksSize: usize = 0; // what the alerts of the hits may need: blocks,
 let jsonSize: usize = 0; // their JSON,
 let jsonSizeMax: usize = 0; // and the JSON of the longest
-let absenceSizeMax: usize = 0; // bytes that one alert of an absence and its body may need
-
-/** Reads from the rules what is to be reserved. */
-export function placeCount(): void {
-  for (let rule: u32 = 0; rule < load<u32>(RULESET, layout.HEADER_RULE_COUNT); rule++) {
-    if (load<u32>(ruleAt(rule), layout.RULE_KIND) == layout.KIND_ABSENCE)
-      absenceSizeMax = max(absenceSizeMax, keptSizeMax(ruleAt(rule)));
-  }
-}
 
 export function beginReserve(): void {
-  reportedElsewhere = 0;
+  reportedEvicted = 0;
+  firstMark = 0;
   blocksSize = 0;
   jsonSize = 0;
   jsonSizeMax = 0;
 }
 
 /** Adds up what the alert of a hit may need. */
-export function measureHit(rule: usize, labels: usize): void {
-  const isAbsence = load<u32>(rule, layout.RULE_KIND) == layout.KIND_ABSENCE;
-  const size = alertSizeMax(rule, isAbsence ? 0 : labels);
+export function measureHit(hit: usize): void {
+  const rule = load<usize>(hit, HIT_RULE);
+  const size = alertSizeMax(rule, isAbsence(rule) ? 0 : hit);
   // An absence may have two: that the key is missing, and that it is back.
-  const count: usize = isAbsence ? 2 : 1;
-  blocksSize += count * (alertBlocksSizeMax(rule, 0) + absenceBlocksSizeMax(rule));
+  const count: usize = isAbsence(rule) ? 2 : 1;
+  blocksSize += count * (alertBlocksSizeMax(rule, 0) + keptBlocksSizeMax(rule));
   jsonSize = min(jsonSize + count * size, layout.BODY_SIZE_MAX);
   jsonSizeMax = max(jsonSizeMax, size);
 }
@@ -267,39 +406,40 @@ export function reserveAlerts(): bool {
   return !isExhausted();
 }
 
-/** Bytes that the labels of an absence may take while they are packed and unpacked. */
-function absenceBlocksSizeMax(rule: usize): usize {
-  const references = (<usize>load<u32>(rule, layout.RULE_LABEL_COUNT) + 1) << 3;
-  return 2 * layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE + references + 3 * BLOCK_EXTRA;
+/** Bytes that kept labels may take while they are packed and unpacked: an absence's, or the first capped ones. */
+function keptBlocksSizeMax(rule: usize): usize {
+  const references = (<usize>templateCountOf(rule, true) + 1) << 3;
+  const set: usize = references + 2 * layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE + 3 * BLOCK_EXTRA;
+  return <usize>(CAPPED_SETS + 1) * set + layout.FIRST_SIZE_MAX + 1 + BLOCK_EXTRA;
 }
 
 /** Bytes that one more alert with kept labels, and the body with it, may need. */
 function keptSizeMax(rule: usize): usize {
   const size = alertSizeMax(rule, 0);
-  return absenceBlocksSizeMax(rule) + alertBlocksSizeMax(rule, size) + bodySizeWith(size);
+  return keptBlocksSizeMax(rule) + alertBlocksSizeMax(rule, size) + bodySizeWith(size);
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** A key that an absence waits for was seen. If it was missing, that has ended. */
-function see(hit: usize, index: u32, by: u64, windowMs: i64, flags: u32): void {
+function see(hit: usize, index: u32, by: u64): void {
   const rule = load<usize>(hit, HIT_RULE);
-  const labels = load<usize>(hit, HIT_LABELS);
   const time = load<i64>(hit, HIT_TIME);
+  const windowMs = windowOf(rule);
   const link = absenceOf(index, by);
   if (link != 0) {
-    settle(link, flags);
+    settle(link);
     const since = missingSince(link);
     // A time that is not believed must not end it in the future.
     const seen = min(time, clockTime());
     if (since != NEVER) {
       if (time + windowMs <= clockTime()) return; // late: it was missing again, and is
-      tellAbsence(link, since, max(since, seen), flags);
-    } else if (seen - lastSeen(link) >= windowMs) tellGap(link, seen, flags);
+      tellAbsence(link, since, max(since, seen));
+    } else if (seen - lastSeen(link) >= windowMs) tellGap(link, seen);
   }
   const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
   if (packed == 0) return;
-  const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
+  const end = packLabels(rule, load<usize>(hit, SUBJECT_LABELS), packed, layout.ABSENCE_LABELS_SIZE_MAX);
   // Labels too long to be kept: those that it had before stay.
   const size = end != 0 ? end - packed : link != 0 ? readLabels(link, packed) : 0;
   if (size != 0) seeKey(index, by, time, windowMs, packed, size);
@@ -307,76 +447,77 @@ function see(hit: usize, index: u32, by: u64, windowMs: i64, flags: u32): void {
 }
 
 /** What records claimed of a key ahead of the clock counts when the clock has come there; a gap before it is told. */
-function settle(link: u32, flags: u32): void {
+function settle(link: u32): void {
   const claimed = claimedSeen(link);
-  const windowMs = load<i64>(ruleAt(slotRule(link)), layout.RULE_WINDOW_MS);
-  if (claimed != NEVER && missingSince(link) == NEVER && claimed - lastSeen(link) >= windowMs)
-    tellGap(link, claimed, flags);
+  const windowMs = windowOf(ruleAt(slotRule(link)));
+  if (
+    claimed != NEVER &&
+    wasSeen(link) &&
+    missingSince(link) == NEVER &&
+    claimed - lastSeen(link) >= windowMs
+  )
+    tellGap(link, claimed);
   settleSeen(link);
 }
 
 /** Adds both alerts of a silence that ended before anything else said that it lasted. */
-function tellGap(link: u32, end: i64, flags: u32): void {
-  const since = lastSeen(link) + load<i64>(ruleAt(slotRule(link)), layout.RULE_WINDOW_MS);
-  tellAbsence(link, since, NO_END, flags);
-  setEffect(EFFECT_NONE, 0, 0, 0); // it is not missing any more
-  tellAbsence(link, since, end, flags);
+function tellGap(link: u32, end: i64): void {
+  const since = lastSeen(link) + windowOf(ruleAt(slotRule(link)));
+  tellAbsence(link, since, NO_END);
+  tellAbsence(link, since, end);
 }
 
-/** Adds the alert of an absence, with the labels that its key had when it was seen. */
-function tellAbsence(link: u32, since: i64, endsAt: i64, flags: u32): void {
-  if (flags & layout.FLAG_WARM) return;
+/** Adds the alert that a key is missing, or that it is back, with the labels that it had when it was seen. */
+function tellAbsence(link: u32, since: i64, endsAt: i64): usize {
   const rule = ruleAt(slotRule(link));
+  const labels = absenceLabels(link);
+  if (labels == 0) return 0;
+  if (!takeRoom(alertSizeMax(rule, 0))) return 0; // while it lasts, the next call tells it
+  const alert = newAlert(rule, labels);
+  if (alert == 0) return 0;
+  if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
+  store<u64>(alert, 1, SUBJECT_VALUE);
+  store<u64>(alert, takeEvicted(), SUBJECT_OTHERS);
+  store<i64>(alert, since, ALERT_STARTS);
+  store<i64>(alert, endsAt, ALERT_ENDS);
+  addAlert(alert, 0);
+  return alert;
+}
+
+/** The labels that the key of an absence had when it was seen, or 0. */
+function absenceLabels(link: u32): usize {
   const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
-  if (packed == 0 || readLabels(link, packed) == 0) return;
-  const labels = unpackLabels(rule, packed);
-  if (labels == 0) return;
-  if (!takeRoom(alertSizeMax(rule, labels))) return; // while it lasts, the next call tells it
-  const status = endsAt == NO_END ? FIRING : RESOLVED;
-  const others = takeElsewhere();
-  addAlert(
-    rule,
-    labels,
-    WITHOUT_RECORD,
-    fingerprint(rule, labels, u64.MAX_VALUE),
-    status,
-    since,
-    endsAt,
-    1,
-    0,
-    others,
-  );
-  setEffect(status == FIRING ? EFFECT_MISSING : EFFECT_NONE, absenceHash(link), 0, clockTime());
+  if (packed == 0 || readLabels(link, packed) == 0) return 0;
+  return unpackLabels(ruleAt(slotRule(link)), packed);
 }
 
 /** Adds alerts of keys that have not been seen for too long. */
-export function tellDue(flags: u32): void {
+export function tellDue(): void {
   if (!mayBeDue()) return;
   const clock = clockTime();
   let count: u32 = 0;
   beginDue();
   for (let link = nextAbsence(1); link != 0; link = nextAbsence(link + 1)) {
     const rule = ruleAt(slotRule(link));
-    settle(link, flags);
+    settle(link);
     const since = missingSince(link);
-    const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
-    const due =
-      since == NEVER
-        ? lastSeen(link) + load<i64>(rule, layout.RULE_WINDOW_MS)
-        : missingTold(link) + realertMs;
-    if (since != NEVER && realertMs == 0) continue; // told once
+    const due = since == NEVER ? lastSeen(link) + windowOf(rule) : missingTold(link) + repeatMs(rule);
     // Memory for one is reserved. Without memory for more, the next call brings the rest.
-    if (
-      due > clock ||
-      count == layout.DUE_COUNT_MAX ||
-      flags & layout.FLAG_WARM ||
-      (count != 0 && !reserve(keptSizeMax(rule)))
-    ) {
+    if (due > clock || count == layout.DUE_COUNT_MAX || (count != 0 && !reserve(keptSizeMax(rule)))) {
       lookAgainAt(due);
       continue;
     }
     count++;
-    tellAbsence(link, since == NEVER ? due : since, NO_END, flags);
+    if (since != NEVER && load<i64>(rule, layout.RULE_REALERT_MS) == 0) {
+      remindOf(link, since);
+      continue;
+    }
+    const alert = tellAbsence(link, since == NEVER ? due : since, NO_END);
+    if (alert != 0) {
+      store<u32>(alert, EFFECT_MISSING, ALERT_EFFECT);
+      store<u64>(alert, absenceHash(link), ALERT_KEY);
+      store<i64>(alert, clock, ALERT_TIME);
+    }
     lookAgainAt(clock); // until it is told
   }
 }
@@ -384,50 +525,81 @@ export function tellDue(flags: u32): void {
 /** The host says that it is `time`. */
 export function passTime(time: i64): void {
   setClock(time);
-  tellDue(0);
+  tellDue();
   if (!hasAlerts()) tellCapped(time);
+  remindOfSuppressed();
 }
 
 /** The stream has ended: what its last records say of the time is believed. */
 export function passEnd(): void {
   endClock();
-  tellDue(0);
+  tellDue();
   if (!hasAlerts()) tellCapped(TIME_MAX);
-}
-
-/** When no other alert reports what the rate cap held, one with the labels of the first capped alert does. */
-function tellCapped(time: i64): void {
-  let count: u32 = 0;
-  for (
-    let link = nextCapped(1, time);
-    link != 0 && count < layout.DUE_COUNT_MAX;
-    link = nextCapped(link + 1, time)
-  ) {
-    const rule = ruleAt(slotRule(link));
-    if (!reserve(keptSizeMax(rule))) return;
-    const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
-    const size = readCapped(link, packed);
-    if (size == 0) continue;
-    const labels = unpackLabels(rule, packed);
-    if (labels == 0) return;
-    const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-    if (!takeRoom(alertSizeMax(rule, labels))) return;
-    const held = cappedCount(slotRule(link), cappedTenant(link));
-    addAlert(rule, labels, WITHOUT_RECORD, hash, FIRING, cappedSince(link), NO_END, held, 0, held - 1);
-    setEffect(EFFECT_CAPPED, hash, cappedTenant(link), cappedSince(link));
-    count++;
-  }
 }
 
 /** After any time that can be written. */
 const TIME_MAX: i64 = 300000000000000;
+
+/** Whether a rule is an absence whose key needs no record: it has one key only. */
+function hasOneKey(rule: usize): bool {
+  if (!isAbsence(rule)) return false;
+  let mask = load<u64>(rule, layout.RULE_BY_MASK);
+  let template = templatesOf(rule, true);
+  for (; mask != 0; mask >>= 1) {
+    if (mask & 1 && needsRecord(template)) return false;
+    template += layout.TEMPLATE_SIZE;
+  }
+  return true;
+}
+
+/** The labels' hash of the one key of an absence, or 0: it is no absence, or its keys need a record. */
+export function oneKey(index: u32): u64 {
+  const rule = ruleAt(index);
+  if (!hasOneKey(rule)) return 0;
+  const labels = constantLabels(rule);
+  return labels == 0 ? 0 : fingerprint(rule, labels, load<u64>(rule, layout.RULE_BY_MASK));
+}
+
+/**
+ * From now on the one key of an absence is waited for, also if nobody ever sees it. True when it was not waited for before:
+ * then there is a mark of it.
+ */
+export function expect(index: u32, time: i64): bool {
+  const rule = ruleAt(index);
+  const key = oneKey(index);
+  if (key == 0 || absenceOf(index, key) != 0) return false;
+  // Labels that a record would have to say are empty.
+  const labels = constantLabels(rule);
+  if (labels == 0 || !wait(rule, key, time, labels)) return false;
+  const mark = addMark(rule, layout.MARK_EXPECTED, key);
+  if (mark == 0) return false;
+  store<i64>(mark, time, MARK_TIME);
+  store<usize>(mark, labels, SUBJECT_LABELS);
+  return true;
+}
+
+/** As `expect`, for all rules: for who sees the whole stream. */
+export function expectAll(time: i64): void {
+  for (let index: u32 = 0; index < ruleCount(); index++) expect(index, time);
+}
+
+/** Waits for a key that was seen, or expected, at `seen`. */
+function wait(rule: usize, key: u64, seen: i64, labels: usize): bool {
+  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
+  if (packed == 0) return false;
+  const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
+  if (end == 0) return false;
+  if (clockTime() < seen) moveClock(seen);
+  seeKey(indexOf(rule), key, seen, windowOf(rule), packed, end - packed);
+  return true;
+}
 
 // ── Telling ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** Writes the body of the alerts. `tellsAtOnce`: who gets the body has been told; else `markTold` follows. */
 export function answerAlerts(tellsAtOnce: bool): i32 {
   if (isExhausted()) return layout.TOO_LARGE;
-  if (!hasAlerts()) return layout.NO_ALERT;
+  if (!hasAlerts()) return firstMark == 0 || tellsAtOnce ? layout.NO_ALERT : layout.MARKS;
   if (!writeBody()) return layout.TOO_LARGE;
   if (tellsAtOnce) markTold();
   return layout.ALERT;
@@ -435,70 +607,128 @@ export function answerAlerts(tellsAtOnce: bool): i32 {
 
 /** The alerts of the last body were told. */
 export function markTold(): void {
-  reportElsewhere(reportedElsewhere);
-  reportedElsewhere = 0;
+  reportEvicted(reportedEvicted);
+  reportedEvicted = 0;
   for (let alert = alerts(); alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
     const rule = load<usize>(alert, ALERT_RULE);
-    const index = indexOf(rule);
     const effect = load<u32>(alert, ALERT_EFFECT);
-    if (effect == EFFECT_ALERT || effect == EFFECT_CAPPED)
-      beginCoolDown(
-        index,
-        load<u64>(alert, ALERT_KEY),
-        load<u64>(alert, ALERT_TENANT),
-        load<i64>(alert, ALERT_TIME),
-        load<i64>(rule, layout.RULE_REALERT_MS),
-      );
+    const key = load<u64>(alert, ALERT_KEY);
+    const time = load<i64>(alert, ALERT_TIME);
+    if (effect == EFFECT_COOL_DOWN) startCoolDown(rule, key, load<u64>(alert, ALERT_TENANT), time);
     else if (effect == EFFECT_MISSING) {
-      const link = absenceOf(index, load<u64>(alert, ALERT_KEY));
-      if (link != 0) markMissing(link, load<i64>(alert, ALERT_STARTS), load<i64>(alert, ALERT_TIME));
+      const link = absenceOf(indexOf(rule), key);
+      if (link != 0) markMissing(link, load<i64>(alert, ALERT_STARTS), time);
     }
   }
 }
 
-/** Writes a mark for each absence in the last body, one a line. False when there is none, or no memory. */
-export function writeMarks(): bool {
-  beginOutput(1024);
-  let count: u32 = 0;
-  for (let alert = alerts(); alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
-    if (load<u32>(alert, ALERT_EFFECT) != EFFECT_MISSING) continue;
-    const rule = load<usize>(alert, ALERT_RULE);
-    const since = load<i64>(alert, ALERT_STARTS);
-    const seen = since - load<i64>(rule, layout.RULE_WINDOW_MS);
-    writeMark(
-      RULESET,
-      rule,
-      load<u64>(alert, ALERT_KEY),
-      seen,
-      load<i64>(alert, ALERT_TIME),
-      load<usize>(alert, ALERT_LABELS),
-    );
-    writeByte(0x0a);
-    count++;
-  }
-  return count != 0 && !isExhausted();
+// ── Marks ───────────────────────────────────────────────────────────────────────────────────────────
+// What no hit says must be found again after a restart, and only the last look-back is read then. So it is written down
+// again before it is too old: an absence with each alert that repeats it, or by a mark alone where no alert does; matches
+// that are suppressed and not reported as long as their label set is quiet.
+
+let firstMark: usize = 0; // marks that go with no alert
+
+/** How long after the last alert of an absence something is to be said again: an alert, or with `realert: 0s` a mark. */
+function repeatMs(rule: usize): i64 {
+  const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
+  return realertMs != 0 ? realertMs : max(windowOf(rule) >> 1, 1000);
 }
 
-/** Takes a mark: its key is missing, and an alert said so. */
-export function recordMark(mark: usize): void {
-  const rule = load<usize>(mark, HIT_RULE);
-  const index = indexOf(rule);
-  const windowMs = load<i64>(rule, layout.RULE_WINDOW_MS);
-  const key = load<u64>(mark, MARK_KEY);
-  const seen = load<i64>(mark, MARK_SEEN);
-  const told = load<i64>(mark, MARK_TOLD);
-  let link = absenceOf(index, key);
-  if (link != 0 && lastSeen(link) > seen) return; // it was seen again since
-  if (link == 0) {
-    const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
-    if (packed == 0) return;
-    const end = packLabels(rule, load<usize>(mark, HIT_LABELS), packed, layout.ABSENCE_LABELS_SIZE_MAX);
-    if (end == 0) return;
-    if (clockTime() < seen) moveClock(seen);
-    seeKey(index, key, seen, windowMs, packed, end - packed);
-    link = absenceOf(index, key);
-    if (link == 0) return;
+/** An absence that is told once still lasts. */
+function remindOf(link: u32, since: i64): void {
+  const rule = ruleAt(slotRule(link));
+  const labels = absenceLabels(link);
+  if (labels != 0) addMissing(rule, absenceHash(link), since, clockTime(), labels);
+  markMissing(link, since, clockTime());
+  lookAgainAt(clockTime() + repeatMs(rule));
+}
+
+/**
+ * Writes down what is suppressed and not reported of label sets that are quiet, some of them at a time. A walk over all of
+ * them begins every quarter of a look-back. It passes over label sets whose hits are still found until the next walk ends.
+ */
+function remindOfSuppressed(): void {
+  const everyMs = lookBackMs() >> 2;
+  let count: u32 = 0;
+  for (let link = nextSuppressed(everyMs); link != 0; link = nextSuppressed(everyMs)) {
+    const rule = ruleAt(slotRule(link));
+    if (isCooling(slotAt(link), clockTime(), max(3 * everyMs - windowOf(rule), 0))) continue;
+    const mark = addMark(rule, layout.MARK_SUPPRESSED, coolDownHash(link));
+    if (mark == 0) return;
+    store<u64>(mark, suppressedSince(slotAt(link)), MARK_COUNT);
+    if (++count == SUPPRESSED_COUNT_MAX) return;
   }
-  markMissing(link, seen + windowMs, told);
-  lookAgainAt(told + load<i64>(rule, layout.RULE_REALERT_MS));
+}
+
+/** Marks of suppressed matches that one call of `due` may bring. */
+const SUPPRESSED_COUNT_MAX: u32 = 500;
+
+function lookBackMs(): i64 {
+  return load<i64>(RULESET, layout.HEADER_LOOK_BACK_MS);
+}
+
+function addMissing(rule: usize, key: u64, since: i64, told: i64, labels: usize): void {
+  const mark = addMark(rule, layout.MARK_MISSING, key);
+  if (mark == 0) return;
+  store<i64>(mark, since - windowOf(rule), MARK_TIME);
+  store<i64>(mark, told, MARK_TOLD);
+  store<usize>(mark, labels, SUBJECT_LABELS);
+}
+
+function addMark(rule: usize, kind: u32, key: u64): usize {
+  const mark = allocate(HIT_SIZE);
+  if (mark == 0) return 0;
+  store<usize>(mark, rule, HIT_RULE);
+  store<u32>(mark, kind, MARK_KIND);
+  store<u64>(mark, key, MARK_KEY);
+  store<usize>(mark, firstMark, HIT_NEXT);
+  firstMark = mark;
+  return mark;
+}
+
+/** Writes the marks of the last body, and those that go with no alert, one a line. False: there is none, or no memory. */
+export function writeMarks(): bool {
+  for (let alert = alerts(); alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
+    const rule = load<usize>(alert, ALERT_RULE);
+    const effect = load<u32>(alert, ALERT_EFFECT);
+    const key = load<u64>(alert, ALERT_KEY);
+    const time = load<i64>(alert, ALERT_TIME);
+    if (effect == EFFECT_MISSING) {
+      addMissing(rule, key, load<i64>(alert, ALERT_STARTS), time, load<usize>(alert, SUBJECT_LABELS));
+    } else if (effect == EFFECT_COOL_DOWN) {
+      const mark = addMark(rule, layout.MARK_REPORTED, key);
+      if (mark == 0) return false;
+      store<u64>(mark, load<u64>(alert, ALERT_TENANT), MARK_TENANT);
+      store<i64>(mark, time, MARK_TIME);
+    }
+  }
+  if (firstMark == 0) return false;
+  beginOutput(1024);
+  for (let mark = firstMark; mark != 0; mark = load<usize>(mark, HIT_NEXT)) {
+    writeMark(mark);
+    writeByte(0x0a);
+  }
+  firstMark = 0;
+  return !isExhausted();
+}
+
+/** Takes a mark, at the place in the stream where it was written. */
+export function countMark(mark: usize): void {
+  const rule = load<usize>(mark, HIT_RULE);
+  const kind = load<u32>(mark, MARK_KIND);
+  const key = load<u64>(mark, MARK_KEY);
+  const time = load<i64>(mark, MARK_TIME);
+  if (kind == layout.MARK_REPORTED) startCoolDown(rule, key, load<u64>(mark, MARK_TENANT), time);
+  else if (kind == layout.MARK_SUPPRESSED)
+    setSuppressed(coolDownOf(indexOf(rule), key), load<u64>(mark, MARK_COUNT));
+  else {
+    const known = absenceOf(indexOf(rule), key);
+    if (known != 0 && (lastSeen(known) > time || kind == layout.MARK_EXPECTED)) return; // it was seen since
+    if (known == 0 && !wait(rule, key, time, load<usize>(mark, SUBJECT_LABELS))) return;
+    if (kind == layout.MARK_EXPECTED) return;
+    const told = load<i64>(mark, MARK_TOLD);
+    markMissing(absenceOf(indexOf(rule), key), time + windowOf(rule), told);
+    lookAgainAt(told + repeatMs(rule));
+  }
 }

@@ -5,9 +5,9 @@
 // `id` becomes the tag of the alert's own chunk (a retry of one alert is then no retry of another), so it
 // has only hexadecimal digits and `-`. out_http posts `alert` byte for byte (body_key, headers_key).
 import * as layout from './layout';
-import { alertsFrom, alertsTo } from './alert';
+import { alertsFrom, alertsTo } from './body';
 import { hashText } from './bytes';
-import { RULESET, isExhausted } from './memory';
+import { isExhausted } from './memory';
 import {
   beginOutput,
   outputSize,
@@ -33,13 +33,13 @@ export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32,
   // equal records of one instance apart.
   const hash = hashText(record, size) ^ ((((<u64>sec) << 32) | (<u64>nsec)) * 0x9e3779b97f4a7c15);
   beginOutput(bodySize * 2 + EDGE_TEXTS_SIZE_MAX);
-  writeConstant(RULESET, layout.TEXT_EDGE_OPEN);
+  writeConstant(layout.TEXT_EDGE_OPEN);
   writeHash(hash);
   writeByte(0x2d);
   writeHash(<u64>++count);
-  writeConstant(RULESET, layout.TEXT_EDGE_ALERT);
+  writeConstant(layout.TEXT_EDGE_ALERT);
   writeJsonAsString(body, bodySize);
-  writeConstant(RULESET, layout.TEXT_EDGE_CLOSE);
+  writeConstant(layout.TEXT_EDGE_CLOSE);
   writeByte(0);
   return isExhausted() ? 0 : outputStart();
 }

@@ -1,29 +1,24 @@
 // Matching: one record through the module, to the hits that it has. It remembers nothing of a record. `count` takes the
 // hits, here at once or elsewhere from their JSON; `index` has the doors to both.
 import * as layout from './layout';
-import {
-  beginAlerts,
-  extractCaptures,
-  fingerprint,
-  placeAlerts,
-  renderAnnotations,
-  renderLabels,
-  useCaptures,
-} from './alert';
+import { beginAlerts, fingerprint } from './alert';
 import { beginBudget, takeSteps } from './budget';
 import { hashText } from './bytes';
 import { beginCandidates, dropCandidates, findNeedles, nextCandidate, placeCandidates } from './candidate';
-import { beginConditions, meets, placeConditions } from './condition';
+import { beginConditions, extractCaptures, meets, placeConditions } from './condition';
 import {
   answerAlerts,
   beginReserve,
   countHit,
+  countMark,
   countTime,
+  countTold,
+  expect,
+  expectAll,
   measureHit,
   passEnd,
-  placeCount,
   passTime,
-  recordMark,
+  placeCount,
   reserveAlerts,
   ruleAt,
   tellDue,
@@ -31,10 +26,8 @@ import {
 import {
   HIT_ANNOTATIONS,
   HIT_BY,
-  HIT_CAPTURES,
   HIT_DISTINCT,
   HIT_HAS_DISTINCT,
-  HIT_LABELS,
   HIT_NEXT,
   HIT_ORDINAL,
   HIT_RULE,
@@ -50,7 +43,18 @@ import { beginOutput, writeByte } from './output';
 import { beginRecord, fieldText, fieldTextSize, fieldType, placeRecord } from './record';
 import { RULESET_ABSENT, RULESET_OK, checkRuleset } from './ruleset';
 import { SCAN_MALFORMED, SCAN_REJECTED, placeScan, scan, scanLate } from './scan';
-import { clearState, placeState } from './state';
+import { NEVER, clearState, clockTime, placeState, setClock } from './state';
+import {
+  STAGE_COUNT,
+  STAGE_HIT,
+  STAGE_RECORD,
+  SUBJECT_CAPTURES,
+  SUBJECT_LABELS,
+  SUBJECT_STAGE,
+  allocateReferences,
+  renderAnnotations,
+  renderLabels,
+} from './template';
 import { NO_TIME, parseTime, toMs } from './time';
 
 const EPOCH_MAX: u32 = 0x3fffffff;
@@ -70,17 +74,15 @@ function start(): bool {
   if (status == RULESET_ABSENT) return false;
   if (status != RULESET_OK) unreachable();
   matches = (RULESET + load<u32>(RULESET, layout.HEADER_SIZE_TOTAL) + 15) & ~15;
-  scratch = matches + (((<usize>load<u32>(RULESET, layout.HEADER_RULE_COUNT) + 1) & ~1) << 2);
+  scratch = placeCount(matches + (((<usize>load<u32>(RULESET, layout.HEADER_RULE_COUNT) + 1) & ~1) << 2));
   let at = scratch;
   at = placeRecord(RULESET, at);
   at = placeCandidates(RULESET, at);
   at = placeScan(RULESET, at);
   at = placeConditions(RULESET, at);
-  at = placeAlerts(RULESET, at);
   scratchEnd = at;
   at = placeState(RULESET, at);
   if (!startArena(at)) unreachable();
-  placeCount();
   clearState(RULESET);
   return true;
 }
@@ -117,9 +119,13 @@ export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flag
   if (isExhausted()) return layout.TOO_LARGE;
   if (flags & layout.FLAG_HITS) return firstHit == 0 ? layout.NO_ALERT : layout.HIT;
   if (!reserveAlerts()) return layout.TOO_LARGE;
-  if (hasClock) countTime(time);
-  for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) countHit(hit, flags);
-  if (hasClock) tellDue(flags);
+  if (hasClock) {
+    const isFirst = clockTime() == NEVER;
+    countTime(time);
+    if (isFirst && (flags & layout.FLAG_EXPECT) != 0) expectAll(time);
+  }
+  for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) countHit(hit);
+  if (hasClock) tellDue();
   return answerAlerts(true);
 }
 
@@ -169,21 +175,24 @@ function keepHit(step: usize, time: i64, flags: u32): void {
   store<u32>(count, load<u32>(count) + 1);
   const hit = allocate(HIT_SIZE);
   if (hit == 0 || !readDistinct(rule, hit)) return;
-  const captures = extractCaptures(step);
-  useCaptures(captures);
-  const labels = isExhausted() ? <usize>0 : renderLabels(rule);
-  if (labels == 0) return;
+  store<usize>(hit, extractCaptures(step), SUBJECT_CAPTURES);
+  store<u32>(hit, STAGE_RECORD, SUBJECT_STAGE);
+  if (isExhausted() || !renderLabels(rule, hit)) return;
   store<usize>(hit, 0, HIT_NEXT);
   store<usize>(hit, rule, HIT_RULE);
   store<u32>(hit, load<u32>(step, layout.STEP_ORDINAL), HIT_ORDINAL);
-  store<usize>(hit, labels, HIT_LABELS);
   store<i64>(hit, time, HIT_TIME);
-  store<usize>(hit, captures, HIT_CAPTURES);
-  store<usize>(hit, flags & layout.FLAG_HITS ? renderAnnotations(rule, labels) : 0, HIT_ANNOTATIONS);
+  store<usize>(hit, 0, HIT_ANNOTATIONS);
+  if (flags & layout.FLAG_HITS) {
+    const annotations = allocateReferences(rule, false);
+    if (annotations == 0) return;
+    store<u32>(hit, STAGE_HIT, SUBJECT_STAGE);
+    store<usize>(hit, annotations, HIT_ANNOTATIONS);
+    renderAnnotations(rule, annotations, hit);
+  } else measureHit(hit);
   if (lastHit == 0) firstHit = hit;
   else store<usize>(lastHit, hit, HIT_NEXT);
   lastHit = hit;
-  if ((flags & layout.FLAG_HITS) == 0) measureHit(rule, labels);
 }
 
 /** Reads the value that `distinct` looks at; false when the rule asks for one and the record has none. */
@@ -203,7 +212,7 @@ export function writeHits(source: usize, sourceSize: usize): bool {
   beginOutput(1024);
   for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) {
     store<u64>(hit, countingHash(hit), HIT_BY);
-    writeHit(RULESET, hit, source, sourceSize);
+    writeHit(hit, source, sourceSize);
     writeByte(0x0a);
   }
   return !isExhausted();
@@ -214,24 +223,38 @@ function countingHash(hit: usize): u64 {
   const rule = load<usize>(hit, HIT_RULE);
   const isKeyed = load<u32>(rule, layout.RULE_KIND) != layout.KIND_EACH;
   const mask = isKeyed ? load<u64>(rule, layout.RULE_BY_MASK) : u64.MAX_VALUE;
-  return fingerprint(rule, load<usize>(hit, HIT_LABELS), mask);
+  return fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), mask);
 }
 
-/** Counts a record of the hits topic: NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. */
-export function countRecord(text: usize, end: usize, flags: u32): i32 {
+/**
+ * Counts a record of the hits topic that was written at `time`: NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. The
+ * clock is at least there, so that it does not matter for absences whether anybody told the time before.
+ */
+export function countRecord(text: usize, end: usize, time: i64, flags: u32): i32 {
   begin();
+  if (time > clockTime()) setClock(time);
   const hit = allocate(HIT_SIZE);
   if (hit == 0) return layout.TOO_LARGE;
-  const answer = isMark(RULESET, text, end)
-    ? readMark(RULESET, text, end, hit)
-    : readHit(RULESET, text, end, hit);
+  const isHit = !isMark(text, end);
+  const answer = isHit ? readHit(text, end, hit) : readMark(text, end, hit);
   if (answer != 0 || isExhausted()) return answer != 0 ? answer : layout.TOO_LARGE;
-  if (isMark(RULESET, text, end)) recordMark(hit);
-  else {
-    if (load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0) countTime(load<i64>(hit, HIT_TIME));
-    countHit(hit, flags);
+  if (!isHit) {
+    countMark(hit);
+    return layout.NO_ALERT;
   }
-  return answerAlerts(false);
+  store<u32>(hit, STAGE_COUNT, SUBJECT_STAGE);
+  if (load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0) countTime(load<i64>(hit, HIT_TIME));
+  if (flags & layout.FLAG_TOLD) countTold(hit);
+  else countHit(hit);
+  if (isExhausted()) return layout.TOO_LARGE;
+  // What was counted before may have an alert, which changes nothing as long as it is not told.
+  return flags & (layout.FLAG_SILENT | layout.FLAG_TOLD) ? layout.NO_ALERT : answerAlerts(false);
+}
+
+/** Waits for the one key of an absence from now on: MARKS, or NO_ALERT when it is waited for already. */
+export function expectKey(rule: u32, sec: u32, nsec: u32): i32 {
+  begin();
+  return expect(rule, toMs(sec, nsec)) ? layout.MARKS : layout.NO_ALERT;
 }
 
 /** Tells the time. NO_ALERT, ALERT (then there may be more: call again) or TOO_LARGE. */

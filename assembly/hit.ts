@@ -6,7 +6,7 @@
 // their place: it occurs in no UTF-8 text. In JSON such an annotation is an array of the texts around the marks. An
 // annotation that needs nothing of the record is not in the hit: counting writes it from the rule.
 import * as layout from './layout';
-import { findByte, sameBytes } from './bytes';
+import { addressOf, findByte, sameBytes, sizeOf, textOf } from './bytes';
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
@@ -18,90 +18,115 @@ import {
   decodedSizeMax,
   skipString,
 } from './json';
-import { allocate, resize } from './memory';
+import { RULESET, allocate, resize } from './memory';
 import { write, writeByte, writeConstant, writeHash, writeMoment, writeString } from './output';
+import {
+  SUBJECT_LABELS,
+  SUBJECT_SIZE,
+  SUBJECT_SUPPRESSED,
+  SUBJECT_VALUE,
+  VALUE_MARK,
+  digitsOf,
+  templateCountOf,
+  templatesOf,
+} from './template';
 import { NO_TIME, parseTime } from './time';
 
-// A hit in memory. References are pairs of u32: the address of a text, and its size.
-export const HIT_NEXT = 0;
-export const HIT_RULE = 4; // address of the rule
-export const HIT_ORDINAL = 8; // of the step in its rule
-export const HIT_LABELS = 12; // references, one a label template
-export const HIT_ANNOTATIONS = 16; // references, one an annotation template; 0: the record is at hand, render from it
-export const HIT_HAS_DISTINCT = 20; // 1 when HIT_DISTINCT counts
-export const HIT_TIME = 24; // i64, ms
-export const HIT_BY = 32; // u64, hash of the labels that `by` names; of all labels where there is no `by`
-export const HIT_DISTINCT = 40; // u64, hash of the value that `distinct` looks at
-export const HIT_CAPTURES = 48; // of the record at hand
-export const HIT_SIZE: usize = 56;
+// A hit in memory begins as every subject of templates does.
+export const HIT_NEXT = SUBJECT_SIZE;
+export const HIT_RULE = SUBJECT_SIZE + 4; // address of the rule
+export const HIT_ORDINAL = SUBJECT_SIZE + 8; // of the step in its rule
+export const HIT_ANNOTATIONS = SUBJECT_SIZE + 12; // references, one an annotation template; 0: the record is at hand, render from it
+export const HIT_HAS_DISTINCT = SUBJECT_SIZE + 16; // 1 when HIT_DISTINCT counts
+export const HIT_TIME = SUBJECT_SIZE + 24; // i64, ms
+export const HIT_BY = SUBJECT_SIZE + 32; // u64, hash of the labels that `by` names; of all labels where there is no `by`
+export const HIT_DISTINCT = SUBJECT_SIZE + 40; // u64, hash of the value that `distinct` looks at
+export const HIT_SIZE: usize = SUBJECT_SIZE + 48;
 
-// A mark in memory: what an absence was told of. It has a rule and labels as a hit has.
-export const MARK_SEEN = 24; // i64, when the key was seen last
-export const MARK_KEY = 32; // u64
-export const MARK_TOLD = 40; // i64, when an alert last said that it is missing
-
-/** Stands in an annotation's text where `$value` will. */
-export const VALUE_MARK: u32 = 0xff;
+// A mark in memory (layout.ts draws it) has a rule, and labels, as a hit has, and is linked as hits are.
+export const MARK_KIND = HIT_ORDINAL; // one of layout's MARK_…
+export const MARK_TIME = HIT_TIME; // i64, `seen` or `time`
+export const MARK_KEY = HIT_BY; // u64
+export const MARK_TOLD = HIT_DISTINCT; // i64
+export const MARK_TENANT = SUBJECT_VALUE; // u64
+export const MARK_COUNT = SUBJECT_SUPPRESSED; // u64
 
 // ── Writing ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** Writes a hit. `source` names its record: the bytes between the quotes of a JSON string. */
-export function writeHit(ruleset: usize, hit: usize, source: usize, sourceSize: usize): void {
+export function writeHit(hit: usize, source: usize, sourceSize: usize): void {
   const rule = load<usize>(hit, HIT_RULE);
   const fingerprint = load<u64>(rule, layout.RULE_FINGERPRINT);
-  writeConstant(ruleset, layout.TEXT_HIT_KEY);
+  writeConstant(layout.TEXT_HIT_KEY);
   writeHash(load<u64>(hit, HIT_BY) ^ fingerprint);
-  writeConstant(ruleset, layout.TEXT_HIT_ID);
+  writeConstant(layout.TEXT_HIT_ID);
   write(source, sourceSize);
   writeByte(0x2f);
   writeHash(fingerprint);
   writeByte(0x2f);
   writeByte(0x30 + load<u32>(hit, HIT_ORDINAL));
-  writeConstant(ruleset, layout.TEXT_HIT_RULE);
+  writeConstant(layout.TEXT_HIT_RULE);
   writeHash(fingerprint);
-  writeConstant(ruleset, layout.TEXT_HIT_STEP);
+  writeConstant(layout.TEXT_HIT_STEP);
   writeByte(0x30 + load<u32>(hit, HIT_ORDINAL));
-  writeConstant(ruleset, layout.TEXT_HIT_TIME);
+  writeConstant(layout.TEXT_HIT_TIME);
   writeMoment(load<i64>(hit, HIT_TIME));
   if (load<u32>(hit, HIT_HAS_DISTINCT) != 0) {
-    writeConstant(ruleset, layout.TEXT_HIT_DISTINCT);
+    writeConstant(layout.TEXT_HIT_DISTINCT);
     writeHash(load<u64>(hit, HIT_DISTINCT));
   }
-  writeConstant(ruleset, layout.TEXT_HIT_ALERT);
-  writeString(ruleset + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
-  writeConstant(ruleset, layout.TEXT_HIT_LABELS);
-  writeTexts(ruleset, rule, true, load<usize>(hit, HIT_LABELS));
-  writeConstant(ruleset, layout.TEXT_HIT_ANNOTATIONS);
-  writeTexts(ruleset, rule, false, load<usize>(hit, HIT_ANNOTATIONS));
-  writeConstant(ruleset, layout.TEXT_HIT_END);
+  writeConstant(layout.TEXT_HIT_ALERT);
+  writeString(RULESET + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
+  writeConstant(layout.TEXT_HIT_LABELS);
+  writeTexts(rule, true, load<usize>(hit, SUBJECT_LABELS));
+  writeConstant(layout.TEXT_HIT_ANNOTATIONS);
+  writeTexts(rule, false, load<usize>(hit, HIT_ANNOTATIONS));
+  writeConstant(layout.TEXT_HIT_END);
 }
 
-/** Writes a mark: the key of a rule is missing, and an alert said so at `told`. */
-export function writeMark(ruleset: usize, rule: usize, key: u64, seen: i64, told: i64, labels: usize): void {
-  writeConstant(ruleset, layout.TEXT_MARK_MISSING);
-  writeHash(key);
-  writeConstant(ruleset, layout.TEXT_HIT_RULE);
+export function writeMark(mark: usize): void {
+  const kind = load<u32>(mark, MARK_KIND);
+  const rule = load<usize>(mark, HIT_RULE);
+  writeConstant(layout.TEXT_MARK + kind);
+  writeHash(load<u64>(mark, MARK_KEY));
+  writeConstant(layout.TEXT_HIT_RULE);
   writeHash(load<u64>(rule, layout.RULE_FINGERPRINT));
-  writeConstant(ruleset, layout.TEXT_MARK_SEEN);
-  writeMoment(seen);
-  writeConstant(ruleset, layout.TEXT_MARK_TOLD);
-  writeMoment(told);
-  writeConstant(ruleset, layout.TEXT_HIT_ALERT);
-  writeString(ruleset + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
-  writeConstant(ruleset, layout.TEXT_HIT_LABELS);
-  writeTexts(ruleset, rule, true, labels);
-  writeConstant(ruleset, layout.TEXT_HIT_END);
+  if (kind == layout.MARK_SUPPRESSED) {
+    const digits = digitsOf(load<u64>(mark, MARK_COUNT));
+    writeConstant(layout.TEXT_MARK_COUNT);
+    write(addressOf(digits), sizeOf(digits));
+    writeConstant(layout.TEXT_MARK_ALERT);
+  } else {
+    if (kind == layout.MARK_REPORTED) {
+      writeConstant(layout.TEXT_MARK_TENANT);
+      writeHash(load<u64>(mark, MARK_TENANT));
+    }
+    writeConstant(kind == layout.MARK_REPORTED ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
+    writeMoment(load<i64>(mark, MARK_TIME));
+    if (kind == layout.MARK_MISSING) {
+      writeConstant(layout.TEXT_MARK_TOLD);
+      writeMoment(load<i64>(mark, MARK_TOLD));
+    }
+    writeConstant(layout.TEXT_HIT_ALERT);
+  }
+  writeString(RULESET + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
+  if (kind <= layout.MARK_EXPECTED) {
+    writeConstant(layout.TEXT_HIT_LABELS);
+    writeTexts(rule, true, load<usize>(mark, SUBJECT_LABELS));
+    writeByte(CLOSE_BRACE);
+  }
+  writeConstant(layout.TEXT_MARK_END);
 }
 
 /** Writes the members of labels or annotations; what is empty is left out. */
-function writeTexts(ruleset: usize, rule: usize, ofLabels: bool, reference: usize): void {
-  let template = templatesOf(ruleset, rule, ofLabels);
+function writeTexts(rule: usize, ofLabels: bool, reference: usize): void {
+  let template = templatesOf(rule, ofLabels);
   let isFirst = true;
   for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
     if (load<u32>(reference, 4) != 0) {
       const comma = <usize>isFirst; // of the key, and left out
       const nameSize = <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE);
-      write(ruleset + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma, nameSize + 4 - comma);
+      write(RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma, nameSize + 4 - comma);
       writePieces(load<usize>(reference), load<usize>(reference, 4));
       isFirst = false;
     }
@@ -128,17 +153,6 @@ function writePieces(text: usize, size: usize): void {
   writeByte(CLOSE_BRACKET);
 }
 
-export function templatesOf(ruleset: usize, rule: usize, ofLabels: bool): usize {
-  return (
-    ruleset +
-    (ofLabels ? load<u32>(rule, layout.RULE_LABELS_OFFSET) : load<u32>(rule, layout.RULE_ANNOTATIONS_OFFSET))
-  );
-}
-
-export function templateCountOf(rule: usize, ofLabels: bool): u32 {
-  return ofLabels ? load<u32>(rule, layout.RULE_LABEL_COUNT) : load<u32>(rule, layout.RULE_ANNOTATION_COUNT);
-}
-
 // ── Reading ─────────────────────────────────────────────────────────────────────────────────────────
 // Only `writeHit` writes hits, so the reader asks for the same constants in the same order. Strings may be escaped in
 // any way: what carries a hit (Fluent Bit's outputs) may write its strings anew.
@@ -149,69 +163,106 @@ let stringStart: usize = 0; // what `takeString` took, between the quotes
 let stringEnd: usize = 0;
 
 /** Reads the hit at `text` … `end` into `hit`, a block of HIT_SIZE bytes. 0, MALFORMED, TOO_LARGE or UNKNOWN_RULE. */
-export function readHit(ruleset: usize, text: usize, end: usize, hit: usize): i32 {
+export function readHit(text: usize, end: usize, hit: usize): i32 {
   memory.fill(hit, 0, HIT_SIZE);
   cursor = text;
   limit = end;
-  take(ruleset, layout.TEXT_HIT_KEY);
+  take(layout.TEXT_HIT_KEY);
   takeHash();
-  take(ruleset, layout.TEXT_HIT_ID);
+  take(layout.TEXT_HIT_ID);
   takeString();
-  take(ruleset, layout.TEXT_HIT_RULE);
-  const rule = ruleOf(ruleset, takeHash());
+  take(layout.TEXT_HIT_RULE);
+  const rule = ruleOf(takeHash());
   if (cursor == 0) return layout.MALFORMED;
   if (rule == 0) return layout.UNKNOWN_RULE;
   store<usize>(hit, rule, HIT_RULE);
-  take(ruleset, layout.TEXT_HIT_STEP);
+  take(layout.TEXT_HIT_STEP);
   store<u32>(hit, takeDigit(), HIT_ORDINAL);
-  take(ruleset, layout.TEXT_HIT_TIME);
+  take(layout.TEXT_HIT_TIME);
   store<i64>(hit, takeMoment(), HIT_TIME);
-  if (isNext(ruleset, layout.TEXT_HIT_DISTINCT)) {
-    take(ruleset, layout.TEXT_HIT_DISTINCT);
+  if (isNext(layout.TEXT_HIT_DISTINCT)) {
+    take(layout.TEXT_HIT_DISTINCT);
     store<u32>(hit, 1, HIT_HAS_DISTINCT);
     store<u64>(hit, takeHash(), HIT_DISTINCT);
   }
-  take(ruleset, layout.TEXT_HIT_ALERT);
+  take(layout.TEXT_HIT_ALERT);
   takeQuoted();
-  take(ruleset, layout.TEXT_HIT_LABELS);
-  store<usize>(hit, takeTexts(ruleset, rule, true), HIT_LABELS);
-  take(ruleset, layout.TEXT_HIT_ANNOTATIONS);
-  store<usize>(hit, takeTexts(ruleset, rule, false), HIT_ANNOTATIONS);
-  take(ruleset, layout.TEXT_HIT_END);
-  if (load<usize>(hit, HIT_LABELS) == 0 || load<usize>(hit, HIT_ANNOTATIONS) == 0) return layout.TOO_LARGE;
+  take(layout.TEXT_HIT_LABELS);
+  store<usize>(hit, takeTexts(rule, true), SUBJECT_LABELS);
+  take(layout.TEXT_HIT_ANNOTATIONS);
+  store<usize>(hit, takeTexts(rule, false), HIT_ANNOTATIONS);
+  take(layout.TEXT_HIT_END);
+  if (load<usize>(hit, SUBJECT_LABELS) == 0 || load<usize>(hit, HIT_ANNOTATIONS) == 0)
+    return layout.TOO_LARGE;
   return cursor == end ? 0 : layout.MALFORMED;
 }
 
-/** Whether these bytes are a mark of an absence. */
-export function isMark(ruleset: usize, text: usize, end: usize): bool {
+/** Whether these bytes are a mark. */
+export function isMark(text: usize, end: usize): bool {
   cursor = text;
   limit = end;
-  return isNext(ruleset, layout.TEXT_MARK_MISSING);
+  return markKind() != layout.MARK_KINDS;
+}
+
+function markKind(): u32 {
+  let kind: u32 = 0;
+  while (kind < layout.MARK_KINDS && !isNext(layout.TEXT_MARK + kind)) kind++;
+  return kind;
 }
 
 /** As `readHit`, for a mark. */
-export function readMark(ruleset: usize, text: usize, end: usize, mark: usize): i32 {
+export function readMark(text: usize, end: usize, mark: usize): i32 {
   memory.fill(mark, 0, HIT_SIZE);
   cursor = text;
   limit = end;
-  take(ruleset, layout.TEXT_MARK_MISSING);
+  const kind = markKind();
+  store<u32>(mark, kind, MARK_KIND);
+  take(layout.TEXT_MARK + kind);
   store<u64>(mark, takeHash(), MARK_KEY);
-  take(ruleset, layout.TEXT_HIT_RULE);
-  const rule = ruleOf(ruleset, takeHash());
+  take(layout.TEXT_HIT_RULE);
+  const rule = ruleOf(takeHash());
   if (cursor == 0) return layout.MALFORMED;
   if (rule == 0) return layout.UNKNOWN_RULE;
   store<usize>(mark, rule, HIT_RULE);
-  take(ruleset, layout.TEXT_MARK_SEEN);
-  store<i64>(mark, takeMoment(), MARK_SEEN);
-  take(ruleset, layout.TEXT_MARK_TOLD);
-  store<i64>(mark, takeMoment(), MARK_TOLD);
-  take(ruleset, layout.TEXT_HIT_ALERT);
+  if (kind == layout.MARK_SUPPRESSED) {
+    take(layout.TEXT_MARK_COUNT);
+    store<u64>(mark, takeNumber(), MARK_COUNT);
+    take(layout.TEXT_MARK_ALERT);
+  } else {
+    if (kind == layout.MARK_REPORTED) {
+      take(layout.TEXT_MARK_TENANT);
+      store<u64>(mark, takeHash(), MARK_TENANT);
+    }
+    take(kind == layout.MARK_REPORTED ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
+    store<i64>(mark, takeMoment(), MARK_TIME);
+    if (kind == layout.MARK_MISSING) {
+      take(layout.TEXT_MARK_TOLD);
+      store<i64>(mark, takeMoment(), MARK_TOLD);
+    }
+    take(layout.TEXT_HIT_ALERT);
+  }
   takeQuoted();
-  take(ruleset, layout.TEXT_HIT_LABELS);
-  store<usize>(mark, takeTexts(ruleset, rule, true), HIT_LABELS);
-  take(ruleset, layout.TEXT_HIT_END);
-  if (load<usize>(mark, HIT_LABELS) == 0) return layout.TOO_LARGE;
+  if (kind <= layout.MARK_EXPECTED) {
+    take(layout.TEXT_HIT_LABELS);
+    store<usize>(mark, takeTexts(rule, true), SUBJECT_LABELS);
+    if (load<usize>(mark, SUBJECT_LABELS) == 0) return layout.TOO_LARGE;
+    if (!takeByte(CLOSE_BRACE)) cursor = 0;
+  }
+  take(layout.TEXT_MARK_END);
   return cursor == end ? 0 : layout.MALFORMED;
+}
+
+/** Digits, up to u64's largest number. */
+function takeNumber(): u64 {
+  const start = cursor;
+  let number: u64 = 0;
+  while (cursor != 0 && cursor < limit && <u32>load<u8>(cursor) - 0x30 < 10) {
+    const digit = <u64>load<u8>(cursor) - 0x30;
+    cursor = number > (u64.MAX_VALUE - digit) / 10 ? 0 : cursor + 1;
+    number = number * 10 + digit;
+  }
+  if (cursor == start) cursor = 0;
+  return number;
 }
 
 function takeMoment(): i64 {
@@ -222,23 +273,23 @@ function takeMoment(): i64 {
   return time;
 }
 
-function textAt(ruleset: usize, index: usize): usize {
-  return ruleset + load<u32>(ruleset, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
+function textAt(index: usize): usize {
+  return RULESET + load<u32>(RULESET, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
 }
 
 /** Whether one of TEXT_… comes next. */
-function isNext(ruleset: usize, index: usize): bool {
-  const text = textAt(ruleset, index);
+function isNext(index: usize): bool {
+  const text = textAt(index);
   const size = <usize>load<u32>(text, layout.TEXT_SIZE);
   return (
     cursor != 0 &&
     cursor + size <= limit &&
-    sameBytes(cursor, ruleset + load<u32>(text, layout.TEXT_OFFSET), size)
+    sameBytes(cursor, RULESET + load<u32>(text, layout.TEXT_OFFSET), size)
   );
 }
 
-function take(ruleset: usize, index: usize): void {
-  cursor = isNext(ruleset, index) ? cursor + load<u32>(textAt(ruleset, index), layout.TEXT_SIZE) : 0;
+function take(index: usize): void {
+  cursor = isNext(index) ? cursor + load<u32>(textAt(index), layout.TEXT_SIZE) : 0;
 }
 
 function takeByte(byte: u32): bool {
@@ -289,17 +340,17 @@ function takeQuoted(): void {
 }
 
 /** Members of labels or annotations, up to the closing brace; returns their references, or 0. */
-function takeTexts(ruleset: usize, rule: usize, ofLabels: bool): usize {
+function takeTexts(rule: usize, ofLabels: bool): usize {
   const size = (<usize>templateCountOf(rule, ofLabels) + 1) << 3;
   const references = allocate(size);
   if (references == 0) return 0;
   memory.fill(references, 0, size);
-  let template = templatesOf(ruleset, rule, ofLabels);
+  let template = templatesOf(rule, ofLabels);
   let reference = references;
   let isFirst = true;
   while (cursor != 0 && cursor < limit && load<u8>(cursor) != CLOSE_BRACE) {
     // Both are sorted by name.
-    while (reference + 8 < references + size && !takeKey(ruleset, template, isFirst)) {
+    while (reference + 8 < references + size && !takeKey(template, isFirst)) {
       template += layout.TEMPLATE_SIZE;
       reference += 8;
     }
@@ -314,9 +365,9 @@ function takeTexts(ruleset: usize, rule: usize, ofLabels: bool): usize {
 }
 
 /** The name of a template as a JSON key; the first key of an object has no comma. */
-function takeKey(ruleset: usize, template: usize, isFirst: bool): bool {
+function takeKey(template: usize, isFirst: bool): bool {
   const comma = <usize>isFirst;
-  const key = ruleset + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma;
+  const key = RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma;
   const size = <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE) + 4 - comma;
   if (cursor + size > limit || !sameBytes(cursor, key, size)) return false;
   cursor += size;
@@ -341,20 +392,19 @@ function takeText(reference: usize): bool {
   } while (isArray && takeByte(COMMA));
   if (isArray && !takeByte(CLOSE_BRACKET)) cursor = 0;
   resize(text, size);
-  store<usize>(reference, text);
-  store<usize>(reference, size, 4);
+  store<u64>(reference, textOf(text, size));
   return true;
 }
 
 /** The rule of a fingerprint, or 0. */
-function ruleOf(ruleset: usize, fingerprint: u64): usize {
-  const table = ruleset + load<u32>(ruleset, layout.HEADER_FINGERPRINTS_OFFSET);
+function ruleOf(fingerprint: u64): usize {
+  const table = RULESET + load<u32>(RULESET, layout.HEADER_FINGERPRINTS_OFFSET);
   let low: u32 = 0;
-  let high = load<u32>(ruleset, layout.HEADER_RULE_COUNT);
+  let high = load<u32>(RULESET, layout.HEADER_RULE_COUNT);
   while (low < high) {
     const middle = (low + high) >>> 1;
     const entry = table + <usize>middle * layout.FINGERPRINT_SIZE;
-    const rule = ruleset + load<u32>(entry, layout.FINGERPRINT_RULE_OFFSET);
+    const rule = RULESET + load<u32>(entry, layout.FINGERPRINT_RULE_OFFSET);
     const found = load<u64>(rule, layout.RULE_FINGERPRINT);
     if (found == fingerprint) return rule;
     if (found < fingerprint) low = middle + 1;

@@ -8,6 +8,7 @@ import { writeEdgeRecord } from './edge';
 import {
   countRecord,
   examineRecord,
+  expectKey,
   loaded,
   matchCounters,
   matchRecord,
@@ -15,7 +16,7 @@ import {
   tellTime,
   writeHits,
 } from './engine';
-import { markTold, writeMarks } from './count';
+import { cappedCounters, markTold, oneKey, ruleAt, writeMarks } from './count';
 import { RULESET, allocate, finish, free, malloc } from './memory';
 import { outputSize, outputStart } from './output';
 import { fieldText, fieldTextSize, fieldType } from './record';
@@ -25,10 +26,11 @@ import {
   evictedCount,
   stateAddress,
   stateUsedSize,
-  suppressedElsewhere,
+  suppressedOfEvicted,
   suppressedOf,
   usedKeyCount,
 } from './state';
+import { toMs } from './time';
 
 export { malloc, free };
 
@@ -66,21 +68,43 @@ export function hits(source: usize, sourceSize: usize): bool {
 }
 
 /**
- * Counts a record of the hits topic, a hit or a mark, in a block from `malloc`: NO_ALERT, ALERT, MALFORMED, TOO_LARGE or
+ * Counts a record of the hits topic, a hit or a mark, in a block from `malloc`; it was written at `sec` and `nsec`. NO_ALERT, ALERT, MALFORMED, TOO_LARGE or
  * UNKNOWN_RULE. After ALERT `told` says that the alert was told; nothing else is to be called before it.
  */
-export function count(record: usize, size: usize, flags: u32): i32 {
+export function count(record: usize, size: usize, sec: u32, nsec: u32, flags: u32): i32 {
   if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
-  const answer = countRecord(record, record + size, flags);
+  const answer = countRecord(record, record + size, toMs(sec, nsec), flags);
   if (answer != layout.ALERT) finish();
   return answer;
 }
 
-/** As `tick`, for who calls `told` when the alert was told. */
+/**
+ * As `tick`, for who calls `told` when the alert was told: NO_ALERT, ALERT, MARKS or TOO_LARGE. After ALERT and MARKS
+ * `marks` writes what is to be kept, and `told` comes last.
+ */
 export function due(sec: u32, nsec: u32): i32 {
   if (!loaded) return layout.NO_ALERT;
   const answer = tellTime(sec, nsec, false);
-  if (answer != layout.ALERT) finish();
+  if (answer != layout.ALERT && answer != layout.MARKS) finish();
+  return answer;
+}
+
+/** What the hits of an absence have as their key, if it has one key only: `by` names nothing that a record says. Or 0. */
+export function expectedKey(rule: u32): u64 {
+  if (!loaded || rule >= load<u32>(RULESET, layout.HEADER_RULE_COUNT)) return 0;
+  const key = oneKey(rule);
+  finish();
+  return key == 0 ? 0 : key ^ load<u64>(ruleAt(rule), layout.RULE_FINGERPRINT);
+}
+
+/**
+ * From now on an absence with one key only is waited for, also if that is never seen. MARKS, as `due` has it, or NO_ALERT
+ * when it is waited for already, or the rule is another one.
+ */
+export function expect(rule: u32, sec: u32, nsec: u32): i32 {
+  if (!loaded || rule >= load<u32>(RULESET, layout.HEADER_RULE_COUNT)) return layout.NO_ALERT;
+  const answer = expectKey(rule, sec, nsec);
+  if (answer != layout.MARKS) finish();
   return answer;
 }
 
@@ -90,7 +114,7 @@ export function told(): void {
   finish();
 }
 
-/** Writes a mark for each absence in the alerts of the last `due`, one a line, as the output; false: there is none. */
+/** Writes the marks of the last `due` or `expect`, one a line, as the output; false: there is none. */
 export function marks(): bool {
   return writeMarks();
 }
@@ -153,7 +177,7 @@ export function suppressedCount(rule: u32): f64 {
 
 /** Suppressed matches of label sets that were evicted: the next alert of any rule reports them. */
 export function othersCount(): f64 {
-  return loaded ? <f64>suppressedElsewhere() : 0;
+  return loaded ? <f64>suppressedOfEvicted() : 0;
 }
 
 /** Keys in the state: one for each use of a rule and a label set. */
@@ -169,6 +193,11 @@ export function evictedKeyCount(): f64 {
 /** Matches of each rule since the start, u32 each, in the order of the rules file. */
 export function matchCounts(): usize {
   return matchCounters();
+}
+
+/** Alerts of each rule that the rate cap suppressed since the start, u32 each. */
+export function cappedCounts(): usize {
+  return cappedCounters();
 }
 
 // ── The edge: Fluent Bit's filter_wasm ──────────────────────────────────────────────────────────────

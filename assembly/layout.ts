@@ -97,14 +97,33 @@ export const TEXT_HIT_ALERT = 23;
 export const TEXT_HIT_LABELS = 24;
 export const TEXT_HIT_ANNOTATIONS = 25;
 export const TEXT_HIT_END = 26;
-// Of a mark: an alert said at `told` that the key, seen last at `seen`, is missing.
+// Of a mark, by which a counter finds again what no hit says:
 //
 //   {"earshot":1,"missing":"<hash>","rule":"<hash>","seen":"…Z","told":"…Z","alert":"No backup","labels":{…}}
+//     an alert said at `told` that the key, seen last at `seen`, is missing
+//   {"earshot":1,"expected":"<hash>","rule":"<hash>","seen":"…Z","alert":"No backup","labels":{…}}
+//     nobody has seen the key, which is waited for since `seen`
+//   {"earshot":1,"reported":"<hash>","rule":"<hash>","tenant":"<hash>","time":"…Z","alert":"404 Request"}
+//     an alert of this label set reported what the rate cap had suppressed of the rule and tenant
+//   {"earshot":1,"suppressed":"<hash>","rule":"<hash>","count":12,"alert":"404 Request"}
+//     so many matches of this label set are suppressed and not reported
 //
-export const TEXT_MARK_MISSING = 27;
-export const TEXT_MARK_SEEN = 28;
-export const TEXT_MARK_TOLD = 29;
-export const TEXT_COUNT = 30;
+// The texts that begin them are in the order of MARK_….
+export const TEXT_MARK = 27;
+export const TEXT_MARK_SEEN = 31;
+export const TEXT_MARK_TOLD = 32;
+export const TEXT_MARK_TENANT = 33;
+export const TEXT_MARK_TIME = 34;
+export const TEXT_MARK_COUNT = 35;
+export const TEXT_MARK_ALERT = 36;
+export const TEXT_MARK_END = 37;
+export const TEXT_COUNT = 38;
+
+export const MARK_MISSING: u32 = 0;
+export const MARK_EXPECTED: u32 = 1;
+export const MARK_REPORTED: u32 = 2;
+export const MARK_SUPPRESSED: u32 = 3;
+export const MARK_KINDS: u32 = 4;
 export const TEXT_OFFSET = 0;
 export const TEXT_SIZE = 4;
 export const TEXT_ENTRY_SIZE = 8;
@@ -356,7 +375,8 @@ export const PART_CAPTURE: u32 = 2;
 export const PART_LABEL: u32 = 3;
 export const PART_VALUE: u32 = 4; // the count of a threshold, 1 without one
 export const PART_SUPPRESSED: u32 = 5; // suppressed matches of this label set since its last alert; empty when none
-export const PART_OTHERS: u32 = 6; // matches of other label sets whose count would else be told nowhere; empty when none
+export const PART_OTHERS: u32 = 6; // suppressed matches of other label sets; empty when none
+export const PART_FIRST: u32 = 7; // the first of those label sets; empty when none
 
 // ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
 export const EXACT_COUNT_MAX: u32 = 50; // counts of a threshold up to which its window is exact: 20 slots a key
@@ -371,6 +391,7 @@ export const RECORD_SIZE_MAX: u32 = 0x2000000; // 32 MiB: above any record that 
 export const NESTING_MAX = 1024; // a bit for each level of a record; nobody nests deeper on purpose
 export const LABEL_VALUE_SIZE_MAX = 1024; // as Grafana Loki and Cortex refuse longer ones (2,048) by default
 export const ANNOTATION_SIZE_MAX = 4096; // a Slack section shows 3,000 characters
+export const FIRST_SIZE_MAX = 512; // bytes of the first suppressed label sets in an alert: two or three sets
 export const ALERT_COUNT_MAX: u32 = 1000; // alerts of a body: nobody reads more about one record; the rest is counted (`truncatedAlerts`, `suppressed_others`)
 export const BODY_SIZE_MAX: u32 = 0x1000000; // 16 MiB of alerts, as long as escapes could make them: a receiver must take it in one request
 export const CAPTURE_COUNT_MAX = 32; // named groups of a pattern: nobody reads an alert with more values; sizes a static buffer
@@ -387,8 +408,10 @@ export const MALFORMED = 2;
 export const TOO_LARGE = 3;
 export const UNKNOWN_RULE = 4; // a hit of a rule that is not in this ruleset
 export const HIT = 1; // of a door that matches: `hits` writes them
+export const MARKS = 5; // of `due`: no alert, but marks to be kept
 export const FLAG_WHOLE = 1; // read the record to its end, to find out whether it is JSON
-export const FLAG_WARM = 2; // update the state, send nothing
-export const FLAG_HITS = 16; // keep the hits for `writeHits`: count nothing
-export const FLAG_TOLD = 8; // of a hit: its alert was told
+export const FLAG_SILENT = 2; // of a hit: it was counted before; no alert comes of it
 export const FLAG_RECORD_TIME = 4; // prefer the record's `@timestamp` to the given time
+export const FLAG_TOLD = 8; // of a hit: it was counted before, and its alert was told
+export const FLAG_HITS = 16; // keep the hits for `writeHits`: count nothing
+export const FLAG_EXPECT = 32; // this is all there is: an absence without a key is waited for from the first record on

@@ -130,7 +130,7 @@ function skipRun(index: u32, at: usize): usize {
 function skipMarked(index: u32, pc: usize, at: usize): usize {
   while (true) {
     takeSteps(INSTRUCTION_STEPS);
-    if (!isNew(pc, at)) return 0;
+    if (!tryFirst(pc, at)) return 0;
     if (at == textEnd) return at;
     const size = sequenceSizeOf(load<u8>(at));
     if (!isInSet(index, codePoint(at, size))) return at;
@@ -184,7 +184,7 @@ function openJobs(): bool {
 }
 
 /** False when what comes at this place was tried, or there is no fuel left to try it. */
-function isNew(pc: usize, at: usize): bool {
+function tryFirst(pc: usize, at: usize): bool {
   if (visited == 0) return takeFuel(1);
   const bit = pc * (textEnd - textStart + 1) + (at - textStart);
   const byte = visited + (bit >>> 3);
@@ -259,11 +259,11 @@ function backtrackFrom(start: usize): bool {
           pc++;
           break;
         case layout.RUN_SPLIT:
-          alive = isNew(pc, at) && pushJob(operand, at);
+          alive = tryFirst(pc, at) && pushJob(operand, at);
           pc++;
           break;
         case layout.RUN_SPLIT_AWAY:
-          alive = isNew(pc, at) && pushJob(<u32>pc + 1, at);
+          alive = tryFirst(pc, at) && pushJob(<u32>pc + 1, at);
           pc = operand;
           break;
         case layout.RUN_JUMP:

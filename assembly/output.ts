@@ -2,7 +2,7 @@
 // (`<`, `>`, `&`, U+2028 and U+2029 escaped), because the alert is Go's template.Data.
 import * as layout from './layout';
 import { copyBytes, firstMarked } from './bytes';
-import { allocate, markExhausted, resize } from './memory';
+import { RULESET, allocate, markExhausted, resize } from './memory';
 import { writeTime } from './time';
 
 let start: usize = 0;
@@ -74,9 +74,9 @@ export function advance(size: usize): void {
 }
 
 /** Writes one of TEXT_…. */
-export function writeConstant(ruleset: usize, index: usize): void {
-  const entry = ruleset + load<u32>(ruleset, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
-  write(ruleset + load<u32>(entry, layout.TEXT_OFFSET), load<u32>(entry, layout.TEXT_SIZE));
+export function writeConstant(index: usize): void {
+  const entry = RULESET + load<u32>(RULESET, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
+  write(RULESET + load<u32>(entry, layout.TEXT_OFFSET), load<u32>(entry, layout.TEXT_SIZE));
 }
 
 /** 16 hexadecimal digits, the highest first. */

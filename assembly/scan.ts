@@ -75,7 +75,7 @@ function scanFrom(root: usize, at: usize, end: usize): i32 {
   return SCAN_DONE;
 }
 
-function isUnseen(node: usize): bool {
+function markSeen(node: usize): bool {
   const seen = nodesSeen + (((node - nodes) / layout.NODE_SIZE) << 2);
   if (load<u32>(seen) == epoch) return false;
   store<u32>(seen, epoch);
@@ -141,7 +141,7 @@ function scanObject(node: usize, at: usize, end: usize): usize {
     }
     if (at >= end) return 0;
     if (guess != lastGuess) guess += GUESS_SIZE;
-    at = child != 0 && isUnseen(child) ? scanValue(child, at, end) : skipOther(at, end);
+    at = child != 0 && markSeen(child) ? scanValue(child, at, end) : skipOther(at, end);
     if (at == 0) return 0;
     at = skipSpace(at, end);
     if (at >= end) return 0;

@@ -9,11 +9,11 @@ import * as layout from './layout';
 
 // The region, which a host may copy out and in:
 //
-//   [header 80] [heads 4 << bits] [slots 64 × key count]
+//   [header 96] [heads 4 << bits] [slots 64 × key count]
 //
 // A hash table with chains, and a list of all slots from the one seen last to the one seen longest ago.
 // Links are slot indexes + 1, 0: none. Times are milliseconds of event time, i64.
-export const STATE_VERSION: u32 = 2;
+export const STATE_VERSION: u32 = 3;
 export const STATE_FORMAT = 0; // STATE_VERSION
 export const STATE_KEY_COUNT = 4;
 export const STATE_RULESET_HASH = 8; // u64: a region belongs to its rules
@@ -27,7 +27,9 @@ export const STATE_LEAP_COUNT = 48; // how many of them in a row
 export const STATE_SUPPRESSED = 56; // u64: suppressed matches of cool-downs that were evicted
 export const STATE_EVICTED_COUNT = 64; // u64: keys that had to give way
 export const STATE_NEXT_DUE = 72; // i64: no absence falls due before
-export const STATE_HEADER_SIZE: u32 = 80;
+export const STATE_WALK_TIME = 80; // i64: when the last walk over suppressed matches began
+export const STATE_WALK = 88; // where it is, 0: it is done
+export const STATE_HEADER_SIZE: u32 = 96;
 
 export const SLOT_KEY = 0; // u64
 export const SLOT_CHAIN = 8; // the next slot of the bucket
@@ -44,7 +46,7 @@ export const USE_WINDOW: u32 = 2;
 export const USE_DISTINCT: u32 = 3;
 export const USE_SEQUENCE: u32 = 4;
 export const USE_ABSENCE: u32 = 5;
-export const USE_LABELS: u32 = 6; // texts that an absence, or a capped alert, needs when it fires
+export const USE_LABELS: u32 = 6; // label values that an absence, or a report of capped alerts, needs when it fires
 export const USE_TIMES: u32 = 7; // when the last matches of a window were
 export const USE_RATE: u32 = 8; // alerts of a rule and tenant in one second
 export const USE_CAPPED: u32 = 9; // alerts of a rule and tenant above the rate cap
@@ -124,7 +126,7 @@ export function evictedCount(): u64 {
 
 // ── The table ───────────────────────────────────────────────────────────────────────────────────────
 
-function slotAt(link: u32): usize {
+export function slotAt(link: u32): usize {
   return slots + <usize>(link - 1) * SLOT_SIZE;
 }
 
@@ -137,6 +139,15 @@ function keyOf(rule: u32, purpose: u32, part: u32, hash: u64): u64 {
   let key = (hash ^ ((((<u64>rule) << USE_BITS) | (<u64>purpose)) << 32) ^ (<u64>part)) * HASH_FACTOR;
   key ^= key >>> 32;
   return key * HASH_FACTOR;
+}
+
+const FACTOR_INVERSE: u64 = 0xf1de83e19937733d; // HASH_FACTOR × this = 1, modulo 2^64
+
+/** `keyOf` turned round, for a slot of part 0. */
+function hashOf(slot: usize): u64 {
+  let key = load<u64>(slot, SLOT_KEY) * FACTOR_INVERSE;
+  key ^= key >>> 32;
+  return (key * FACTOR_INVERSE) ^ ((<u64>load<u32>(slot, SLOT_USE)) << 32);
 }
 
 /** The slot of a key, or 0. It is now the one used last. */
@@ -188,7 +199,7 @@ export function countEvicted(): void {
 function evict(slot: usize, link: u32): void {
   countEvicted();
   const purpose = load<u32>(slot, SLOT_USE) & USE_MASK;
-  if (purpose == USE_COOL_DOWN || purpose == USE_CAPPED) suppressElsewhere(load<u64>(slot, COOL_SUPPRESSED));
+  if (purpose == USE_COOL_DOWN || purpose == USE_CAPPED) suppressEvicted(load<u64>(slot, COOL_SUPPRESSED));
   let at = heads + ((<usize>(load<u64>(slot, SLOT_KEY) >>> shift)) << 2);
   while (load<u32>(at) != link) at = slotAt(load<u32>(at)) + SLOT_CHAIN;
   store<u32>(at, load<u32>(slot, SLOT_CHAIN));
@@ -290,6 +301,40 @@ export function suppressedSince(slot: usize): u64 {
   return load<u64>(slot, COOL_SUPPRESSED);
 }
 
+/** So much was suppressed since. */
+export function setSuppressed(slot: usize, count: u64): void {
+  if (slot != 0) store<u64>(slot, count, COOL_SUPPRESSED);
+}
+
+/** The label set of a cool-down. */
+export function coolDownHash(link: u32): u64 {
+  return hashOf(slotAt(link));
+}
+
+/**
+ * The next cool-down of what is suppressed and not reported, or 0 when the walk over all of them is done; then the next
+ * one begins `everyMs` after this one did.
+ */
+export function nextSuppressed(everyMs: i64): u32 {
+  const clock = load<i64>(state, STATE_CLOCK);
+  let link = load<u32>(state, STATE_WALK);
+  if (link == 0) {
+    const due = load<i64>(state, STATE_WALK_TIME) + everyMs;
+    if (clock < due && due - clock <= everyMs) return 0;
+    store<i64>(state, clock, STATE_WALK_TIME);
+  }
+  const used = load<u32>(state, STATE_USED_COUNT);
+  while (++link <= used) {
+    const slot = slotAt(link);
+    if ((load<u32>(slot, SLOT_USE) & USE_MASK) != USE_COOL_DOWN || load<u64>(slot, COOL_SUPPRESSED) == 0)
+      continue;
+    store<u32>(state, link, STATE_WALK);
+    return link;
+  }
+  store<u32>(state, 0, STATE_WALK);
+  return 0;
+}
+
 /** What was suppressed is reported. */
 export function clearSuppressed(slot: usize): void {
   store<u64>(slot, 0, COOL_SUPPRESSED);
@@ -309,30 +354,33 @@ export function suppressedOf(rule: u32): u64 {
 }
 
 /** Counts suppressed matches of a key that was evicted: the next alert of any rule reports them. */
-function suppressElsewhere(count: u64): void {
+function suppressEvicted(count: u64): void {
   store<u64>(state, load<u64>(state, STATE_SUPPRESSED) + count, STATE_SUPPRESSED);
 }
 
-export function suppressedElsewhere(): u64 {
+export function suppressedOfEvicted(): u64 {
   return load<u64>(state, STATE_SUPPRESSED);
 }
 
 /** So many of them are reported. */
-export function reportElsewhere(count: u64): void {
+export function reportEvicted(count: u64): void {
   store<u64>(state, load<u64>(state, STATE_SUPPRESSED) - count, STATE_SUPPRESSED);
 }
 
 // ── The rate cap ────────────────────────────────────────────────────────────────────────────────────
 // It is of each rule and tenant, so that nobody's storm holds somebody else's alert. Each second of event time has a slot
-// of its own, so clocks that differ can't take each other's turns. Capped alerts are counted; the labels of the first
-// one are kept, and an alert with them reports the number.
+// of its own, so clocks that differ can't take each other's turns. Capped alerts are counted; the first label sets among
+// them are kept, and an alert reports both.
 
 const RATE_TAKEN = SLOT_DATA; // u32
 
 // The count stands where a cool-down has it, so that eviction finds it.
 const CAPPED_SINCE = SLOT_DATA; // i64, event time of the first
 const CAPPED_TENANT = SLOT_DATA + 8; // u64
-const CAPPED_LABELS_SIZE = SLOT_DATA + 16; // u32; 0: too long to be kept
+const CAPPED_LABELS_SIZES = SLOT_DATA + 16; // u16 for each place; 0: none is kept
+const CAPPED_HASHES = SLOT_DATA + 24; // u32 for each place but the last
+/** Label sets of capped alerts that are kept. */
+export const CAPPED_SETS = 3;
 
 /** After so long without an alert that would report them, capped alerts are reported by one of their own. */
 const CAPPED_REPORT_MS: i64 = 10000;
@@ -354,28 +402,39 @@ function secondOf(time: i64): u32 {
   return <u32>(time / 1000);
 }
 
-/** Counts an alert above the cap. True when it is the first that is not reported: its labels are to be kept. */
-export function addCapped(rule: u32, tenant: u64, time: i64): bool {
+/**
+ * Counts an alert above the cap. Returns the place in which its labels are to be kept, or −1: it is full, or has these
+ * labels already. `hash` is of the labels.
+ */
+export function addCapped(rule: u32, tenant: u64, time: i64, hash: u64): i32 {
   const slot = findOrAdd(rule, USE_CAPPED, 0, tenant);
   if (slot == 0) {
-    suppressElsewhere(1); // the state holds no keys
-    return false;
+    suppressEvicted(1); // the state holds no keys
+    return -1;
   }
   const count = load<u64>(slot, COOL_SUPPRESSED) + 1;
   store<u64>(slot, count, COOL_SUPPRESSED);
-  if (count != 1) return false;
-  store<i64>(slot, time, CAPPED_SINCE);
-  store<u64>(slot, tenant, CAPPED_TENANT);
-  store<u32>(slot, 0, CAPPED_LABELS_SIZE);
-  return true;
+  if (count == 1) {
+    memory.fill(slot + SLOT_DATA, 0, COOL_SUPPRESSED - SLOT_DATA);
+    store<i64>(slot, time, CAPPED_SINCE);
+    store<u64>(slot, tenant, CAPPED_TENANT);
+  }
+  for (let place = 0; place < CAPPED_SETS; place++) {
+    if (load<u16>(slot + (place << 1), CAPPED_LABELS_SIZES) == 0) {
+      if (place < CAPPED_SETS - 1) store<u32>(slot + (place << 2), <u32>hash, CAPPED_HASHES);
+      return place;
+    }
+    if (place < CAPPED_SETS - 1 && load<u32>(slot + (place << 2), CAPPED_HASHES) == <u32>hash) return -1;
+  }
+  return -1;
 }
 
-/** Keeps the labels of the first capped alert. */
-export function keepCapped(rule: u32, tenant: u64, labels: usize, labelsSize: usize): void {
+/** Keeps the labels of a capped alert in the place that `addCapped` returned. */
+export function keepCapped(rule: u32, tenant: u64, place: i32, labels: usize, labelsSize: usize): void {
   const slot = use(keyOf(rule, USE_CAPPED, 0, tenant));
   if (slot == 0) return;
-  store<u32>(slot, <u32>labelsSize, CAPPED_LABELS_SIZE);
-  writeLabels(rule, tenant, CAPPED_PARTS, labels, labelsSize);
+  store<u16>(slot + (place << 1), <u16>labelsSize, CAPPED_LABELS_SIZES);
+  writeLabels(rule, tenant, CAPPED_PARTS * <u32>(place + 1), labels, labelsSize);
 }
 
 /** Alerts of the rule and tenant above the cap that are not reported. */
@@ -410,11 +469,12 @@ export function cappedSince(link: u32): i64 {
   return load<i64>(slotAt(link), CAPPED_SINCE);
 }
 
-/** Copies the label values of the first capped alert to `target` and returns their size; 0 when they are lost. */
-export function readCapped(link: u32, target: usize): usize {
-  const slot = slotAt(link);
-  const size = <usize>load<u32>(slot, CAPPED_LABELS_SIZE);
-  return readLabelParts(slotRule(link), load<u64>(slot, CAPPED_TENANT), CAPPED_PARTS, target, size);
+/** Copies label values of a capped alert to `target` and returns their size; 0 when that place has none, or lost them. */
+export function readCapped(rule: u32, tenant: u64, place: i32, target: usize): usize {
+  const slot = use(keyOf(rule, USE_CAPPED, 0, tenant));
+  if (slot == 0) return 0;
+  const size = <usize>load<u16>(slot + (place << 1), CAPPED_LABELS_SIZES);
+  return readLabelParts(rule, tenant, CAPPED_PARTS * <u32>(place + 1), target, size);
 }
 
 /** The index of the rule that a slot is of. */
@@ -742,7 +802,10 @@ function clearChains(slot: usize): void {
 // (u32), the hash of the key (u64), and the earliest time at which a record ahead of the clock claims to have seen it
 // (i64): that counts once the clock has come there. A u32 more: of a missing key, how many seconds later an alert last
 // said so; of another, how many milliseconds after that earliest time the claims reach.
+// A key that is new and claims to be ahead of the clock was not seen at the clock's time either: a bit of the size says
+// so, until the claim counts or the key is seen again.
 
+const SEEN_IS_CLOCK: u32 = 1 << 31;
 const ABSENCE_SEEN = SLOT_DATA;
 const ABSENCE_SINCE = SLOT_DATA + 8;
 const ABSENCE_LABELS_SIZE = SLOT_DATA + 16;
@@ -862,7 +925,8 @@ export function seeKey(
   if (load<i64>(slot, ABSENCE_SINCE) != NEVER) store<u32>(slot, 0, ABSENCE_REACH);
   store<i64>(slot, NEVER, ABSENCE_SINCE);
   if (time > clock) claimSeen(slot, time, claimed <= clock ? time : claimed);
-  store<u32>(slot, <u32>labelsSize, ABSENCE_LABELS_SIZE);
+  const isNew = wasAdded || (load<u32>(slot, ABSENCE_LABELS_SIZE) & SEEN_IS_CLOCK) != 0;
+  store<u32>(slot, (<u32>labelsSize) | (isNew && time > clock ? SEEN_IS_CLOCK : 0), ABSENCE_LABELS_SIZE);
   store<u64>(slot, hash, ABSENCE_HASH);
   lookAgainAt(load<i64>(slot, ABSENCE_SEEN) + windowMs);
   writeLabels(rule, hash, ABSENCE_PARTS, labels, labelsSize);
@@ -892,6 +956,11 @@ export function nextAbsence(link: u32): u32 {
   return 0;
 }
 
+/** False: nobody has seen the key at the time that `lastSeen` says. */
+export function wasSeen(link: u32): bool {
+  return (load<u32>(slotAt(link), ABSENCE_LABELS_SIZE) & SEEN_IS_CLOCK) == 0;
+}
+
 /** When a key was seen last. What records claimed ahead of the clock is not in it: `claimedSeen` and `settleSeen`. */
 export function lastSeen(link: u32): i64 {
   return load<i64>(slotAt(link), ABSENCE_SEEN);
@@ -914,6 +983,7 @@ export function settleSeen(link: u32): i64 {
     seen = clock;
   } else if (claimed > seen && claimed <= clock) {
     seen = min(claimed + <i64>load<u32>(slot, ABSENCE_REACH), clock);
+    store<u32>(slot, load<u32>(slot, ABSENCE_LABELS_SIZE) & ~SEEN_IS_CLOCK, ABSENCE_LABELS_SIZE);
   }
   store<i64>(slot, seen, ABSENCE_SEEN);
   return seen;
@@ -934,6 +1004,6 @@ export function markMissing(link: u32, since: i64, told: i64): void {
 /** Copies the label values of an absence to `target` and returns their size; 0 when they are lost. */
 export function readLabels(link: u32, target: usize): usize {
   const slot = slotAt(link);
-  const size = <usize>load<u32>(slot, ABSENCE_LABELS_SIZE);
+  const size = <usize>(load<u32>(slot, ABSENCE_LABELS_SIZE) & ~SEEN_IS_CLOCK);
   return readLabelParts(slotRule(link), load<u64>(slot, ABSENCE_HASH), ABSENCE_PARTS, target, size);
 }

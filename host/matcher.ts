@@ -11,6 +11,7 @@ export const TOO_LARGE = layout.TOO_LARGE; // more than RECORD_SIZE_MAX bytes, o
 
 export const HIT = layout.HIT; // `hits()` has what was found
 export const UNKNOWN_RULE = layout.UNKNOWN_RULE; // a hit of a rule that this module does not have
+export const MARKS = layout.MARKS; // no alert, but `marks()` has what is to be kept
 
 /** What a module says about the rules inside it. */
 export interface RulesetInfo {
@@ -33,6 +34,8 @@ export interface RuleInfo {
   realertMs: number;
   /** The rule also reports the end of its alerts: it is about an absence. */
   resolves: boolean;
+  /** Of an absence with one key only: the key of its hits. It is waited for also if nobody has ever seen it. */
+  expectedKey?: string;
 }
 
 /** One instance is one stream of records, with the state (cool-downs, windows) of that stream. */
@@ -43,7 +46,10 @@ export interface Matcher {
    * time to use when the record has no readable `@timestamp`.
    */
   match(record: Uint8Array, sec: number, nsec: number): number;
-  /** As `match`, and reads the record to its end: MALFORMED also for what comes after the last field needed. */
+  /**
+   * As `match`, for who has the whole stream. Each record is read to its end: MALFORMED also for what comes after the last
+   * field needed. And an absence with one key only is waited for from the first record on.
+   */
   matchWhole(record: Uint8Array, sec: number, nsec: number): number;
   /** The body of the alert after ALERT, as UTF-8: a view that is valid until the next call. */
   alert(): Uint8Array;
@@ -57,15 +63,20 @@ export interface Matcher {
    */
   hits(source: string): Uint8Array | undefined;
   /**
-   * Counts what `hits` wrote, or a mark of an absence: NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. `silent`: no
+   * Counts what `hits` wrote, or a mark; `writtenMs` says when it was written, 0: at some time. NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. `silent`: no
    * alert comes of it, and no cool-down begins; `told`: its alert was told before.
    */
-  count(hit: Uint8Array, how: CountHow): number;
-  /** As `tick`, for who calls `told` afterwards. */
+  count(hit: Uint8Array, how: CountHow, writtenMs?: number): number;
+  /** As `tick`, for who calls `told` afterwards; MARKS when there are only `marks`. */
   due(sec: number, nsec: number): number;
+  /**
+   * From now on an absence with one key only (an index into `info.rules`) is waited for, also if that is never seen. MARKS
+   * when it was not before, and then `told` comes last as well.
+   */
+  expect(rule: number, sec: number, nsec: number): number;
   /** The alert of the last `count` or `due` was told: its cool-down begins. */
   told(): void;
-  /** Marks of the absences in the alert of the last `due`, each for the partition of its counter. */
+  /** Marks of the last `due` or `expect`, each for the partition of its counter. */
   marks(): Uint8Array[];
   /** The stream has ended: ALERT when something is due by its last records. Call until it answers NO_ALERT. */
   end(): number;
@@ -80,6 +91,8 @@ export interface Matcher {
   reset(): void;
   /** Matches of each rule since the start, suppressed or sent, by index into `info.alerts`. */
   matches(): number[];
+  /** Alerts of each rule that the rate cap suppressed since the start. */
+  capped(): number[];
   /**
    * Suppressed matches that no alert has reported yet: by rule, and those of evicted label sets. It goes
    * through the whole state for each rule: for the end of a run, not for every commit.
@@ -103,8 +116,10 @@ export interface Doors extends Record<string, unknown> {
   isLoaded(): number;
   match(record: number, size: number, sec: number, nsec: number, flags: number): number;
   hits(source: number, size: number): number;
-  count(hit: number, size: number, flags: number): number;
+  count(hit: number, size: number, sec: number, nsec: number, flags: number): number;
   due(sec: number, nsec: number): number;
+  expectedKey(rule: number): bigint;
+  expect(rule: number, sec: number, nsec: number): number;
   told(): void;
   marks(): number;
   end(): number;
@@ -112,6 +127,7 @@ export interface Doors extends Record<string, unknown> {
   alertStart(): number;
   alertSize(): number;
   matchCounts(): number;
+  cappedCounts(): number;
   tick(sec: number, nsec: number): number;
   stateStart(): number;
   stateSize(): number;
@@ -190,6 +206,7 @@ function readInfo(doors: Doors): RulesetInfo {
   const base = doors.rulesetAddress();
   const view = new DataView(doors.memory.buffer);
   const u32 = (offset: number) => view.getUint32(base + offset, true);
+  const u64 = (offset: number) => view.getBigUint64(base + offset, true);
   const alerts: string[] = [];
   const rules: RuleInfo[] = [];
   for (let rule = 0; rule < u32(layout.HEADER_RULE_COUNT); rule++) {
@@ -201,28 +218,33 @@ function readInfo(doors: Doors): RulesetInfo {
     );
     const alert = Buffer.from(name).toString();
     alerts.push(alert);
+    const resolves = u32(at + layout.RULE_KIND) === layout.KIND_ABSENCE;
+    const key = BigInt.asUintN(64, doors.expectedKey(rule));
     rules.push({
       alert,
-      realertMs: Number(view.getBigUint64(base + at + layout.RULE_REALERT_MS, true)),
-      resolves: u32(at + layout.RULE_KIND) === layout.KIND_ABSENCE,
+      realertMs: Number(u64(at + layout.RULE_REALERT_MS)),
+      resolves,
+      ...(key !== 0n && { expectedKey: hex(key) }),
     });
   }
   return {
-    hash: view
-      .getBigUint64(base + layout.HEADER_HASH, true)
-      .toString(16)
-      .padStart(16, '0'),
+    hash: hex(u64(layout.HEADER_HASH)),
     version: u32(layout.HEADER_VERSION),
     size: u32(layout.HEADER_SIZE_TOTAL),
     alerts,
     rules,
-    lookBackMs: Number(view.getBigUint64(base + layout.HEADER_LOOK_BACK_MS, true)),
+    lookBackMs: Number(u64(layout.HEADER_LOOK_BACK_MS)),
   };
+}
+
+function hex(hash: bigint): string {
+  return hash.toString(16).padStart(16, '0');
 }
 
 const BLOCK_SIZE_MIN = 64 * 1024;
 const SOURCE_SIZE_MAX = 1024; // A topic's name has up to 249 characters.
-const COUNT_FLAGS = { live: 0, silent: layout.FLAG_WARM, told: layout.FLAG_WARM | layout.FLAG_TOLD };
+const WHOLE_FLAGS = layout.FLAG_RECORD_TIME | layout.FLAG_WHOLE | layout.FLAG_EXPECT;
+const COUNT_FLAGS = { live: 0, silent: layout.FLAG_SILENT, told: layout.FLAG_TOLD };
 
 export class LoadedMatcher implements Matcher {
   readonly info: RulesetInfo;
@@ -242,7 +264,7 @@ export class LoadedMatcher implements Matcher {
   }
 
   matchWhole(record: Uint8Array, sec: number, nsec: number): number {
-    return this.call(record, sec, nsec, layout.FLAG_RECORD_TIME | layout.FLAG_WHOLE);
+    return this.call(record, sec, nsec, WHOLE_FLAGS);
   }
 
   find(record: Uint8Array, sec: number, nsec: number): number {
@@ -255,8 +277,10 @@ export class LoadedMatcher implements Matcher {
     return this.doors.hits(at, size) ? this.output() : undefined;
   }
 
-  count(hit: Uint8Array, how: CountHow): number {
-    return this.put(hit) ? this.doors.count(this.block, hit.length, COUNT_FLAGS[how]) : TOO_LARGE;
+  count(hit: Uint8Array, how: CountHow, writtenMs = 0): number {
+    const sec = Math.floor(writtenMs / 1000);
+    const nsec = (writtenMs - sec * 1000) * 1_000_000;
+    return this.put(hit) ? this.doors.count(this.block, hit.length, sec, nsec, COUNT_FLAGS[how]) : TOO_LARGE;
   }
 
   due(sec: number, nsec: number): number {
@@ -265,6 +289,10 @@ export class LoadedMatcher implements Matcher {
 
   end(): number {
     return this.doors.end();
+  }
+
+  expect(rule: number, sec: number, nsec: number): number {
+    return this.doors.expect(rule, sec, nsec);
   }
 
   told(): void {
@@ -324,9 +352,15 @@ export class LoadedMatcher implements Matcher {
   }
 
   matches(): number[] {
-    return Array.from(
-      new Uint32Array(this.doors.memory.buffer, this.doors.matchCounts(), this.info.alerts.length),
-    );
+    return this.counts(this.doors.matchCounts());
+  }
+
+  capped(): number[] {
+    return this.counts(this.doors.cappedCounts());
+  }
+
+  private counts(at: number): number[] {
+    return Array.from(new Uint32Array(this.doors.memory.buffer, at, this.info.alerts.length));
   }
 
   private call(record: Uint8Array, sec: number, nsec: number, flags: number): number {

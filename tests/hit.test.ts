@@ -4,7 +4,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hitId, hitKey } from '../host/hit.ts';
-import { ALERT, HIT, LoadedMatcher, MALFORMED, NO_ALERT, UNKNOWN_RULE, linesOf } from '../host/matcher.ts';
+import {
+  ALERT,
+  HIT,
+  LoadedMatcher,
+  MALFORMED,
+  MARKS,
+  NO_ALERT,
+  UNKNOWN_RULE,
+  linesOf,
+} from '../host/matcher.ts';
 import { bodyText, load, compile } from './core.ts';
 import type { Alert, Body } from './core.ts';
 
@@ -130,4 +139,135 @@ test('what carries a hit may write its strings anew', async () => {
     .replace(/[^\x20-\x7e]/g, letter => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
   const [alert] = counted(counter, Buffer.from(escaped));
   assert.equal(alert!.annotations.message, '/<é💳&>: 1 times, 1!');
+});
+
+// ── Marks: what no hit says ─────────────────────────────────────────────────────────────────────────
+
+const MARKED = `limits: {alertsPerSecond: 1}
+groups:
+- name: g
+  rules:
+  - {alert: No beat, match: {field: log, eq: beat}, absence: {for: 10m, by: [severity]}, realert: 0s, labels: {severity: critical, node: '{{ $record.node }}'}}
+  - {alert: Flood, match: {field: log, eq: flood}, realert: 5m, labels: {pod: '{{ $record.pod }}'}}
+`;
+const START = 1_700_000_000;
+
+/** What is due, and its marks. */
+function dueAt(counter: LoadedMatcher, sec: number): { alerts: Alert[]; marks: Uint8Array[] } {
+  const answer = counter.due(sec, 0);
+  if (answer === NO_ALERT) return { alerts: [], marks: [] };
+  const alerts = answer === ALERT ? (JSON.parse(bodyText(counter)) as Body).alerts : [];
+  const marks = counter.marks();
+  counter.told();
+  return { alerts, marks };
+}
+
+/** A counter that knows no more than these marks. */
+async function after(marks: Uint8Array[]): Promise<LoadedMatcher> {
+  const { counter } = await pair(MARKED);
+  for (const mark of marks) assert.equal(counter.count(mark, 'silent'), NO_ALERT);
+  return counter;
+}
+
+test('a key that was never seen is waited for from the start of the counter', async () => {
+  const { counter, matcher } = await pair(MARKED);
+  assert.equal(counter.expect(1, START, 0), NO_ALERT, 'not of another rule');
+  assert.equal(counter.expect(2, START, 0), NO_ALERT, 'not of a rule that there is not');
+  assert.equal(counter.expect(0, START, 0), MARKS);
+  const marks = counter.marks();
+  counter.told();
+  assert.match(
+    String(Buffer.from(marks[0]!)),
+    /^\{"earshot":1,"expected":"[0-9a-f]{16}","rule":"[0-9a-f]{16}","seen":"2023-11-14T22:13:20.000Z","alert":"No beat","labels":\{"alertname":"No beat","severity":"critical"\}\}$/,
+  );
+  assert.equal(counter.expect(0, START + 60, 0), NO_ALERT, 'it is waited for already');
+  // A restart half way changes nothing.
+  for (const one of [counter, await after(marks)]) {
+    assert.equal(one.expect(0, START + 300, 0), NO_ALERT);
+    assert.deepEqual(dueAt(one, START + 599).alerts, []);
+    const [alert] = dueAt(one, START + 600).alerts;
+    assert.equal(alert!.startsAt, '2023-11-14T22:23:20.000Z');
+    const [end] = hitsOf(matcher, '{"log":"beat","node":"n1"}', START + 700).flatMap(hit =>
+      counted(one, hit),
+    );
+    assert.equal(end!.status, 'resolved');
+    assert.equal(end!.fingerprint, alert!.fingerprint);
+  }
+});
+
+test('an absence that is told once is marked again before the look-back ends, and ends after a restart', async () => {
+  const { counter, matcher } = await pair(MARKED);
+  for (const hit of hitsOf(matcher, '{"log":"beat","node":"n1"}', START)) counted(counter, hit);
+  let { alerts, marks } = dueAt(counter, START + 600);
+  assert.equal(alerts.length, 1);
+  for (let sec = START + 601; sec < START + 7200; sec += 60) {
+    const next = dueAt(counter, sec);
+    assert.deepEqual(next.alerts, [], 'it is told once');
+    if (next.marks.length > 0) ({ marks } = next);
+  }
+  const restarted = await after(marks);
+  assert.deepEqual(dueAt(restarted, START + 7200).alerts, []);
+  const [end] = hitsOf(matcher, '{"log":"beat","node":"n1"}', START + 7201).flatMap(hit =>
+    counted(restarted, hit),
+  );
+  assert.equal(end!.status, 'resolved');
+  assert.equal(end!.startsAt, alerts[0]!.startsAt);
+  assert.equal(end!.labels.node, 'n1');
+});
+
+test('what is suppressed, and what the rate cap reported, is known after a restart', async () => {
+  const { counter, matcher } = await pair(MARKED);
+  const floodOf = (pod: string, sec: number) =>
+    hitsOf(matcher, JSON.stringify({ log: 'flood', pod }), sec).flatMap(hit => counted(counter, hit));
+  assert.equal(floodOf('a', START).length, 1);
+  assert.deepEqual(
+    ['a', 'a', 'b', 'b', 'c'].flatMap(pod => floodOf(pod, START)),
+    [],
+  );
+  assert.deepEqual(counter.capped(), [0, 3]);
+  const report = dueAt(counter, START + 10);
+  assert.deepEqual(
+    report.alerts.map(({ labels, annotations }) => [labels.pod, annotations]),
+    [['b', { suppressed_first: '{pod="b"}; {pod="c"}', suppressed_others: '2' }]],
+  );
+  const quiet = dueAt(counter, START + 600);
+  assert.deepEqual(
+    quiet.marks.map(mark => (JSON.parse(String(Buffer.from(mark))) as { count: number }).count),
+    [2],
+  );
+  const restarted = await after([...report.marks, ...quiet.marks]);
+  assert.deepEqual(dueAt(restarted, START + 20), { alerts: [], marks: quiet.marks });
+  const next = (pod: string, sec: number) =>
+    hitsOf(matcher, JSON.stringify({ log: 'flood', pod }), sec).flatMap(hit => counted(restarted, hit));
+  assert.deepEqual(next('b', START + 200), [], 'the cool-down of the report lasts');
+  assert.equal(next('a', START + 601)[0]!.annotations.suppressed, '2');
+});
+
+test('a mark that is not whole, or is of another rule, does not count', async () => {
+  const { counter, matcher } = await pair(MARKED);
+  counter.expect(0, START, 0);
+  const marks = counter.marks();
+  counter.told();
+  for (const sec of [0, 0])
+    for (const hit of hitsOf(matcher, '{"log":"flood","pod":"a"}', START + sec)) counted(counter, hit);
+  for (const hit of hitsOf(matcher, '{"log":"flood","pod":"b"}', START)) counted(counter, hit);
+  marks.push(...dueAt(counter, START + 15).marks, ...dueAt(counter, START + 700).marks);
+  assert.deepEqual(
+    marks.map(mark => Object.keys(JSON.parse(String(Buffer.from(mark))) as object)[1]),
+    ['expected', 'reported', 'missing', 'suppressed'],
+  );
+  const { counter: fresh } = await pair(MARKED);
+  const { counter: other } = await pair(MARKED.replaceAll('realert: ', 'realert: 1'));
+  for (const mark of marks) {
+    for (let size = 0; size < mark.length; size++)
+      assert.equal(
+        fresh.count(mark.subarray(0, size), 'silent'),
+        MALFORMED,
+        String(Buffer.from(mark.subarray(0, size))),
+      );
+    assert.equal(fresh.count(Buffer.concat([mark, Buffer.from(' ')]), 'silent'), MALFORMED);
+    assert.equal(other.count(mark, 'silent'), UNKNOWN_RULE);
+  }
+  const huge = String(Buffer.from(marks[3]!)).replace(/"count":\d+/, '"count":18446744073709551616');
+  assert.equal(fresh.count(Buffer.from(huge), 'silent'), MALFORMED);
 });

@@ -72,7 +72,7 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
     steps,
     candidates: candidatesOf(steps, rules),
     rules,
-    lookBackMs: largest([0, ...rules.flatMap(rule => [rule.realertMs, rule.windowMs])]),
+    lookBackMs: largest([0, ...rules.map(lookBackOf)]),
     keyCount: needsState ? limits.keyCount : 0,
     rateCount: limits.alertsPerSecond,
   };
@@ -110,6 +110,14 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
     distinctField: rule.threshold?.distinct ? indexOfEqual(fields, rule.threshold.distinct) : null,
   };
+}
+
+/**
+ * How far back a counter must read to know what it knew before: which alerts are cooling down, and of each suppressed
+ * match since then whether it was in a window that had enough of them. An absence has no such window.
+ */
+function lookBackOf({ kind, realertMs, windowMs }: CompiledRule): number {
+  return realertMs + (kind === layout.KIND_ABSENCE ? windowMs : 2 * windowMs);
 }
 
 function kindOf(rule: Rule): number {

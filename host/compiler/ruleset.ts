@@ -60,9 +60,17 @@ const TEXTS: Record<number, string> = {
   [layout.TEXT_HIT_LABELS]: ',"labels":{',
   [layout.TEXT_HIT_ANNOTATIONS]: '},"annotations":{',
   [layout.TEXT_HIT_END]: '}}',
-  [layout.TEXT_MARK_MISSING]: '{"earshot":1,"missing":"',
+  [layout.TEXT_MARK + layout.MARK_MISSING]: '{"earshot":1,"missing":"',
+  [layout.TEXT_MARK + layout.MARK_EXPECTED]: '{"earshot":1,"expected":"',
+  [layout.TEXT_MARK + layout.MARK_REPORTED]: '{"earshot":1,"reported":"',
+  [layout.TEXT_MARK + layout.MARK_SUPPRESSED]: '{"earshot":1,"suppressed":"',
   [layout.TEXT_MARK_SEEN]: '","seen":"',
   [layout.TEXT_MARK_TOLD]: '","told":"',
+  [layout.TEXT_MARK_TENANT]: '","tenant":"',
+  [layout.TEXT_MARK_TIME]: '","time":"',
+  [layout.TEXT_MARK_COUNT]: '","count":',
+  [layout.TEXT_MARK_ALERT]: ',"alert":',
+  [layout.TEXT_MARK_END]: '}',
 };
 
 const encoder = new TextEncoder();

@@ -55,6 +55,7 @@ export const RESERVED_LABELS: Record<string, string> = {
 };
 export const RESERVED_ANNOTATIONS: Record<string, string> = {
   suppressed: 'Earshot sets it to the number of suppressed matches',
+  suppressed_first: 'Earshot sets it to the first of those label sets',
   suppressed_others: 'Earshot sets it to the number of suppressed matches of other label sets',
 };
 

@@ -56,6 +56,7 @@ function regexesOf(condition: Condition): Array<TestCondition & { op: 'regex' }>
 /** What every alert says about suppressed matches; empty, and so left out, when there were none. */
 const SUPPRESSED: CompiledTemplate[] = [
   { name: 'suppressed', parts: [{ kind: layout.PART_SUPPRESSED }], requires: null },
+  { name: 'suppressed_first', parts: [{ kind: layout.PART_FIRST }], requires: null },
   { name: 'suppressed_others', parts: [{ kind: layout.PART_OTHERS }], requires: null },
 ];
 

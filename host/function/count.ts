@@ -2,9 +2,11 @@
 // a fold over the hits and the marks in it. A `told` mark follows an alert that the sink has accepted and goes before
 // the commit. So whoever gets the partition reads, before anything else,
 //
-//   1. the marks from the look-back's start up to the end: which hits' alerts were told;
+//   1. the marks from the look-back's start up to the end: which hits' alerts were told, and what was told of no hit;
 //   2. the hits from the look-back's start up to the committed offset, in silence: cool-downs begin at told alerts only;
 //   3. from the committed offset on: counts, tells, marks, commits. An alert that has its mark already is not told again.
+//
+// A mark of what no hit says is taken where it was written: when the hits before it are counted, and no other one is.
 //
 //   look-back's start        committed            end
 //   ├── hits in silence ─────┤── hits ────────────┤─▶
@@ -15,10 +17,12 @@ import type { Delivered, Delivery, Parcel, Streak } from './deliver.ts';
 import { ruleNames } from '../body.ts';
 import { hitId } from '../hit.ts';
 import type { Log } from '../log.ts';
-import { readTold, writeTold } from './mark.ts';
-import type { Told } from './mark.ts';
-import { ALERT, MALFORMED, TOO_LARGE, UNKNOWN_RULE } from '../matcher.ts';
+import { readMark, writeNoted, writeTold } from './mark.ts';
+import type { Noted, Told } from './mark.ts';
+import { ALERT, MALFORMED, MARKS, NO_ALERT, TOO_LARGE, UNKNOWN_RULE } from '../matcher.ts';
 import type { Matcher, MatcherModule } from '../matcher.ts';
+import type { Matched } from './matched.ts';
+import { believedTime } from './match.ts';
 import type { Metrics } from './metrics.ts';
 import { Seen } from './seen.ts';
 import type { Settings } from './settings.ts';
@@ -36,6 +40,8 @@ interface Parts {
   delivery: Delivery;
   metrics: Metrics;
   log: Log;
+  /** How far matching has come: absences wait for it. Undefined: no rule is about an absence. */
+  matched?: Matched;
 }
 
 export function countRole(parts: Parts): Role {
@@ -53,9 +59,9 @@ interface Window {
   end: number;
 }
 
-/** An alert of a tick, and the marks of the absences in it. */
+/** What a tick has to tell, if anything, and the marks of it. */
 interface Due {
-  parcel: Parcel;
+  parcel: Parcel | undefined;
   marks: Letter[];
 }
 
@@ -63,10 +69,14 @@ const EMPTY = new Uint8Array();
 const DELIVERED: Delivered = { kind: 'delivered' };
 
 function countTask(parts: Parts, at: TopicPartition): Task {
-  const { module, source, delivery, metrics, log } = parts;
+  const { module, source, delivery, metrics, log, matched } = parts;
   const streak: Streak = { failures: 0 };
   /** Hits whose alerts were told, by their offset. */
   const told = new Map<number, Told>();
+  /** What was told of no hit, in the order of the hits. */
+  let noted: (Noted & { writtenMs: number })[] = [];
+  /** How many of those are taken. */
+  let taken = 0;
   /** Offsets of hits that broke the counter: they are dead letters, and are not shown to it again. */
   const trapped = new Set<number>();
   let seen = new Seen();
@@ -78,6 +88,12 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   /** What the message at `counted` came to, while it can't be delivered. */
   let pending: Parcel | undefined;
   let due: Due | undefined;
+  /** Until when all that fell due was told. Milliseconds since 1970; undefined: nobody has counted here yet. */
+  let toldMs: number | undefined;
+  /** Rules that wait for their key here, whether or not it was ever seen. */
+  let expected: number[] | undefined;
+  /** Alerts that the rate cap suppressed, by rule, as of the last look. */
+  let capped: number[] = [];
   /** Marks of told alerts that are not in the topic yet. */
   let marks: Letter[] = [];
   const task = {
@@ -96,9 +112,9 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     for (; lease.live(); await sleep(OPEN_RETRY_MS)) {
       try {
         window = await findWindow();
+        expected = await findExpected();
         if (!lease.live()) return;
-        if (window.start < window.end) read('marks', window.start);
-        else read('live', window.committed);
+        begin();
         if (task.position !== window.committed) source.seek(at, task.position!);
         return;
       } catch (error) {
@@ -110,6 +126,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
 
   async function findWindow(): Promise<Window> {
     const { committed, timestamp, low, high } = await source.standing(at);
+    toldMs = timestamp;
     const from = Math.max(committed, low); // −1: nothing is committed
     const { lookBackMs } = module.info;
     if (committed <= low || lookBackMs === 0) return { start: from, committed: from, end: high };
@@ -118,10 +135,30 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     return { start: Math.min(Math.max(start, low), from), committed: from, end: high };
   }
 
+  /** Rules whose key has its hits in this partition. */
+  async function findExpected(): Promise<number[]> {
+    const rules: number[] = [];
+    for (const [rule, { expectedKey }] of module.info.rules.entries()) {
+      if (expectedKey === undefined) continue;
+      if ((await source.partitionOf(at.topic, Buffer.from(expectedKey))) === at.partition) rules.push(rule);
+    }
+    return rules;
+  }
+
+  function begin(): void {
+    told.clear();
+    noted = [];
+    taken = 0;
+    if (window.start < window.end) read('marks', window.start);
+    else read('live', window.committed);
+  }
+
   function read(next: Phase, position: number): void {
     phase = next;
     task.position = position;
-    if (next === 'live') counted = task.acknowledged = position;
+    if (next !== 'live') return;
+    counted = task.acknowledged = position;
+    capped = counter.capped();
   }
 
   async function work(messages: Message[], end: number, lease: Lease): Promise<Delivered> {
@@ -129,9 +166,11 @@ function countTask(parts: Parts, at: TopicPartition): Task {
       case 'marks':
         for (const message of messages) remember(message);
         task.position = end;
-        if (end >= window.end)
-          if (window.start < window.committed) read('silence', window.start);
-          else read('live', window.committed);
+        if (end < window.end) return DELIVERED;
+        // One owner writes them in order; after an owner who did not know that he was none any more, they may not be.
+        noted.sort((a, b) => a.at - b.at);
+        if (window.start < window.committed) read('silence', window.start);
+        else read('live', window.committed);
         return DELIVERED;
       case 'silence':
         await replay(messages);
@@ -143,19 +182,34 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     }
   }
 
-  function remember({ value }: Message): void {
-    const mark = value && readTold(value);
-    if (mark) told.set(mark.told, mark);
+  function remember({ value, timestamp }: Message): void {
+    const mark = value && readMark(value);
+    if (!mark) return;
+    if ('told' in mark) told.set(mark.told, mark);
+    else noted.push({ at: mark.at, mark: mark.mark.slice(), writtenMs: believedTime(timestamp) ?? 0 });
+  }
+
+  /** Takes the marks that were written when all hits below `offset` were counted. */
+  function take(offset: number): void {
+    for (; taken < noted.length && noted[taken]!.at <= offset; taken++) {
+      const { mark, writtenMs } = noted[taken]!;
+      if (counter.count(mark, 'silent', writtenMs) !== NO_ALERT)
+        log.warn(
+          { ...at, mark: Buffer.from(mark).toString() },
+          'a mark is of other rules, and does not count',
+        );
+    }
   }
 
   /** Counts in silence: an alert that has its mark was told, one that has none was not. */
   async function replay(messages: Message[]): Promise<void> {
-    for (const { offset, value } of messages) {
+    for (const { offset, value, timestamp } of messages) {
       const place = Number(offset);
       if (place >= window.committed) return;
       if (!value || isPassedOver(place, value)) continue;
       try {
-        counter.count(value, told.has(place) ? 'told' : 'silent');
+        take(place);
+        counter.count(value, told.has(place) ? 'told' : 'silent', believedTime(timestamp));
         metrics.warmed.inc({ topic: at.topic });
       } catch (error) {
         await startOver(place, error);
@@ -166,7 +220,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
 
   /** A hit that is not to be counted: a mark, a hit that was there before, or one that broke the counter. */
   function isPassedOver(place: number, value: Uint8Array): boolean {
-    if (trapped.has(place) || readTold(value)) return true;
+    if (trapped.has(place) || readMark(value)) return true;
     const id = hitId(value);
     if (id === undefined || !seen.add(id)) return false;
     metrics.duplicates.inc();
@@ -184,7 +238,9 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     trapped.add(place);
     counter = await module.instantiate();
     seen = new Seen();
-    read('silence', window.start);
+    // Alerts were told since then, and their marks are in the topic.
+    window = { ...window, end: Math.max(window.end, await source.standing(at).then(({ high }) => high)) };
+    begin();
   }
 
   async function count(messages: Message[], end: number, lease: Lease): Promise<Delivered> {
@@ -228,8 +284,15 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     }
     counted = Math.max(counted, reached);
     task.position = task.acknowledged = reached;
-    task.timestamp = Number(messages.at(-1)?.timestamp) || task.timestamp;
+    passTimeTo(Number(messages.at(-1)?.timestamp));
     return outcome;
+  }
+
+  /** What falls due later is still to be told: the look-back of the next owner must reach back to what it depends on. */
+  function passTimeTo(timeMs: number): void {
+    if (!(timeMs > 0)) return;
+    toldMs ??= timeMs;
+    task.timestamp = Math.min(timeMs, toldMs);
   }
 
   async function bury(message: Message, error: unknown, lease: Lease): Promise<Delivered> {
@@ -240,12 +303,13 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   }
 
   /** What has to leave the house before the message is acknowledged. */
-  function countOne({ offset, key, value, unreadable }: Message): Parcel | undefined {
+  function countOne({ offset, key, value, timestamp, unreadable }: Message): Parcel | undefined {
     const place = Number(offset);
     if (unreadable !== undefined) return { offset: place, key, bytes: EMPTY, poison: unreadable };
     if (!value || isPassedOver(place, value)) return undefined;
+    take(place);
     const parcel = (poison?: string): Parcel => ({ offset: place, key, bytes: value, poison });
-    switch (counter.count(value, told.delete(place) ? 'told' : 'live')) {
+    switch (counter.count(value, told.delete(place) ? 'told' : 'live', believedTime(timestamp))) {
       case ALERT:
         return { offset: place, key, bytes: counter.alert().slice() };
       case MALFORMED:
@@ -287,30 +351,85 @@ function countTask(parts: Parts, at: TopicPartition): Task {
 
   async function tick(timeMs: number, lease: Lease): Promise<Delivered> {
     if (phase !== 'live') return DELIVERED;
+    reportCapped();
+    const outcome = await flush(lease);
+    if (outcome.kind === 'held') return outcome;
+    const known = matched?.progress(at.partition);
+    // Hits that are in the topic, and not here yet, may be of a key that would be missed.
+    if (matched && (!known || counted < known.hitsEnd)) return DELIVERED;
+    return tell(Math.min(timeMs, known?.untilMs ?? timeMs), lease);
+  }
+
+  async function tell(timeMs: number, lease: Lease): Promise<Delivered> {
+    take(counted);
+    expectKeys(timeMs);
     for (;;) {
+      due ??= nextDue(timeMs);
+      const isLast = due === undefined;
       const outcome = await flush(lease);
       if (outcome.kind === 'held') return outcome;
-      due = nextDue(timeMs);
-      if (!due) return DELIVERED;
+      if (isLast) break;
     }
+    toldMs = Math.max(toldMs ?? timeMs, timeMs);
+    return DELIVERED;
+  }
+
+  /** The counter is up to date for the first time: from now on also a key that was never seen can be missing. */
+  function expectKeys(timeMs: number): void {
+    for (const rule of expected ?? []) {
+      if (counter.expect(rule, ...secondsOf(timeMs)) !== MARKS) continue;
+      marks.push(...letters());
+      counter.told();
+    }
+    expected = undefined;
   }
 
   function nextDue(timeMs: number): Due | undefined {
-    const sec = Math.floor(timeMs / 1000);
-    if (counter.due(sec, (timeMs - sec * 1000) * 1_000_000) !== ALERT) return undefined;
-    const parcel = { offset: counted, key: null, bytes: counter.alert().slice() };
-    const letters = counter
-      .marks()
-      .map(value => ({ key: null, value, headers: {}, partition: at.partition }));
-    return { parcel, marks: letters };
+    const answer = counter.due(...secondsOf(timeMs));
+    if (answer !== ALERT && answer !== MARKS) return undefined;
+    const parcel =
+      answer === ALERT ? { offset: counted, key: null, bytes: counter.alert().slice() } : undefined;
+    return { parcel, marks: letters() };
+  }
+
+  /** What the core wants to find again, as messages for this partition. */
+  function letters(): Letter[] {
+    return counter.marks().map(mark => ({
+      key: null,
+      value: writeNoted({ at: counted, mark }),
+      headers: {},
+      partition: at.partition,
+    }));
+  }
+
+  /** What the rate cap suppressed is reported by an alert; whoever watches the function learns of it at once. */
+  function reportCapped(): void {
+    counter.capped().forEach((count, rule) => {
+      const more = count - (capped[rule] ?? 0);
+      if (more <= 0) return;
+      const alert = module.info.alerts[rule]!;
+      metrics.capped.inc({ rule: alert }, more);
+      log.warn(
+        { ...at, rule: alert, alerts: more },
+        'the rate cap suppressed alerts; the next alert of the rule says how many',
+      );
+    });
+    capped = counter.capped();
   }
 
   async function tellDue(one: Due, lease: Lease): Promise<Delivered> {
-    const outcome = await delivery.deliver(one.parcel, lease, streak);
-    if (outcome.kind === 'held') return outcome;
+    if (one.parcel) {
+      const outcome = await delivery.deliver(one.parcel, lease, streak);
+      if (outcome.kind === 'held') return outcome;
+    }
     counter.told();
     marks.push(...one.marks);
     due = undefined;
     return DELIVERED;
   }
+}
+
+function secondsOf(timeMs: number): [sec: number, nsec: number] {
+  const sec = Math.floor(timeMs / 1000);
+  return [sec, (timeMs - sec * 1000) * 1_000_000];
 }

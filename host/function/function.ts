@@ -29,6 +29,8 @@ import type { Probes } from './health.ts';
 import { openLog } from '../log.ts';
 import type { Log } from '../log.ts';
 import { matchRole } from './match.ts';
+import { followMatching } from './matched.ts';
+import type { Matched } from './matched.ts';
 import type { MatcherModule } from '../matcher.ts';
 import { openMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
@@ -80,6 +82,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
 
   const openSource = dependencies.openSource ?? openKafka;
   const sink = await (dependencies.openSink ?? openSink)(settings, holdsOf(module.info.rules));
+  let matched: Matched | undefined;
   const roles = await Promise.all(rolesOf(settings).map(name => openRole(name)));
   const workers = roles.map(role => openWorker({ settings, role, metrics, log }));
   const health = settings.port
@@ -108,6 +111,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   } finally {
     clearInterval(commits);
     clearInterval(ticks);
+    matched?.close();
     for (const worker of workers) worker.close();
     health?.close();
     for (const { delivery } of roles) delivery.close();
@@ -126,7 +130,9 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
       log,
     );
     const delivery = openDelivery({ settings, sink, source, metrics, log });
-    const parts = { settings, module, source, delivery, metrics, log };
+    if (isCount && module.info.rules.some(({ resolves }) => resolves))
+      matched = followMatching({ settings, source, metrics, log });
+    const parts = { settings, module, source, delivery, metrics, log, matched };
     return { ...(isCount ? countRole(parts) : await matchRole(parts)), delivery };
   }
 

@@ -1,10 +1,12 @@
-// Marks: what the counter writes into the hits topic beside the hits, so that whoever owns the partition next knows
-// what was told. A mark goes to the partition of its hit, after the sink's 2xx and before the commit.
+// Marks: what the counter writes into the hits topic beside the hits, so that whoever owns the partition next knows what
+// it knew. They go to the partition of their hits, after the sink's 2xx and before the commit. Two kinds:
 //
 //   {"earshot":1,"told":12345,"fate":"accepted","alert":"404 Request"}
-//
-// `told` is the offset, in this partition, of the hit whose alert was told; `fate` says whether the sink accepted it or
-// the dead-letter topic has it; `alert` is for the reader. Marks of absences are written and read by the core.
+//     The alert of the hit at offset `told` of this partition was told: `fate` says whether the sink accepted it or the
+//     dead-letter topic has it. `alert` is for the reader.
+//   {"earshot":1,"at":12345,"mark":{"earshot":1,"missing":"…",…}}
+//     What no hit says, as the core writes it (assembly/layout.ts draws it): an absence was told, for example. It was so
+//     when all hits below offset `at` were counted.
 
 export interface Told {
   /** Offset of the hit in the partition of the mark. */
@@ -13,16 +15,34 @@ export interface Told {
   alert: string;
 }
 
-const BEGINNING = '{"earshot":1,"told":';
+export interface Noted {
+  /** One past the last hit that was counted before. */
+  at: number;
+  /** For `Matcher.count`. */
+  mark: Uint8Array;
+}
+
+const TOLD = '{"earshot":1,"told":';
+const NOTED = /^\{"earshot":1,"at":(\d{1,16}),"mark":/;
+const NOTED_SIZE_MAX = 48; // Of what comes before the core's mark.
 
 export function writeTold({ told, fate, alert }: Told): Buffer {
   return Buffer.from(JSON.stringify({ earshot: 1, told, fate, alert }));
 }
 
+export function writeNoted({ at, mark }: Noted): Buffer {
+  return Buffer.concat([Buffer.from(`{"earshot":1,"at":${at},"mark":`), mark, Buffer.from('}')]);
+}
+
 /** The mark in these bytes, or undefined when they are something else. */
-export function readTold(bytes: Uint8Array): Told | undefined {
+export function readMark(bytes: Uint8Array): Told | Noted | undefined {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.toString('latin1', 0, BEGINNING.length) !== BEGINNING) return undefined;
+  if (view.toString('latin1', 0, TOLD.length) === TOLD) return readTold(view);
+  const head = NOTED.exec(view.toString('latin1', 0, NOTED_SIZE_MAX));
+  return head ? { at: Number(head[1]), mark: view.subarray(head[0].length, -1) } : undefined;
+}
+
+function readTold(view: Buffer): Told | undefined {
   try {
     const mark = JSON.parse(view.toString()) as Told;
     return Number.isSafeInteger(mark.told) && mark.told >= 0 ? mark : undefined;

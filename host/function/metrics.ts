@@ -36,6 +36,15 @@ export function openMetrics() {
     ),
     hits: counter('hits', 'Hits produced to the hits topic, repeated ones included'),
     duplicates: counter('duplicate_hits', 'Hits that were there before, and are not counted again'),
+    capped: counter(
+      'capped_alerts',
+      'Alerts that the rate cap suppressed; the next alert of the rule reports them',
+      'rule',
+    ),
+    matchingBehind: gauge(
+      'matching_behind_seconds',
+      'Seconds since the time until which all logs are matched: absences wait for it',
+    ),
     alerts: counter('alerts', 'Alert bodies handed to the sink, repeated ones included'),
     sinkResults: counter('sink_results', 'Answers of the sink', 'result'),
     sinkSlow: counter('sink_slow', 'Alerts that the sink took so slowly that it may have dropped them'),

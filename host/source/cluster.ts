@@ -75,6 +75,7 @@ interface MendedCluster {
   findBroker(node: { nodeId: string }): Promise<Broker>;
   findGroupCoordinator(options: { groupId: string }): Promise<Broker>;
   refreshMetadata(): Promise<void>;
+  addMultipleTargetTopics(topics: string[]): Promise<void>;
 }
 
 export interface Member {
@@ -101,6 +102,12 @@ export interface Group {
   committed(partitions: TopicPartition[]): Promise<Committed[]>;
   /** The first offsets that the partitions still have. */
   firstOffsets(partitions: TopicPartition[]): Promise<Position[]>;
+  /** The ends of the partitions: one past their last records. */
+  lastOffsets(partitions: TopicPartition[]): Promise<Position[]>;
+  /** The partitions of topics that this client may not read. */
+  partitionsOf(topics: readonly string[]): Promise<TopicPartition[]>;
+  /** All that another group has committed. */
+  committedBy(groupId: string): Promise<Committed[]>;
   /** The ids of the topics by name; undefined when the brokers are too old for ids. */
   topicIds(topics: readonly string[]): Promise<Map<string, string> | undefined>;
 }
@@ -238,6 +245,11 @@ export function mendCluster(given: Cluster, { groupId, sessionTimeoutMs, onHeart
     await cluster.refreshMetadata().catch(() => {});
   }
 
+  async function offsetsAt(partitions: TopicPartition[], fromBeginning: boolean): Promise<Position[]> {
+    const topics = groupByTopic(partitions).map(topic => ({ ...topic, fromBeginning }));
+    return flat<Position>({ responses: await given.fetchTopicsOffset(topics as never) });
+  }
+
   return {
     member: () => member,
     async commit(as, topics) {
@@ -247,9 +259,22 @@ export function mendCluster(given: Cluster, { groupId, sessionTimeoutMs, onHeart
       const topics = groupByTopic(partitions);
       return flat<Committed>(await atCoordinator.offsetFetch({ groupId, topics }));
     },
-    async firstOffsets(partitions) {
-      const topics = groupByTopic(partitions).map(topic => ({ ...topic, fromBeginning: true as const }));
-      return flat<Position>({ responses: await given.fetchTopicsOffset(topics) });
+    firstOffsets: partitions => offsetsAt(partitions, true),
+    lastOffsets: partitions => offsetsAt(partitions, false),
+    async partitionsOf(topics) {
+      await cluster.addMultipleTargetTopics([...topics]);
+      return topics.flatMap(topic =>
+        given.findTopicPartitionMetadata(topic).map(({ partitionId }) => ({ topic, partition: partitionId })),
+      );
+    },
+    async committedBy(other) {
+      const asked = await brokerPool.findConnectedBroker();
+      const found = await asked.findGroupCoordinator({ groupId: other, coordinatorType: 0 });
+      const broker = await findBroker({ nodeId: found.coordinator.nodeId });
+      // Without topics the broker answers for all of them.
+      return flat<Committed>(
+        await methodsOf(broker).offsetFetch.call(broker, { groupId: other, topics: [] }),
+      );
     },
     async topicIds(topics) {
       const broker = await brokerPool.findConnectedBroker();

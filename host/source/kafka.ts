@@ -81,6 +81,9 @@ interface FailingLease extends Lease {
   failure?: unknown;
 }
 
+/** Java's, and librdkafka's `murmur2_random`: a key goes to the same partition whoever produces it. */
+const partitioner = kafkajs.Partitioners.DefaultPartitioner();
+
 export function openKafka(options: KafkaOptions, log: Log): Source {
   const client = new kafkajs.Kafka({
     ...connection(options),
@@ -383,7 +386,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     const opened = client.producer({
       retry: PRODUCE_RETRY,
       allowAutoTopicCreation: false,
-      createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+      createPartitioner: () => partitioner,
     });
     await opened.connect();
     return opened;
@@ -502,6 +505,37 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
           cleanupPolicy: value('cleanup.policy'),
         };
       });
+    },
+
+    async partitionOf(topic, key) {
+      const partitionMetadata = await group.partitionsOf([topic]);
+      return partitioner({
+        topic,
+        partitionMetadata: partitionMetadata as never,
+        message: { key, value: null },
+      });
+    },
+
+    async progress(other, topics) {
+      const stored = await group.committedBy(other);
+      const read = topics ?? [...new Set(stored.map(({ topic }) => topic))];
+      const partitions = await group.partitionsOf(read);
+      const first = await group.firstOffsets(partitions);
+      const last = await group.lastOffsets(partitions);
+      const at = (positions: Position[], key: string) => positions.find(one => keyOf(one) === key)?.offset;
+      return partitions.map(place => ({
+        ...place,
+        offset: at(stored, keyOf(place)) ?? -1,
+        low: at(first, keyOf(place)) ?? 0,
+        end: at(last, keyOf(place)) ?? 0,
+      }));
+    },
+
+    async ends(topic) {
+      const ends: number[] = [];
+      for (const { partition, offset } of await group.lastOffsets(await group.partitionsOf([topic])))
+        ends[partition] = offset;
+      return ends;
     },
 
     async produce(topic, letters: Letter[]) {

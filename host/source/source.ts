@@ -27,6 +27,13 @@ export interface Standing {
   high: number;
 }
 
+/** How far a group has come with a partition. */
+export interface Reached extends Position {
+  /** The first record that is left, and one past the last. `offset` is −1 where nothing is committed. */
+  low: number;
+  end: number;
+}
+
 export interface Message {
   offset: string;
   /** Milliseconds since 1970, of the producer or of the broker. */
@@ -109,6 +116,12 @@ export interface Source {
   topicId(topic: string): string | undefined;
   /** Undefined: there is no such topic. */
   topic(name: string): Promise<TopicFacts | undefined>;
+  /** The partition of a topic that messages of this key are produced to. */
+  partitionOf(topic: string, key: Buffer): Promise<number>;
+  /** How far a group has come with the topics; undefined: with all that it has committed offsets for. */
+  progress(group: string, topics?: readonly string[]): Promise<Reached[]>;
+  /** One past the last record, by partition. */
+  ends(topic: string): Promise<number[]>;
   /** Produces to a topic; settles when all in-sync replicas have all of it, rejects otherwise. */
   produce(topic: string, letters: Letter[]): Promise<void>;
   /** Passes on nothing new: running batches are no longer live. */

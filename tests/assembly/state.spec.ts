@@ -27,7 +27,7 @@ import {
   stateUsedSize,
   suppressedOf,
   hasRate,
-  suppressedElsewhere,
+  suppressedOfEvicted,
   takeRate,
 } from '../../assembly/state';
 
@@ -111,14 +111,14 @@ describe('the table', () => {
     expect<bool>(isWhole()).toBe(true);
   });
 
-  it('keeps what an evicted key had held back', () => {
+  it('keeps what an evicted key had suppressed', () => {
     const slot = coolDownOf(3, 100);
     addSuppressed(slot);
     addSuppressed(slot);
     expect<u64>(suppressedOf(3)).toBe(2);
     for (let i: u64 = 0; i < 8; i++) coolDownOf(0, i);
     expect<u64>(suppressedOf(3)).toBe(0);
-    expect<u64>(suppressedElsewhere()).toBe(2);
+    expect<u64>(suppressedOfEvicted()).toBe(2);
   });
 
   it('stays whole through 20,000 random finds', () => {

@@ -53,8 +53,8 @@ export class Teller {
     }
   }
 
-  /** Suppressed matches, by rule and elsewhere, that no alert has reported. */
-  untold(): number {
+  /** Suppressed matches that no alert has reported. */
+  suppressed(): number {
     const { byRule, others } = this.matcher.suppressed();
     return byRule.reduce((sum, count) => sum + count, others);
   }
