@@ -134,7 +134,11 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   async function wrongTopic(): Promise<void> {
     await checkTopics(roles[0]!.source, { settings, module, log }).catch(error => {
       if (error instanceof UserError) throw error;
-      log.warn({ error: (error as Error).message }, 'the topics could not be checked');
+      const topics = [settings.hitsTopic, settings.deadLetterTopic];
+      log.warn(
+        { topics, error: (error as Error).message },
+        'the topics could not be checked; the user needs Describe and DescribeConfigs on them',
+      );
     });
     return new Promise(() => {});
   }
