@@ -79,7 +79,9 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   log.info({ rules: module.info.alerts.length, hash: module.info.hash }, 'module loaded');
 
   const openSource = dependencies.openSource ?? openKafka;
-  const sink = await (dependencies.openSink ?? openSink)(settings, holdsOf(module.info.rules));
+  // Matching sends no alerts, and knows no address to send them to.
+  const sinkSettings = settings.role === 'match' ? { ...settings, sink: 'stdout' as const } : settings;
+  const sink = await (dependencies.openSink ?? openSink)(sinkSettings, holdsOf(module.info.rules));
   const roles = await Promise.all(rolesOf(settings).map(name => openRole(name)));
   const workers = roles.map(role => openWorker({ settings, role, metrics, log }));
   const health = settings.port
