@@ -19,7 +19,7 @@ import type { TestKafka } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
 
 const PASSWORD = 'correct-horse-7';
-const PORT = 40_000 + (process.pid % 10_000);
+const PORT = 20_000 + (process.pid % 10_000); // below those that clients are given
 const LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required';
 const TOPICS = ['logs', 'earshot-hits', 'logs-dlq'];
 
