@@ -112,6 +112,25 @@ export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
+const DURATION_UNITS = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+] as const;
+
+/** 90000000 → "1d1h", as a rules file has it. */
+export function formatDuration(durationMs: number): string {
+  let rest = durationMs;
+  const parts = DURATION_UNITS.map(([unit, size]) => {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    return count > 0 ? `${count}${unit}` : '';
+  });
+  return parts.join('') || '0s';
+}
+
 /** The candidate that was probably meant by `word`, if one is near: a third of its letters may be wrong. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatCount, formatProblem, nearest, problemToJson, quote } from '../host/error.ts';
+import { formatCount, formatDuration, formatProblem, nearest, problemToJson, quote } from '../host/error.ts';
 import type { Problem } from '../host/error.ts';
 
 const SOURCE = 'groups:\n  - name: a\n    match: "(GET|POST /login"\n';
@@ -146,4 +146,11 @@ test('user text in messages is short, and quoted by the quote it does not hold',
   assert.equal(quote('a'.repeat(100)), `"${'a'.repeat(57)}…"`);
   assert.equal(formatCount(1), '1');
   assert.equal(formatCount(1234567), '1,234,567');
+});
+
+test('durations are written as in a rules file', () => {
+  const written = [0, 1, 999, 1000, 61_000, 300_000, 3_600_000, 90_000_000, 2_592_000_000].map(
+    formatDuration,
+  );
+  assert.deepEqual(written, ['0s', '1ms', '999ms', '1s', '1m1s', '5m', '1h', '1d1h', '30d']);
 });

@@ -1,12 +1,14 @@
 // `earshot build`: a rules file → the module, and a table of what is in it.
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { KIND_ABSENCE } from '../../assembly/layout.ts';
 import type { CompiledRuleset } from '../compiler/compile.ts';
-import { UserError, formatCount } from '../error.ts';
+import { UserError, formatCount, formatDuration } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import { largest, sum } from '../compiler/numbers.ts';
 import { patternSize, patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
 import { fluentBitSetup } from '../fluent-bit/setup.ts';
+import { OUTAGE_MS, retentionFor } from '../function/topics.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';
@@ -15,6 +17,8 @@ import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
 /** Bytes that a ConfigMap holds, and where it gets tight: the rest of the object wants room too. */
 const CONFIG_MAP_SIZE = 1024 * 1024;
 const CONFIG_MAP_SIZE_TIGHT = 900 * 1024;
+/** Rules that a line names; it only counts the others. */
+const NAMES_MAX = 5;
 
 export function help(): string {
   return `Usage: earshot build [OPTION…] rules.yaml
@@ -93,7 +97,7 @@ function describe(output: string, size: number, ruleset: CompiledRuleset): strin
     const names = [...new Set(needless.map(step => compiled.rules[step.rule]!.alert))];
     lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
   }
-  lines.push(...describeLarge(ruleset));
+  lines.push(...describeLarge(ruleset), '', ...describeKafka(ruleset));
   return `${lines.join('\n')}\n`;
 }
 
@@ -112,6 +116,23 @@ function describeLarge({ compiled }: CompiledRuleset): string[] {
   return [
     '',
     `Rules with a pattern too large for an automaton, and its steps for a byte of text: ${names.join(', ')}`,
+  ];
+}
+
+/** What the rules need of the function's hits topic and of its counters. */
+function describeKafka({ compiled: { rules, lookBackMs } }: CompiledRuleset): string[] {
+  const parts = `look-back ${formatDuration(lookBackMs)}, outage ${formatDuration(OUTAGE_MS)}`;
+  const retention = `retention.ms=${retentionFor(lookBackMs)} or more (${parts})`;
+  const lines = [
+    `With Kafka, the hits topic needs cleanup.policy=delete, ${retention}, and a partition for each counter`,
+  ];
+  const names = rules.flatMap(({ kind, alert }) => (kind === KIND_ABSENCE ? [alert] : []));
+  if (names.length === 0) return lines;
+  const more = names.length > NAMES_MAX ? ` and ${formatCount(names.length - NAMES_MAX)} more` : '';
+  const shown = names.slice(0, NAMES_MAX).join(', ') + more;
+  return [
+    ...lines,
+    `With Kafka, absence needs a counter that is always awake (minReplicaCount: 1): ${shown}`,
   ];
 }
 

@@ -81,7 +81,9 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   log.info({ rules: module.info.alerts.length, hash: module.info.hash }, 'module loaded');
 
   const openSource = dependencies.openSource ?? openKafka;
-  const sink = await (dependencies.openSink ?? openSink)(settings, holdsOf(module.info.rules));
+  // Matching sends no alerts, and knows no address to send them to.
+  const sinkSettings = settings.role === 'match' ? { ...settings, sink: 'stdout' as const } : settings;
+  const sink = await (dependencies.openSink ?? openSink)(sinkSettings, holdsOf(module.info.rules));
   let matched: Matched | undefined;
   const roles = await Promise.all(rolesOf(settings).map(name => openRole(name)));
   const workers = roles.map(role => openWorker({ settings, role, metrics, log }));
@@ -140,7 +142,11 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   async function wrongTopic(): Promise<void> {
     await checkTopics(roles[0]!.source, { settings, module, log }).catch(error => {
       if (error instanceof UserError) throw error;
-      log.warn({ error: (error as Error).message }, 'the topics could not be checked');
+      const topics = [settings.hitsTopic, settings.deadLetterTopic];
+      log.warn(
+        { topics, error: (error as Error).message },
+        'the topics could not be checked; the user needs Describe and DescribeConfigs on them',
+      );
     });
     return new Promise(() => {});
   }

@@ -157,7 +157,10 @@ const SETTINGS = {
     read: oneOf('notification-manager', 'alertmanager', 'stdout'),
     fallback: 'notification-manager',
   },
-  sinkUrl: { help: 'address of the sink, without its path; required unless --sink is stdout', read: url },
+  sinkUrl: {
+    help: 'address of the sink, without its path; not needed with --sink stdout or --role match',
+    read: url,
+  },
   sinkTimeoutMs: {
     help: 'time a sink has to answer',
     read: whole(100, 300000),
@@ -286,10 +289,16 @@ function contradictions(settings: Settings): string[] {
   const require = (condition: unknown, message: string) => condition || wrong.push(message);
   const { sink, saslMechanism } = settings;
   require(sink === 'stdout' ||
+    settings.role === 'match' ||
     settings.sinkUrl, `EARSHOT_SINK_URL is not set: EARSHOT_SINK=${sink} needs the address of the sink`);
   require(!settings.topics?.includes(
     settings.deadLetterTopic,
   ), 'EARSHOT_DEAD_LETTER_TOPIC is one of EARSHOT_TOPICS: dead letters would be read again; name another topic');
+  require(!settings.topics?.includes(
+    settings.hitsTopic,
+  ), 'EARSHOT_HITS_TOPIC is one of EARSHOT_TOPICS: hits would be matched as logs; name another topic');
+  require(settings.hitsTopic !==
+    settings.deadLetterTopic, 'EARSHOT_HITS_TOPIC and EARSHOT_DEAD_LETTER_TOPIC are the same: dead letters would be counted, and buried again; name another topic');
   require(!settings.strict ||
     sink ===
       'notification-manager', 'EARSHOT_STRICT is for EARSHOT_SINK=notification-manager only; remove it');

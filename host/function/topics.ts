@@ -1,45 +1,53 @@
 // What the function needs of its topics, checked against the broker at the start: a topic that is missing, or whose
-// records go before they are needed, is an error that names the topic and the remedy.
+// records go before they are needed, is an error that names the topic and the remedy. `earshot build` says the same
+// beforehand. The number of partitions is not judged: one is right where one counter is enough.
 
-import { UserError } from '../error.ts';
+import { UserError, formatDuration } from '../error.ts';
 import type { Log } from '../log.ts';
 import type { MatcherModule } from '../matcher.ts';
 import type { Settings } from './settings.ts';
 import type { Source } from '../source/source.ts';
 
+/** Hits must not be gone while the function is: what its outage may last, beside the look-back. */
+export const OUTAGE_MS = 86_400_000;
+
+/** The least retention.ms of the hits topic that is recommended. */
+export function retentionFor(lookBackMs: number): number {
+  return lookBackMs + OUTAGE_MS;
+}
+
 interface Parts {
-  settings: Settings;
-  module: MatcherModule;
+  settings: Pick<Settings, 'hitsTopic' | 'deadLetterTopic'>;
+  module: { info: Pick<MatcherModule['info'], 'lookBackMs'> };
   log: Log;
 }
 
 /** Throws a UserError when the function can't keep its promise with the hits topic as it is. */
-export async function checkTopics(source: Source, { settings, module, log }: Parts): Promise<void> {
+export async function checkTopics(
+  source: Pick<Source, 'topic'>,
+  { settings, module, log }: Parts,
+): Promise<void> {
   const { hitsTopic, deadLetterTopic } = settings;
   const { lookBackMs } = module.info;
+  const retention = `retention.ms=${retentionFor(lookBackMs)} or more`;
   const hits = await source.topic(hitsTopic);
   if (!hits)
     throw new UserError(
-      `the topic ${hitsTopic} does not exist: matching hands its hits to counting there; create it, with retention.ms of at least ${retentionFor(lookBackMs)}, or name it with --hits-topic`,
+      `Kafka has no topic "${hitsTopic}", where matching hands its hits to counting: create it with cleanup.policy=delete and ${retention}, or correct EARSHOT_HITS_TOPIC (is this user allowed to see it?)`,
     );
-  if (hits.cleanupPolicy !== 'delete')
+  const { partitionCount, retentionMs, cleanupPolicy } = hits;
+  if (cleanupPolicy !== 'delete')
     throw new UserError(
-      `the topic ${hitsTopic} has cleanup.policy=${hits.cleanupPolicy}: it would keep one hit of a key; set cleanup.policy=delete`,
+      `the topic "${hitsTopic}" has cleanup.policy=${cleanupPolicy}: only the last hit of a key would stay, and counts would be wrong; set cleanup.policy=delete`,
     );
-  if (hits.retentionMs >= 0 && hits.retentionMs < lookBackMs)
+  if (retentionMs >= 0 && retentionMs < lookBackMs)
     throw new UserError(
-      `the topic ${hitsTopic} keeps its records for ${hits.retentionMs} ms (retention.ms), and the rules look back ${lookBackMs} ms; set retention.ms to at least ${retentionFor(lookBackMs)}`,
+      `the topic "${hitsTopic}" keeps its records for ${formatDuration(retentionMs)} (retention.ms=${retentionMs}), and the rules look back ${formatDuration(lookBackMs)} (${lookBackMs} ms): a restart would forget counts and cool-downs; set ${retention}`,
     );
+  log.info({ topic: hitsTopic, partitions: partitionCount, retentionMs, lookBackMs }, 'hits topic checked');
   if (!(await source.topic(deadLetterTopic)))
     log.error(
       { topic: deadLetterTopic },
       'the dead-letter topic does not exist: a poison record will stop its partition; create the topic',
     );
-}
-
-const DAY_MS = 86_400_000;
-
-/** The look-back, and a day for an outage of the function. */
-function retentionFor(lookBackMs: number): number {
-  return lookBackMs + DAY_MS;
 }

@@ -224,6 +224,73 @@ describe('build', () => {
     assert.deepEqual(readFileSync(join(folder, 'first.wasm')), readFileSync(join(folder, 'second.wasm')));
   });
 
+  /** Rules as `[alert, keys beside match]`. */
+  const rulesOf = (...rules: [alert: string, keys: string][]) =>
+    `groups:\n  - name: g\n    rules:\n${rules
+      .map(
+        ([alert, keys]) =>
+          `      - {alert: ${alert}, match: {field: log, eq: x}, annotations: {message: m}, ${keys}}\n`,
+      )
+      .join('')}`;
+  const AWAKE = 'With Kafka, absence needs a counter that is always awake (minReplicaCount: 1):';
+  const hitsTopic = (retentionMs: number, lookBack: string) =>
+    `With Kafka, the hits topic needs cleanup.policy=delete, retention.ms=${retentionMs} or more (look-back ${lookBack}, outage 1d), and a partition for each counter`;
+  const DAY = 86_400_000;
+  const needs: [title: string, rules: [string, string][], lines: string[]][] = [
+    ['nothing is looked back at', [['a', 'realert: 0s']], [hitsTopic(DAY, '0s')]],
+    ['the default realert', [['a', '']], [hitsTopic(DAY + 300_000, '5m')]],
+    [
+      'the longest within of all rules',
+      [
+        ['a', 'realert: 1h'],
+        ['b', 'threshold: {count: 2, within: 90m}'],
+      ],
+      [hitsTopic(DAY + 5_400_000, '1h30m')],
+    ],
+    [
+      'the longest realert of all rules',
+      [
+        ['a', 'realert: 2d'],
+        ['b', 'threshold: {count: 2, within: 90m}'],
+      ],
+      [hitsTopic(DAY + 2 * DAY, '2d')],
+    ],
+    [
+      'an absence is named, and other rules are not',
+      [
+        ['a', 'realert: 1h'],
+        ['BackupMissing', 'absence: {for: 25h}'],
+      ],
+      [hitsTopic(DAY + 90_000_000, '1d1h'), `${AWAKE} BackupMissing`],
+    ],
+    [
+      'five absences are named',
+      ['a', 'b', 'c', 'd', 'e'].map(alert => [alert, 'absence: {for: 1m}']),
+      [hitsTopic(DAY + 300_000, '5m'), `${AWAKE} a, b, c, d, e`],
+    ],
+    [
+      'more absences are counted',
+      ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map(alert => [alert, 'absence: {for: 1m}']),
+      [hitsTopic(DAY + 300_000, '5m'), `${AWAKE} a, b, c, d, e and 2 more`],
+    ],
+  ];
+  for (const [title, rules, lines] of needs) {
+    test(`what Kafka must have: ${title}`, async () => {
+      const { code, stdout, stderr } = await earshot(
+        'build',
+        write('needs.yaml', rulesOf(...rules)),
+        '-o',
+        'needs.wasm',
+      );
+      assert.deepEqual([code, stderr], [0, '']);
+      assert.deepEqual(
+        stdout.split('\n').filter(line => line.startsWith('With Kafka')),
+        lines,
+      );
+      assert.ok(stdout.endsWith(`\n\n${lines.join('\n')}\n`), stdout); // a paragraph of its own, the last
+    });
+  }
+
   test('--fluent-bit writes a folder with the same module in it', async () => {
     const { code, stderr } = await earshot('build', 'rules.yaml', '--fluent-bit', 'edge');
     assert.deepEqual([code, stderr], [0, '']);

@@ -140,9 +140,10 @@ async function perform(
       const record = Buffer.from(JSON.stringify({ log: kind, key }));
       const nsec = (stage.nowMs % 1000) * 1_000_000;
       assert.equal(matcher.find(record, Math.floor(stage.nowMs / 1000), nsec), HIT);
-      for (const value of linesOf(matcher.hits(`logs/0/${offset++}/${stage.nowMs}/0`)!))
-        hits.push({ key: hitKey(value), value });
-      stage.append(hits.at(-1)!);
+      const found = linesOf(matcher.hits(`logs/0/${offset++}/${stage.nowMs}/0`)!);
+      const produced = found.map(value => ({ key: hitKey(value), value }));
+      for (const hit of produced) stage.append(hit);
+      hits.push(...produced);
     }
     for (const hit of again > 0 ? hits.slice(-again) : []) stage.append(hit);
     for (let done = false; !done;) {
