@@ -240,12 +240,12 @@ describe('build', () => {
     ['nothing is looked back at', [['a', 'realert: 0s']], [hitsTopic(DAY, '0s')]],
     ['the default realert', [['a', '']], [hitsTopic(DAY + 300_000, '5m')]],
     [
-      'the longest within of all rules',
+      'realert and twice the longest within of all rules',
       [
         ['a', 'realert: 1h'],
         ['b', 'threshold: {count: 2, within: 90m}'],
       ],
-      [hitsTopic(DAY + 5_400_000, '1h30m')],
+      [hitsTopic(DAY + 11_100_000, '3h5m')],
     ],
     [
       'the longest realert of all rules',
@@ -261,17 +261,17 @@ describe('build', () => {
         ['a', 'realert: 1h'],
         ['BackupMissing', 'absence: {for: 25h}'],
       ],
-      [hitsTopic(DAY + 90_000_000, '1d1h'), `${AWAKE} BackupMissing`],
+      [hitsTopic(DAY + 90_300_000, '1d1h5m'), `${AWAKE} BackupMissing`],
     ],
     [
       'five absences are named',
       ['a', 'b', 'c', 'd', 'e'].map(alert => [alert, 'absence: {for: 1m}']),
-      [hitsTopic(DAY + 300_000, '5m'), `${AWAKE} a, b, c, d, e`],
+      [hitsTopic(DAY + 360_000, '6m'), `${AWAKE} a, b, c, d, e`],
     ],
     [
       'more absences are counted',
       ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map(alert => [alert, 'absence: {for: 1m}']),
-      [hitsTopic(DAY + 300_000, '5m'), `${AWAKE} a, b, c, d, e and 2 more`],
+      [hitsTopic(DAY + 360_000, '6m'), `${AWAKE} a, b, c, d, e and 2 more`],
     ],
   ];
   for (const [title, rules, lines] of needs) {
