@@ -18,7 +18,7 @@ export function help(): string {
 
 Shows for each record of FILE ("-", or none: standard input) and each rule which test decided, and where the
 texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. What a
-rule counts or holds back over several records (threshold, realert) is not looked at.
+rule counts or suppresses over several records (threshold, realert) is not looked at.
 
   --rule NAME   this rule only
 `;

@@ -111,14 +111,13 @@ function adviseCardinality(label: Template, captures: Map<string, Pattern>, repo
   report({
     severity: 'warning',
     message: `label "${label.name}" has high cardinality: ${source}`,
-    hint: 'put it in an annotation: each new value is a new alert, which nothing holds back',
+    hint: 'put it in an annotation: each new value is a new alert, which nothing suppresses',
     span: label.span,
   });
 }
 
 /** What makes a label take ever new values, in words; undefined for what repeats. */
 function varietySource(part: TemplatePart, captures: Map<string, Pattern>): string | undefined {
-  if (part.kind === 'value') return '$value changes from alert to alert';
   if (part.kind === 'record') {
     const key = part.field.findLast(step => typeof step === 'string') ?? '';
     const isVaried = VARIED_KEY.test(String(key)) || ID_KEY.test(String(key));

@@ -478,7 +478,9 @@ function checkReferences(context: Context, draft: TemplateDraft, steps: Step[], 
         ? captureProblem(part.name, steps)
         : part.kind === 'label'
           ? labelProblem(part.name, labelNames)
-          : undefined;
+          : part.kind === 'value' && !labelNames
+            ? VALUE_IN_LABEL
+            : undefined;
     if (problem) failInText(context, draft.node, { ...problem, span });
   }
 }
@@ -501,6 +503,11 @@ function captureProblem(name: string, steps: Step[]): { message: string; hint?: 
   const none = `no pattern of the rule has a named group: (?P<${name}>…)`;
   return unknownName('capture', name, known, none);
 }
+
+const VALUE_IN_LABEL = {
+  message: 'a label cannot refer to $value',
+  hint: 'put it in an annotation: each new number would be a new label set, with a cool-down of its own',
+};
 
 function labelProblem(
   name: string,

@@ -102,7 +102,7 @@ place of earshot.yaml when the fork would take nearly all records anyway, or whe
 all, so that rewrite_tag cannot see what they match. In turn
 - alerts of one chunk share its fate: the answer to the last one decides whether the chunk is sent again. An
   outage of the receiver is survived, a single request that fails in the midst of others is not;
-- a chunk that is sent again goes through the rules again: \`realert\` then holds back what was not delivered,
+- a chunk that is sent again goes through the rules again: \`realert\` then suppresses what was not delivered,
   and counts it into the next alert;
 - there is no clock, so rules with \`absence\` know the time from the records only;
 - \`workers\` must be 0: Fluent Bit cannot call WebAssembly from a worker's thread, and drops every record.`;

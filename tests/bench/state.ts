@@ -15,7 +15,7 @@ export interface StateCost {
 
 /** Options of a rule with the construct, and without. */
 const CONSTRUCTS: Record<string, [string, string]> = {
-  // Nearly all is held back by the cool-down, on both sides: no body hides what the counting costs.
+  // Nearly all is suppressed by the cool-down, on both sides: no body hides what the counting costs.
   threshold: ['threshold: {count: 3, within: 5m, by: [pod]}', 'realert: 5m'],
   'threshold, each sent': ['threshold: {count: 1, within: 5m, by: [pod]}\n  realert: 0s', 'realert: 0s'],
   'threshold, never sent': ['threshold: {count: 65535, within: 5m, by: [pod]}', 'realert: 5m'],

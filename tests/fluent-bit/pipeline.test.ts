@@ -210,7 +210,7 @@ describe('the generated setup', { skip, concurrency: 4 }, () => {
         most = Math.max(most, fluentBit.memorySize());
         return fluentBit.logs().length === 5001;
       });
-      // An hour later each pod is told of once more: what was held back is in there.
+      // An hour later each pod is told of once more: what was suppressed is in there.
       const later = Array.from({ length: 50 }, (_, i) => ({
         ...at(3600 + i),
         log: 'ERROR',

@@ -3,7 +3,7 @@
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
-import type { Admin, Message, Producer } from 'kafkajs';
+import type { Admin, IHeaders, KafkaMessage, Message, Producer } from 'kafkajs';
 import { runFunction } from '../../host/function/function.ts';
 import type { Dependencies } from '../../host/function/function.ts';
 import type { Log } from '../../host/log.ts';
@@ -37,6 +37,8 @@ export interface Stage {
   committedHits(): Promise<number[]>;
   /** True when every hit in the topic is below the committed offset of the counter. */
   counted(): Promise<boolean>;
+  /** All that is in the hits topic. */
+  hits(): Promise<string[]>;
   deadLetters(count: number): Promise<{ value: string | undefined; headers: Record<string, string> }[]>;
   start(overrides?: Record<string, string>, dependencies?: Partial<Dependencies>): Running;
   close(): Promise<void>;
@@ -82,6 +84,17 @@ export async function openStage(
     const [{ partitions } = { partitions: [] }] = answer;
     return partitions.sort((a, b) => a.partition - b.partition).map(({ offset }) => Number(offset));
   }
+  /** Messages of a topic, as soon as there are so many. */
+  async function read(name: string, count: number): Promise<KafkaMessage[]> {
+    const consumer = client.consumer({ groupId: uniqueName('reader'), maxWaitTimeInMs: 200 });
+    const found: KafkaMessage[] = [];
+    await consumer.connect();
+    await consumer.subscribe({ topic: name, fromBeginning: true });
+    await consumer.run({ eachMessage: async ({ message }) => void found.push(message) });
+    await until(() => found.length >= count, `${count} messages of ${name}`);
+    await consumer.disconnect();
+    return found;
+  }
   const running: Running[] = [];
   const environment = {
     EARSHOT_MODULE: modulePath,
@@ -124,19 +137,13 @@ export async function openStage(
       return ends.every(({ partition, high }) => (offsets[partition] ?? -1) >= Number(high));
     },
     async deadLetters(count) {
-      const consumer = client.consumer({ groupId: uniqueName('letters'), maxWaitTimeInMs: 200 });
-      const letters: { value: string | undefined; headers: Record<string, string> }[] = [];
-      await consumer.connect();
-      await consumer.subscribe({ topic: deadLetterTopic, fromBeginning: true });
-      await consumer.run({
-        eachMessage: async ({ message }) => {
-          const headers = Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)]);
-          letters.push({ value: message.value?.toString(), headers: Object.fromEntries(headers) });
-        },
-      });
-      await until(() => letters.length >= count, 'dead letters');
-      await consumer.disconnect();
-      return letters;
+      const letters = await read(deadLetterTopic, count);
+      return letters.map(({ value, headers }) => ({ value: value?.toString(), headers: textOf(headers) }));
+    },
+    async hits() {
+      const ends = await admin.fetchTopicOffsets(hitsTopic);
+      const count = ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
+      return count === 0 ? [] : (await read(hitsTopic, count)).map(({ value }) => String(value));
     },
     start(overrides = {}, dependencies = {}) {
       const controller = new AbortController();
@@ -159,6 +166,10 @@ export async function openStage(
       await Promise.all([admin.disconnect(), producer.disconnect()]);
     },
   };
+}
+
+function textOf(headers: IHeaders = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 }
 
 type Manager = Awaited<ReturnType<typeof startNotificationManager>>;

@@ -62,8 +62,8 @@ test('distinct counts the different values that the window holds', async () => {
   );
 });
 
-test('a cool-down holds back what comes too soon after an alert, and the next one tells how many', async () => {
-  // By key and clock: when the last alert was; by key: how many were held back since any.
+test('a cool-down suppresses what comes too soon after an alert, and the next one tells how many', async () => {
+  // By key and clock: when the last alert was; by key: how many were suppressed since any.
   let last = new Map<string, number>();
   let held = new Map<string, number>();
   await holds(
