@@ -3,7 +3,7 @@
 import * as layout from './layout';
 import { BLOCK_EXTRA, allocate } from './memory';
 import { JSON_BYTE_SIZE_MAX } from './output';
-import { sizeOf } from './bytes';
+import { clearWords, sizeOf } from './bytes';
 import {
   NOTHING,
   STAGE_COUNT,
@@ -73,17 +73,17 @@ export function refusedAlerts(): u32 {
   return refusedCount;
 }
 
-/** A firing alert of a rule with these labels, to be filled in and added; 0 when there is no memory. */
-export function newAlert(rule: usize, labels: usize): usize {
+/** A firing alert of a rule with these labels and their fingerprint, to be filled in and added; 0: there is no memory. */
+export function newAlert(rule: usize, labels: usize, hash: u64): usize {
   const alert = allocate(ALERT_SIZE);
   if (alert == 0) return 0;
-  memory.fill(alert, 0, ALERT_SIZE);
+  clearWords(alert, ALERT_SIZE);
   store<usize>(alert, rule, ALERT_RULE);
   store<usize>(alert, labels, SUBJECT_LABELS);
   store<u64>(alert, NOTHING, SUBJECT_FIRST);
   store<u32>(alert, STAGE_COUNT, SUBJECT_STAGE);
   store<i64>(alert, NO_END, ALERT_ENDS);
-  store<u64>(alert, fingerprint(rule, labels, u64.MAX_VALUE), ALERT_FINGERPRINT);
+  store<u64>(alert, hash, ALERT_FINGERPRINT);
   return alert;
 }
 
@@ -168,7 +168,7 @@ export function takeRoom(size: usize): bool {
 }
 
 function memberSizeMax(template: usize, textSize: usize): usize {
-  return <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE) + 6 + textSize * JSON_BYTE_SIZE_MAX;
+  return <usize>load<u16>(template, layout.TEMPLATE_NAME_SIZE) + 6 + textSize * JSON_BYTE_SIZE_MAX;
 }
 
 // ── Label sets ──────────────────────────────────────────────────────────────────────────────────────
@@ -184,7 +184,7 @@ export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
   for (let left = templateCountOf(rule, true); left != 0; left--) {
     const size = load<u32>(references, 4);
     if (mask & 1 && size != 0) {
-      hash = addBytes(hash, nameOf(template), load<u32>(template, layout.TEMPLATE_NAME_SIZE));
+      hash = addBytes(hash, nameOf(template), <u32>load<u16>(template, layout.TEMPLATE_NAME_SIZE));
       hash = addBytes((hash ^ SEPARATOR) * FNV_PRIME, load<usize>(references), size);
       hash = (hash ^ SEPARATOR) * FNV_PRIME;
     }

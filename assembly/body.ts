@@ -136,7 +136,7 @@ function writePair(template: usize, reference: usize, isFirst: bool): void {
   const comma = <usize>isFirst; // of the key, and left out
   writeMember(
     RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma,
-    <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE) + 4 - comma,
+    <usize>load<u16>(template, layout.TEMPLATE_NAME_SIZE) + 4 - comma,
     load<usize>(reference),
     load<u32>(reference, 4),
   );
@@ -184,8 +184,8 @@ function hasOne(): bool {
 }
 
 function haveSameName(a: usize, b: usize): bool {
-  const size = load<u32>(a, layout.TEMPLATE_NAME_SIZE);
-  return load<u32>(b, layout.TEMPLATE_NAME_SIZE) == size && sameBytes(nameOf(a), nameOf(b), size);
+  const size = <u32>load<u16>(a, layout.TEMPLATE_NAME_SIZE);
+  return <u32>load<u16>(b, layout.TEMPLATE_NAME_SIZE) == size && sameBytes(nameOf(a), nameOf(b), size);
 }
 
 function isCommon(template: usize, reference: usize, ofLabels: bool): bool {

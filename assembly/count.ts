@@ -230,14 +230,15 @@ function fire(hit: usize, value: u64): void {
     cap(rule, tenant, labels, hash, time);
     return;
   }
-  const alert = newAlert(rule, labels);
+  const alert = newAlert(rule, labels, hash);
   if (alert == 0) return;
   store<usize>(alert, load<usize>(hit, SUBJECT_CAPTURES), SUBJECT_CAPTURES);
   store<u32>(alert, load<u32>(hit, SUBJECT_STAGE), SUBJECT_STAGE);
   store<u64>(alert, value, SUBJECT_VALUE);
   if (coolDown != 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
-  store<u64>(alert, cappedCount(index, tenant) + takeEvicted(), SUBJECT_OTHERS);
-  store<u64>(alert, firstCapped(rule, tenant), SUBJECT_FIRST);
+  const others = cappedCount(index, tenant);
+  if (others != 0) store<u64>(alert, firstCapped(rule, tenant), SUBJECT_FIRST);
+  store<u64>(alert, others + takeEvicted(), SUBJECT_OTHERS);
   store<i64>(alert, time, ALERT_STARTS);
   setCoolDown(alert, hash, tenant, time);
   addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
@@ -302,7 +303,6 @@ function cappedLabels(rule: usize, tenant: u64, place: i32): usize {
 
 /** The first label sets that the rate cap suppressed, as `{pod="web-1"}; {pod="web-2"}`: without labels that never differ. */
 function firstCapped(rule: usize, tenant: u64): u64 {
-  if (cappedCount(indexOf(rule), tenant) == 0) return NOTHING;
   const copy = allocate(layout.FIRST_SIZE_MAX + 1);
   if (copy == 0) return NOTHING;
   let size: usize = 0;
@@ -323,7 +323,7 @@ function addLabelSet(copy: usize, size: usize, rule: usize, labels: usize): usiz
     const value = load<u64>(labels);
     if (value >>> 32 != 0 && needsRecord(template)) {
       size = add(copy, size, isFirst ? textOf(separators + 2, 1) : textOf(separators + 3, 2));
-      size = add(copy, size, textOf(nameOf(template), load<u32>(template, layout.TEMPLATE_NAME_SIZE)));
+      size = add(copy, size, textOf(nameOf(template), <u32>load<u16>(template, layout.TEMPLATE_NAME_SIZE)));
       size = add(copy, size, textOf(separators + 5, 2));
       size = add(copy, size, value);
       size = add(copy, size, textOf(separators + 7, 1));
@@ -359,14 +359,15 @@ function tellCapped(time: i64): void {
     const labels = cappedLabels(rule, tenant, 0);
     if (labels == 0) continue;
     if (!takeRoom(alertSizeMax(rule, 0))) return;
-    const alert = newAlert(rule, labels);
+    const hash = fingerprint(rule, labels, u64.MAX_VALUE);
+    const alert = newAlert(rule, labels, hash);
     if (alert == 0) return;
     const number = cappedCount(slotRule(link), tenant);
     store<u64>(alert, number, SUBJECT_VALUE);
     store<u64>(alert, number - 1, SUBJECT_OTHERS);
     if (number > 1) store<u64>(alert, firstCapped(rule, tenant), SUBJECT_FIRST);
     store<i64>(alert, cappedSince(link), ALERT_STARTS);
-    setCoolDown(alert, fingerprint(rule, labels, u64.MAX_VALUE), tenant, cappedSince(link));
+    setCoolDown(alert, hash, tenant, cappedSince(link));
     addAlert(alert, 0);
     count++;
   }
@@ -473,7 +474,7 @@ function tellAbsence(link: u32, since: i64, endsAt: i64): usize {
   const labels = absenceLabels(link);
   if (labels == 0) return 0;
   if (!takeRoom(alertSizeMax(rule, 0))) return 0; // while it lasts, the next call tells it
-  const alert = newAlert(rule, labels);
+  const alert = newAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE));
   if (alert == 0) return 0;
   if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
   store<u64>(alert, 1, SUBJECT_VALUE);

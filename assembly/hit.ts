@@ -125,7 +125,7 @@ function writeTexts(rule: usize, ofLabels: bool, reference: usize): void {
   for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
     if (load<u32>(reference, 4) != 0) {
       const comma = <usize>isFirst; // of the key, and left out
-      const nameSize = <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE);
+      const nameSize = <usize>load<u16>(template, layout.TEMPLATE_NAME_SIZE);
       write(RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma, nameSize + 4 - comma);
       writePieces(load<usize>(reference), load<usize>(reference, 4));
       isFirst = false;
@@ -368,7 +368,7 @@ function takeTexts(rule: usize, ofLabels: bool): usize {
 function takeKey(template: usize, isFirst: bool): bool {
   const comma = <usize>isFirst;
   const key = RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma;
-  const size = <usize>load<u32>(template, layout.TEMPLATE_NAME_SIZE) + 4 - comma;
+  const size = <usize>load<u16>(template, layout.TEMPLATE_NAME_SIZE) + 4 - comma;
   if (cursor + size > limit || !sameBytes(cursor, key, size)) return false;
   cursor += size;
   return true;

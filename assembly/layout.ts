@@ -15,7 +15,7 @@
 // A test holds the whole example, byte for byte (tests/compiler/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
-export const VERSION: u32 = 3;
+export const VERSION: u32 = 4;
 export const NONE: u32 = 0xffffffff; // no index
 
 // ── Header ──────────────────────────────────────────────────────────────────────────────────────────
@@ -358,11 +358,11 @@ export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
 
 export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key after another member: `,"name":`
-export const TEMPLATE_NAME_SIZE = 4; // without comma, quotes and colon
+export const TEMPLATE_NAME_SIZE = 4; // u16, without comma, quotes and colon
+export const TEMPLATE_REQUIRES = 6; // u16, a label (index) that must not be empty, or NO_LABEL
 export const TEMPLATE_PARTS_OFFSET = 8;
 export const TEMPLATE_PART_COUNT = 12;
-export const TEMPLATE_REQUIRES = 16; // a label (index) that must not be empty, or NONE
-export const TEMPLATE_SIZE = 20;
+export const TEMPLATE_SIZE = 16;
 
 export const PART_KIND = 0;
 export const PART_A = 4; // offset of the text, or the field, the slot, the label

@@ -92,8 +92,8 @@ function isWanted(template: usize, subject: usize): bool {
   const stage = load<u32>(subject, SUBJECT_STAGE);
   if (stage == STAGE_HIT) return needsRecord(template);
   if (stage == STAGE_COUNT && needsRecord(template)) return false;
-  const requires = load<u32>(template, layout.TEMPLATE_REQUIRES);
-  return requires == layout.NONE || sizeOf(labelOf(subject, requires)) != 0;
+  const requires = <u32>load<u16>(template, layout.TEMPLATE_REQUIRES);
+  return requires == layout.NO_LABEL || sizeOf(labelOf(subject, requires)) != 0;
 }
 
 function labelOf(subject: usize, index: u32): u64 {

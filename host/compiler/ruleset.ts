@@ -565,10 +565,10 @@ function encodeTemplates(writer: Writer, templates: CompiledTemplate[]): number 
       [layout.TEMPLATE_NAME_SIZE]: Buffer.byteLength(name),
       [layout.TEMPLATE_PARTS_OFFSET]: encodeParts(writer, parts),
       [layout.TEMPLATE_PART_COUNT]: parts.length,
-      [layout.TEMPLATE_REQUIRES]: requires ?? layout.NONE,
+      [layout.TEMPLATE_REQUIRES]: requires ?? layout.NO_LABEL,
     };
   });
-  return writer.sharedRecords(layout.TEMPLATE_SIZE, records);
+  return writer.sharedRecords(layout.TEMPLATE_SIZE, records, widths.TEMPLATE);
 }
 
 function encodeParts(writer: Writer, parts: CompiledPart[]): number {

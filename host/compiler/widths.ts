@@ -14,3 +14,4 @@ export const RULE: Widths = {
   u16: [layout.RULE_ALERTNAME_LABEL, layout.RULE_NAMESPACE_LABEL],
   u64: [layout.RULE_REALERT_MS, layout.RULE_WINDOW_MS, layout.RULE_BY_MASK, layout.RULE_FINGERPRINT],
 };
+export const TEMPLATE: Widths = { u16: [layout.TEMPLATE_NAME_SIZE, layout.TEMPLATE_REQUIRES] };

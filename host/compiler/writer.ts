@@ -47,10 +47,10 @@ export class Writer {
   }
 
   /** As `records`, for tables that nobody changes any more: equal tables are stored once. */
-  sharedRecords(size: number, all: Fields[]): number {
+  sharedRecords(size: number, all: Fields[], widths: Widths = {}): number {
     const bytes = new Uint8Array(all.length * size);
     const view = new DataView(bytes.buffer);
-    all.forEach((fields, i) => writeRecord(view, i * size, fields, {}));
+    all.forEach((fields, i) => writeRecord(view, i * size, fields, widths));
     return this.shared(bytes, 4);
   }
 
