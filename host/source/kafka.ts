@@ -9,6 +9,8 @@
 //   next one.
 // - Commits are sent from here, as the member that we were when the generation began: `consumer.commitOffsets` does
 //   nothing while the consumer stops, and repeats a commit in the next generation.
+// - The producer does not try again by itself. kafkajs leaves out a broker that has answered; when the leader of a
+//   partition moves to that broker meanwhile, its messages are never sent, and the send counts as acknowledged.
 // - host/source/cluster.ts repairs the rest.
 
 import { readFileSync } from 'node:fs';
@@ -47,8 +49,8 @@ const TOPIC_CHECK_MS = 5000;
 const UNREACHED_LOG_MS = 30_000;
 /** About 40 s in all. The longest wait is short, so that a broker that returns is found soon. */
 const RETRY = { retries: 20, initialRetryTime: 200, maxRetryTime: 2000 };
-/** Few: the caller tries again itself, and other partitions go on meanwhile. */
-const PRODUCE_RETRY = { retries: 2, initialRetryTime: 100, maxRetryTime: 500 };
+/** None: kafkajs would lose what it has to send again to another broker. The caller tries again, with all of it. */
+const PRODUCE_RETRY = { retries: 0 };
 
 const BEAT_MS = 500; // How often a wait looks at the heartbeat.
 
@@ -129,7 +131,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   let committed = new Set<string>();
   let topicIds = new Map<string, string>();
   let fail: (error: Error) => void;
-  let finish: () => void;
+  let finish = () => {}; // Until it runs, nothing waits.
   const resumes = new Set<NodeJS.Timeout>();
   /** Ends every wait between two tries. */
   const halt = new AbortController();
