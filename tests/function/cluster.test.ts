@@ -11,7 +11,7 @@ import { moveCoordinator, openFleet, readTrail, rollBrokers } from './fleet.ts';
 import type { Fleet } from './fleet.ts';
 import { range, until } from './harness.ts';
 import { groupBy, judge, rulesFile } from './oracle.ts';
-import type { Delivery, Rule, Sent } from './oracle.ts';
+import type { Rule, Sent } from './oracle.ts';
 import { bundleFunction, residentPeak } from './process.ts';
 
 const IS_SOAK = process.env.EARSHOT_TEST_SOAK === '1';
@@ -142,6 +142,231 @@ describe('a cluster', { skip }, () => {
       `# faults (${countsOf(IS_SOAK ? soakFaults() : [...FAULTS.keys()])}): ${await prove(fleet, sent, FAULT_RULES)}`,
     );
   });
+
+  fleetTest(
+    'restarts, and roles in processes of their own, give the alerts of a run without',
+    async opened => {
+      const realertMs = IS_SOAK ? 40_000 : 8000;
+      const restartMs = realertMs / 2;
+      const rules: Rule[] = [
+        { alert: 'Each', kind: 'each', realertMs },
+        { alert: 'Many', kind: 'many', threshold: { count: 3, withinMs: 2000 }, realertMs },
+      ];
+      // One after the other in one partition: this order is kept.
+      const steps = (IS_SOAK ? 6 : 3.25) * (realertMs / STEP_MS);
+      const start = Date.now();
+      const records = range(steps).map(step =>
+        range(PARTITIONS).map(partition => {
+          const kind = partition % 2 ? 'each' : 'many';
+          const id = `${kind} ${partition}/${step}`;
+          return { id, kind, key: `tenant ${partition}`, round: step, timeMs: start + step * STEP_MS };
+        }),
+      );
+      const fleets = await Promise.all(range(3).map(() => opened(open(rulesFile(rules)))));
+      const [control, restarted, split] = fleets as [Fleet, Fleet, Fleet];
+      control.start();
+      restarted.start();
+      for (const role of ['match', 'match', 'count', 'count']) split.start({ EARSHOT_ROLE: role });
+
+      let isProducing = true;
+      let restarts = 0;
+      const restarting = (async () => {
+        for (let next = start + restartMs; isProducing; next += restartMs) {
+          while (isProducing && Date.now() < next) await sleep(50);
+          if (!isProducing) return;
+          await restarted.end(restarted.members[0]!, restarts++ % 2 ? 'SIGTERM' : 'SIGKILL');
+          restarted.start();
+        }
+      })();
+      for (const step of records) {
+        await sleep(Math.max(0, step[0]!.timeMs - Date.now()));
+        await Promise.all(
+          fleets.flatMap(fleet => step.map((record, partition) => fleet.produce([record], partition))),
+        );
+      }
+      isProducing = false;
+      await restarting;
+      for (const [index, fleet] of fleets.entries()) {
+        const name = ['without restarts', `${restarts} restarts`, 'two matchers and two counters'][index];
+        await fleet.settled(name!);
+        console.log(`# ${name}: ${await prove(fleet, records.flat(), rules)}`);
+        assert.deepEqual(textsOf(fleet), textsOf(control), `${name}, byte for byte`);
+      }
+      assert.ok(restarts >= 4, `${restarts} restarts`);
+    },
+  );
+
+  fleetTest(
+    'an absence is told when due and once a realert, and ends once, whoever ends meanwhile',
+    async opened => {
+      const forMs = 5000;
+      const realertMs = 7000;
+      const rules = `groups:
+- name: cluster
+  rules:
+  - alert: Silent
+    match: {field: kind, eq: beat}
+    absence: {for: ${forMs / 1000}s, by: [namespace]}
+    realert: ${realertMs / 1000}s
+    labels: {namespace: '{{ $record.key }}'}
+    annotations: {message: 'nothing of {{ $labels.namespace }}'}
+`;
+      const cases = await Promise.all(
+        SILENCES.map(async silence => ({ ...silence, fleet: await opened(open(rules, HOSTS.length)) })),
+      );
+      // One after the other: the processes of all at once would be too many.
+      for (const { name, functions, disturb, fleet } of cases) {
+        const { receiver } = fleet;
+        for (const _ of range(functions)) fleet.start();
+        const beat = async () => {
+          const timeMs = Date.now();
+          await fleet.produce(
+            HOSTS.map(key => ({ id: `${key} ${timeMs}`, kind: 'beat', key, round: 0, timeMs })),
+          );
+          return timeMs;
+        };
+        await beat();
+        await fleet.settled(`${name}: the first beat`);
+        const lastMs = await beat();
+        await fleet.settled(`${name}: the last beat`);
+        await disturb(fleet);
+        const dueMs = lastMs + forMs;
+        const told = (key: string, status: string) =>
+          receiver.deliveries
+            .map(delivery => ({ ...delivery, alert: JSON.parse(delivery.text) as Ending }))
+            .filter(({ alert }) => alert.labels.namespace === key && alert.status === status)
+            .filter(({ alert }) => Date.parse(alert.startsAt) === dueMs);
+        await until(
+          () => HOSTS.every(key => told(key, 'firing').length >= 2),
+          `${name}: told, and again`,
+          60_000,
+        );
+        const backMs = await beat();
+        await until(() => HOSTS.every(key => told(key, 'resolved').length >= 1), `${name}: resolved`, 60_000);
+        await fleet.settled(`${name}: settled`);
+        for (const key of HOSTS) {
+          const firing = told(key, 'firing');
+          for (const [index, { atMs }] of firing.entries())
+            assert.ok(
+              atMs >= dueMs + index * realertMs,
+              `${name}: ${key} was told at ${firing.map(f => f.atMs - dueMs)}`,
+            );
+          const ends = told(key, 'resolved').map(({ alert }) => Date.parse(alert.endsAt));
+          assert.deepEqual(ends, [backMs], `${name}: ${key}`);
+        }
+        const late = HOSTS.map(key => told(key, 'firing')[0]!.atMs - dueMs);
+        console.log(
+          `# absence, ${name}: ${HOSTS.length} keys told and told again, the first time ${Math.min(...late)} to ${Math.max(...late)} ms after they were due; resolved once`,
+        );
+        await Promise.all(fleet.members.slice().map(member => fleet.end(member, 'SIGTERM')));
+      }
+    },
+  );
+
+  fleetTest('a storm holds nobody’s first alert, and told and suppressed are all matches', async opened => {
+    const tenants = 500;
+    const pods = IS_SOAK ? 40 : 10;
+    const matches = IS_SOAK ? 1_000_000 : 100_000;
+    const rules = `limits: {alertsPerSecond: 1}
+groups:
+- name: cluster
+  rules:
+  - alert: Storm
+    match: {field: kind, eq: storm}
+    labels: {namespace: '{{ $record.key }}', pod: '{{ $record.pod }}'}
+  - alert: Critical
+    match: {field: kind, eq: critical}
+    labels: {namespace: '{{ $record.key }}', severity: critical}
+`;
+    const fleet = await opened(open(rules));
+    const { receiver } = fleet;
+    const port = 20_000 + (process.pid % 10_000);
+    const members = range(FUNCTIONS).map(index => fleet.start({ EARSHOT_PORT: String(port + index) }));
+    const random = seeded(SEED);
+    const start = Date.now() - 3_600_000;
+    const produce = async (from: number, to: number, timeOf: (index: number) => number) => {
+      for (let at = from; at < to; at += 10_000)
+        await fleet.produce(
+          shuffled(range(Math.min(10_000, to - at), at), random).map(index => ({
+            id: String(index),
+            kind: 'storm',
+            key: `tenant ${index % tenants}`,
+            pod: Math.floor(index / tenants) % pods,
+            round: 0,
+            timeMs: timeOf(index),
+          })),
+        );
+    };
+    const inStorm = (index: number) => start + Math.floor((index / matches) * 60_000);
+    const sizes: { keys: number; residentMiB: number }[] = [];
+    const measure = async () => {
+      const texts = members.map(async (_, index) =>
+        (await fetch(`http://127.0.0.1:${port + index}/metrics`)).text(),
+      );
+      const keys = sum((await Promise.all(texts)).map(text => metricOf(text, 'earshot_state_keys')));
+      sizes.push({ keys, residentMiB: Math.max(...members.map(residentPeak)) });
+    };
+    const began = Date.now();
+    await produce(0, matches / 4, inStorm);
+    const critical = ['tenant 0', 'a bank'].map(key => ({
+      id: key,
+      kind: 'critical',
+      key,
+      round: 0,
+      timeMs: start + 15_000,
+    }));
+    await fleet.produce(critical);
+    await fleet.settled('a quarter of the storm');
+    await measure();
+    await produce(matches / 4, matches, inStorm);
+    await fleet.settled('the storm');
+    await measure();
+    const seconds = Math.round((Date.now() - began) / 1000);
+    const alerts = () => receiver.deliveries.map(({ text }) => JSON.parse(text) as Alert);
+    const stormed = alerts().filter(({ labels }) => labels.alertname === 'Storm');
+    for (const [tenant, [first]] of groupBy(stormed, ({ labels }) => labels.namespace!))
+      assert.equal(
+        first!.annotations?.suppressed_others,
+        undefined,
+        `nothing of ${tenant} was held before its first`,
+      );
+    assert.equal(new Set(stormed.map(({ labels }) => labels.namespace)).size, tenants);
+    assert.deepEqual(
+      alerts()
+        .filter(({ labels }) => labels.alertname === 'Critical')
+        .map(({ labels }) => labels.namespace)
+        .sort(),
+      critical.map(({ key }) => key).sort(),
+    );
+    // A match of each label set after its cool-down, one a second: each reports what was suppressed.
+    const labelSets = tenants * pods;
+    await produce(0, labelSets, index => start + 600_000 + Math.floor(index / tenants) * 1000);
+    await fleet.settled('the reports');
+    const reported = () => {
+      const all = alerts().filter(({ labels }) => labels.alertname === 'Storm');
+      return sum(
+        all.map(
+          ({ annotations }) =>
+            1 + Number(annotations?.suppressed ?? 0) + Number(annotations?.suppressed_others ?? 0),
+        ),
+      );
+    };
+    // What the cap held is told by a tick when no alert comes that tells it.
+    await until(() => reported() >= matches + labelSets, 'all reports', 60_000).catch(() => {});
+    assert.equal(reported(), matches + labelSets, 'told and suppressed are all matches');
+    assert.equal(
+      new Set(receiver.deliveries.map(({ text }) => text)).size,
+      receiver.deliveries.length,
+      'nothing twice',
+    );
+    const [early, late] = sizes as [(typeof sizes)[0], (typeof sizes)[0]];
+    const held = sum(alerts().map(({ annotations }) => Number(annotations?.suppressed_others ?? 0)));
+    console.log(
+      `# storm: ${matches} matches of ${tenants} tenants in ${seconds} s, ${stormed.length} alerts told in it, ${held} held and told later, all others suppressed and told as a number; keys ${early.keys} after a quarter, ${late.keys} at the end; ${early.residentMiB} and ${late.residentMiB} MiB resident at the most`,
+    );
+    assert.ok(late.keys <= early.keys * 1.1, `${early.keys} keys, then ${late.keys}`);
+    assert.ok(late.residentMiB <= RESIDENT_MAX, `${late.residentMiB} MiB`);
+  });
 });
 
 // ── Faults ──────────────────────────────────────────────────────────────────────────────────────────
@@ -236,6 +461,48 @@ function countsOf(names: string[]): string {
   return [...groupBy(names, name => name)].map(([name, { length }]) => `${length} × ${name}`).join(', ');
 }
 
+// ── Absences ────────────────────────────────────────────────────────────────────────────────────────
+
+const HOSTS = range(6).map(index => `host ${index}`);
+const STEP_MS = 500;
+
+type Ending = Alert & { endsAt: string };
+
+/** What happens while the keys are silent. */
+const SILENCES: { name: string; functions: number; disturb(fleet: Fleet): Promise<void> }[] = [
+  {
+    name: 'SIGTERM',
+    functions: 1,
+    async disturb(fleet) {
+      await fleet.end(fleet.members[0]!, 'SIGTERM');
+      fleet.start();
+    },
+  },
+  {
+    name: 'kill -9',
+    functions: 1,
+    async disturb(fleet) {
+      await fleet.end(fleet.members[0]!, 'SIGKILL');
+      fleet.start();
+    },
+  },
+  {
+    name: 'scale-in',
+    functions: 3,
+    disturb: async fleet =>
+      void (await Promise.all(fleet.members.slice(1).map(one => fleet.end(one, 'SIGTERM')))),
+  },
+  {
+    name: 'scale-out',
+    functions: 1,
+    disturb: async fleet => void range(2).map(() => fleet.start()),
+  },
+];
+
+function textsOf({ receiver }: Fleet): string[] {
+  return [...new Set(receiver.deliveries.map(({ text }) => text))].sort();
+}
+
 // ── Chance ──────────────────────────────────────────────────────────────────────────────────────────
 
 /** Numbers from 0 to 1, the same for the same seed (mulberry32). */
@@ -254,4 +521,15 @@ function shuffled<T>(all: readonly T[], random: () => number): T[] {
     .map(one => ({ one, place: random() }))
     .sort((a, b) => a.place - b.place)
     .map(({ one }) => one);
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+/** The sum over all labels of a metric. */
+function metricOf(text: string, name: string): number {
+  return sum(
+    [...text.matchAll(new RegExp(`^${name}(?:{.*})? (.+)$`, 'gm'))].map(([, value]) => Number(value)),
+  );
 }
