@@ -207,8 +207,12 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     let position = Number((batch as unknown as { fetchedOffset: string }).fetchedOffset);
     const pieces = piecesOf(fetched, position, fetchedEnd);
     try {
-      // A topic that was made anew since the last commit is read from its beginning, and its hits have its own id.
-      await whileBeating(examination, lease);
+      // Not before: a topic that was made anew since the last commit is read from its beginning, and the ids of hits have
+      // the id of their topic. Without it the same record would be counted twice.
+      while (!(await whileBeating(examination, lease))) {
+        if (!lease.live()) return;
+        await whileBeating(pauseBeforeRetry(), lease);
+      }
       for (;;) {
         const next = await whileBeating(pieces.next(), lease);
         if (next.done || !lease.live()) return;
@@ -302,8 +306,12 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
         (error: Error) => (log.debug({ error: error.message }, 'the offsets are not examined yet'), false),
       );
       if (await examination) return;
-      await sleep(EXAMINE_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
+      await pauseBeforeRetry();
     }
+  }
+
+  async function pauseBeforeRetry(): Promise<void> {
+    await sleep(EXAMINE_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
   }
 
   /**
@@ -331,7 +339,10 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
 
   /** Finds topics that were created again: their ids have changed. */
   async function checkTopics(): Promise<void> {
-    const found = (await group.topicIds(options.topics)) ?? new Map<string, string>();
+    const found = await group.topicIds(options.topics);
+    if (!found) return; // These brokers know no ids.
+    const unknown = options.topics.filter(topic => !found.has(topic));
+    if (unknown.length > 0) throw new Error(`the broker does not know the id of ${unknown.join(', ')} yet`);
     const recreated = [...found].filter(([topic, id]) => (topicIds.get(topic) ?? id) !== id);
     topicIds = new Map([...topicIds, ...found]);
     if (recreated.length > 0) beginAgain(recreated.map(([topic]) => topic));
