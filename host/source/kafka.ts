@@ -9,8 +9,9 @@
 //   next one.
 // - Commits are sent from here, as the member that we were when the generation began: `consumer.commitOffsets` does
 //   nothing while the consumer stops, and repeats a commit in the next generation.
-// - The producer does not try again by itself. kafkajs leaves out a broker that has answered; when the leader of a
-//   partition moves to that broker meanwhile, its messages are never sent, and the send counts as acknowledged.
+// - kafkajs' producer does not try again by itself; here all of it is sent again. kafkajs leaves out a broker that has
+//   answered: when the leader of a partition moves to that broker meanwhile, its messages are never sent, and the send
+//   counts as acknowledged.
 // - host/source/cluster.ts repairs the rest.
 
 import { readFileSync } from 'node:fs';
@@ -49,8 +50,11 @@ const TOPIC_CHECK_MS = 5000;
 const UNREACHED_LOG_MS = 30_000;
 /** About 40 s in all. The longest wait is short, so that a broker that returns is found soon. */
 const RETRY = { retries: 20, initialRetryTime: 200, maxRetryTime: 2000 };
-/** None: kafkajs would lose what it has to send again to another broker. The caller tries again, with all of it. */
+/** None: kafkajs would lose what it has to send again to another broker. */
 const PRODUCE_RETRY = { retries: 0 };
+/** Few: the caller tries again itself, and other partitions go on meanwhile. */
+const PRODUCE_TRIES = 3;
+const PRODUCE_PAUSE_MS = 200;
 
 const BEAT_MS = 500; // How often a wait looks at the heartbeat.
 
@@ -518,21 +522,26 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     },
 
     async produce(topic, letters: Letter[]) {
-      if (closed) throw new SourceEnd('the source is closed');
-      const mine = (producer ??= openProducer());
-      try {
-        const messages = letters.map(({ value, ...letter }) => ({
-          ...letter,
-          value: value && Buffer.from(value.buffer, value.byteOffset, value.byteLength),
-        }));
-        await (await mine).send({ topic, acks: -1, messages });
-      } catch (error) {
-        // When several fail at once, only the first drops the producer that they share.
-        if (producer === mine) {
-          producer = undefined;
-          void mine.then(opened => opened.disconnect()).catch(() => {});
+      const messages = letters.map(({ value, ...letter }) => ({
+        ...letter,
+        value: value && Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+      }));
+      for (let tries = 1; ; tries++) {
+        if (closed) throw new SourceEnd('the source is closed');
+        const mine = (producer ??= openProducer());
+        try {
+          await (await mine).send({ topic, acks: -1, messages });
+          return;
+        } catch (error) {
+          // When several fail at once, only the first drops the producer that they share.
+          if (producer === mine) {
+            producer = undefined;
+            void mine.then(opened => opened.disconnect()).catch(() => {});
+          }
+          const mayPass = (error as Error).name === 'KafkaJSNumberOfRetriesExceeded';
+          if (!mayPass || tries === PRODUCE_TRIES) throw error;
         }
-        throw error;
+        await sleep(PRODUCE_PAUSE_MS);
       }
     },
 
