@@ -104,7 +104,8 @@ export async function openFleet(brokers: string, file: string, rules: string, pa
       if (signal === 'SIGKILL') fleet.killed.set(member.name, Date.now());
       member.child.kill(signal);
       const code = await member.exited;
-      if (code !== (signal === 'SIGKILL' ? signal : 0))
+      const hasBegun = member.log() !== ''; // Before that, Node itself ends at a SIGTERM.
+      if (code !== (signal === 'SIGKILL' ? signal : 0) && hasBegun)
         fleet.failed.push(`${member.name} ended with ${code}: ${member.log().slice(-2000)}`);
     },
     /** A producer may fail while its broker is away; it has no key, so the records go to any partition. */

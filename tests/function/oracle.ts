@@ -44,6 +44,9 @@ export interface Verdict {
   unexplained: string[];
 }
 
+/** Suppressed matches of so long are counted exactly, whatever restarts: a look-back has a minute more than its rules. */
+const EXACT_MS = 60_000;
+
 /** The rules file of the rules: an alert names the record that completed it. */
 export function rulesFile(rules: Rule[], limits = ''): string {
   const seconds = (ms: number) => `${ms / 1000}s`;
@@ -59,36 +62,45 @@ export function rulesFile(rules: Rule[], limits = ''): string {
   return `${limits}\ngroups:\n- name: cluster\n  rules:${texts.join('')}\n`;
 }
 
-/** The alerts that the records must give, in words, sorted. */
-export function expectedAlerts(records: Sent[], rules: Rule[]): string[] {
+/** An alert that the records must give. */
+interface Expected {
+  words: string;
+  suppressed: number;
+  /** Since the first of the suppressed matches. A counter that has restarted knows only those of its look-back. */
+  sinceMs: number;
+}
+
+/** The alerts that the records must give, sorted. */
+export function expectedAlerts(records: Sent[], rules: Rule[]): Expected[] {
   const orders = [
     records,
     records.toReversed(),
     records.toSorted((a, b) => (hash(a.id) < hash(b.id) ? -1 : 1)),
   ];
   const answers = orders.map(order => alertsOf(byRound(order), rules));
-  for (const answer of answers)
-    if (answer.join() !== answers[0]!.join())
-      throw new Error('this load is told differently in another order');
+  const inWords = answers.map(answer =>
+    answer.map(({ words, suppressed }) => `${words}, ${suppressed}`).join(),
+  );
+  if (new Set(inWords).size > 1) throw new Error('this load is told differently in another order');
   return answers[0]!;
 }
 
-function alertsOf(records: Sent[], rules: Rule[]): string[] {
+function alertsOf(records: Sent[], rules: Rule[]): Expected[] {
   return rules
     .flatMap(rule => {
       const own = records.filter(({ kind }) => kind === rule.kind);
       return [...groupBy(own, ({ key }) => key).values()].flatMap(some => alertsOfKey(some, rule));
     })
-    .sort();
+    .sort((a, b) => (a.words < b.words ? -1 : 1));
 }
 
 /** The naive counter: it keeps every time. */
-function alertsOfKey(records: Sent[], rule: Rule): string[] {
+function alertsOfKey(records: Sent[], rule: Rule): Expected[] {
   const { threshold, realertMs } = rule;
-  const alerts: string[] = [];
+  const alerts: Expected[] = [];
   const times: number[] = [];
   const told: number[] = [];
-  let suppressed = 0;
+  let suppressed: number[] = [];
   for (const { key, round, timeMs } of records) {
     times.push(timeMs);
     let value = 1;
@@ -98,21 +110,24 @@ function alertsOfKey(records: Sent[], rule: Rule): string[] {
       if (value < threshold.count) continue;
     }
     if (told.some(time => Math.abs(time - timeMs) < realertMs)) {
-      suppressed++;
+      suppressed.push(timeMs);
       continue;
     }
     told.push(timeMs);
-    alerts.push(inWords(rule, key, round, value, suppressed));
-    suppressed = 0;
+    alerts.push({
+      words: inWords(rule, key, round, value),
+      suppressed: suppressed.length,
+      sinceMs: timeMs - Math.min(timeMs, ...suppressed),
+    });
+    suppressed = [];
   }
   return alerts;
 }
 
 /** The counter is exact up to twice the count of a threshold. */
-function inWords(rule: Rule, key: string, round: number, value: number, suppressed: number): string {
+function inWords(rule: Rule, key: string, round: number, value: number): string {
   const exact = 2 * (rule.threshold?.count ?? 1);
-  const many = value >= exact ? `${exact} or more` : value;
-  return `${rule.alert} of ${key} in round ${round}: ${many}, ${suppressed} suppressed`;
+  return `${rule.alert} of ${key} in round ${round}: ${value >= exact ? `${exact} or more` : value}`;
 }
 
 /** Compares what the sink accepted with what the records must give. `killed`: when a process was killed. */
@@ -133,17 +148,24 @@ export function judge(
       return killedAt !== undefined && killedAt >= before.atMs ? [] : [`${before.by}, then ${by}: ${text}`];
     }),
   );
+  const words = (alerts: { words: string }[]) => alerts.map(alert => alert.words);
+  const suppressedBy = new Map(told.map(alert => [alert.words, alert.suppressed]));
+  const miscounted = expected.flatMap(({ words, suppressed, sinceMs }) => {
+    const count = suppressedBy.get(words) ?? suppressed;
+    const isRight = sinceMs < EXACT_MS ? count === suppressed : count <= suppressed;
+    return isRight ? [] : [`${words}, ${count} suppressed, and not ${suppressed} in ${sinceMs} ms`];
+  });
   return {
     expected: expected.length,
-    lost: without(expected, told),
-    wrong: without(told, expected),
+    lost: without(words(expected), words(told)),
+    wrong: [...without(words(told), words(expected)), ...miscounted],
     twice: deliveries.length - byText.size,
     unexplained,
   };
 }
 
 /** An alert in the words of `expectedAlerts`. One that no record can have given reads as it is. */
-function read(text: string, sent: Map<string, Sent>, rules: Rule[]): string {
+function read(text: string, sent: Map<string, Sent>, rules: Rule[]): { words: string; suppressed: number } {
   const { labels, annotations, startsAt, status } = JSON.parse(text) as Alert;
   const rule = rules.find(({ alert }) => alert === labels.alertname);
   const record = sent.get(annotations.record ?? '');
@@ -155,9 +177,9 @@ function read(text: string, sent: Map<string, Sent>, rules: Rule[]): string {
     record.key === labels.namespace &&
     record.timeMs === Date.parse(startsAt) &&
     annotations.suppressed_others === undefined;
-  if (!isOfRecord) return text;
   const { value, suppressed = 0 } = annotations;
-  return inWords(rule, record.key, record.round, Number(value), Number(suppressed));
+  const words = isOfRecord ? inWords(rule, record.key, record.round, Number(value)) : text;
+  return { words, suppressed: Number(suppressed) };
 }
 
 /** A multiset without another. */
