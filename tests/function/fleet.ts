@@ -116,6 +116,11 @@ export async function openFleet(brokers: string, file: string, rules: string, pa
       for (let at = 0; at < messages.length; at += 1000)
         await persist(() => stage.produce(messages.slice(at, at + 1000), partition));
     },
+    /** Messages of the hits topic: hits and marks. */
+    async hitsEnd(): Promise<number> {
+      const ends = await stage.admin.fetchTopicOffsets(stage.hitsTopic);
+      return ends.reduce((sum, { high }) => sum + Number(high), 0);
+    },
     /** All records are matched, all hits are counted, and the commits say so. */
     async settled(what: string): Promise<void> {
       const done = async () => {
