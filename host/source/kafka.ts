@@ -9,6 +9,9 @@
 //   next one.
 // - Commits are sent from here, as the member that we were when the generation began: `consumer.commitOffsets` does
 //   nothing while the consumer stops, and repeats a commit in the next generation.
+// - kafkajs' producer does not try again by itself; here all of it is sent again. kafkajs leaves out a broker that has
+//   answered: when the leader of a partition moves to that broker meanwhile, its messages are never sent, and the send
+//   counts as acknowledged.
 // - host/source/cluster.ts repairs the rest.
 
 import { readFileSync } from 'node:fs';
@@ -47,8 +50,11 @@ const TOPIC_CHECK_MS = 5000;
 const UNREACHED_LOG_MS = 30_000;
 /** About 40 s in all. The longest wait is short, so that a broker that returns is found soon. */
 const RETRY = { retries: 20, initialRetryTime: 200, maxRetryTime: 2000 };
+/** None: kafkajs would lose what it has to send again to another broker. */
+const PRODUCE_RETRY = { retries: 0 };
 /** Few: the caller tries again itself, and other partitions go on meanwhile. */
-const PRODUCE_RETRY = { retries: 2, initialRetryTime: 100, maxRetryTime: 500 };
+const PRODUCE_TRIES = 3;
+const PRODUCE_PAUSE_MS = 200;
 
 const BEAT_MS = 500; // How often a wait looks at the heartbeat.
 
@@ -132,7 +138,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   let committed = new Set<string>();
   let topicIds = new Map<string, string>();
   let fail: (error: Error) => void;
-  let finish: () => void;
+  let finish = () => {}; // Until it runs, nothing waits.
   const resumes = new Set<NodeJS.Timeout>();
   /** Ends every wait between two tries. */
   const halt = new AbortController();
@@ -208,8 +214,12 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     let position = Number((batch as unknown as { fetchedOffset: string }).fetchedOffset);
     const pieces = piecesOf(fetched, position, fetchedEnd);
     try {
-      // A topic that was made anew since the last commit is read from its beginning, and its hits have its own id.
-      await whileBeating(examination, lease);
+      // Not before: a topic that was made anew since the last commit is read from its beginning, and the ids of hits have
+      // the id of their topic. Without it the same record would be counted twice.
+      while (!(await whileBeating(examination, lease))) {
+        if (!lease.live()) return;
+        await whileBeating(pauseBeforeRetry(), lease);
+      }
       for (;;) {
         const next = await whileBeating(pieces.next(), lease);
         if (next.done || !lease.live()) return;
@@ -303,8 +313,12 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
         (error: Error) => (log.debug({ error: error.message }, 'the offsets are not examined yet'), false),
       );
       if (await examination) return;
-      await sleep(EXAMINE_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
+      await pauseBeforeRetry();
     }
+  }
+
+  async function pauseBeforeRetry(): Promise<void> {
+    await sleep(EXAMINE_RETRY_MS, undefined, { signal: halt.signal }).catch(() => {});
   }
 
   /**
@@ -332,7 +346,10 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
 
   /** Finds topics that were created again: their ids have changed. */
   async function checkTopics(): Promise<void> {
-    const found = (await group.topicIds(options.topics)) ?? new Map<string, string>();
+    const found = await group.topicIds(options.topics);
+    if (!found) return; // These brokers know no ids.
+    const unknown = options.topics.filter(topic => !found.has(topic));
+    if (unknown.length > 0) throw new Error(`the broker does not know the id of ${unknown.join(', ')} yet`);
     const recreated = [...found].filter(([topic, id]) => (topicIds.get(topic) ?? id) !== id);
     topicIds = new Map([...topicIds, ...found]);
     if (recreated.length > 0) beginAgain(recreated.map(([topic]) => topic));
@@ -539,21 +556,26 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     },
 
     async produce(topic, letters: Letter[]) {
-      if (closed) throw new SourceEnd('the source is closed');
-      const mine = (producer ??= openProducer());
-      try {
-        const messages = letters.map(({ value, ...letter }) => ({
-          ...letter,
-          value: value && Buffer.from(value.buffer, value.byteOffset, value.byteLength),
-        }));
-        await (await mine).send({ topic, acks: -1, messages });
-      } catch (error) {
-        // When several fail at once, only the first drops the producer that they share.
-        if (producer === mine) {
-          producer = undefined;
-          void mine.then(opened => opened.disconnect()).catch(() => {});
+      const messages = letters.map(({ value, ...letter }) => ({
+        ...letter,
+        value: value && Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+      }));
+      for (let tries = 1; ; tries++) {
+        if (closed) throw new SourceEnd('the source is closed');
+        const mine = (producer ??= openProducer());
+        try {
+          await (await mine).send({ topic, acks: -1, messages });
+          return;
+        } catch (error) {
+          // When several fail at once, only the first drops the producer that they share.
+          if (producer === mine) {
+            producer = undefined;
+            void mine.then(opened => opened.disconnect()).catch(() => {});
+          }
+          const mayPass = (error as Error).name === 'KafkaJSNumberOfRetriesExceeded';
+          if (!mayPass || tries === PRODUCE_TRIES) throw error;
         }
-        throw error;
+        await sleep(PRODUCE_PAUSE_MS);
       }
     },
 

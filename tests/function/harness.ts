@@ -76,7 +76,11 @@ export async function openStage(
   const ready = async (name: string) => (await admin.fetchTopicOffsets(name)).length > 0;
   for (const name of [topic, deadLetterTopic, hitsTopic])
     await until(() => ready(name).catch(() => false), `the topic ${name}`);
-  const producer: Producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
+  // Without the retries of kafkajs: they lose what host/source/kafka.ts describes.
+  const producer: Producer = client.producer({
+    createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+    retry: { retries: 0 },
+  });
   await producer.connect();
   async function offsetsOf(groupId: string, name: string): Promise<number[]> {
     // A fresh broker is still loading its groups; then there is nothing committed yet.
@@ -121,11 +125,10 @@ export async function openStage(
     admin,
     environment,
     async produce(messages, partition) {
-      for (let at = 0; at < messages.length; at += 1000)
-        await producer.send({
-          topic,
-          messages: messages.slice(at, at + 1000).map(message => ({ partition, ...message })),
-        });
+      for (let at = 0; at < messages.length; at += 1000) {
+        const some = messages.slice(at, at + 1000).map(message => ({ partition, ...message }));
+        await tryAgain(() => producer.send({ topic, messages: some }));
+      }
     },
     committed: () => offsetsOf(group, topic),
     committedHits: () => offsetsOf(`${group}-count`, hitsTopic),
@@ -191,6 +194,35 @@ export function stageTests(brokers: () => string, timeout?: number) {
   };
 }
 
+export interface Stored {
+  partition: number;
+  offset: number;
+  value: Buffer;
+}
+
+/** All messages of a topic, as it is now. */
+export async function readTopic(brokers: string, topic: string): Promise<Stored[]> {
+  const client = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING });
+  const admin = client.admin();
+  await admin.connect();
+  const ends = await admin.fetchTopicOffsets(topic);
+  await admin.disconnect();
+  const total = ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0);
+  const consumer = client.consumer({ groupId: uniqueName('reader'), maxWaitTimeInMs: 200 });
+  const stored: Stored[] = [];
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  await consumer.run({
+    eachBatch: async ({ batch }) => {
+      for (const { offset, value } of batch.messages)
+        stored.push({ partition: batch.partition, offset: Number(offset), value: value! });
+    },
+  });
+  await until(() => stored.length >= total, `${total} messages of ${topic}`, 120_000);
+  await consumer.disconnect();
+  return stored;
+}
+
 /** Messages numbered from `start`; those for which `fires` holds become an alert. */
 export function messages(count: number, fires: (id: number) => boolean = () => true, start = 0): Message[] {
   return Array.from({ length: count }, (_, index) => {
@@ -211,6 +243,16 @@ export async function until(
   for (const endsAt = Date.now() + timeoutMs; Date.now() < endsAt; await sleep(25))
     if (await condition()) return;
   throw new Error(`waited ${timeoutMs} ms for: ${what}\n${lastLines.join('\n')}`);
+}
+
+async function tryAgain(work: () => Promise<unknown>): Promise<void> {
+  for (let tries = 0; ; tries++)
+    try {
+      return void (await work());
+    } catch (error) {
+      if (tries === 10) throw error;
+      await sleep(500);
+    }
 }
 
 export async function metric(running: Running, name: string): Promise<number> {

@@ -4,7 +4,7 @@
 import { after, before, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import { kafkaMissing, startKafka, uniqueName } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
 import { stageTests, messages, range, until } from './harness.ts';
 import { kcatMissing } from './mock-kafka.ts';
-import { bundleFunction, spawnFunction } from './process.ts';
+import { bundleFunction, residentPeak, spawnFunction } from './process.ts';
 import type { FunctionProcess } from './process.ts';
 
 const RESIDENT_MAX = 256; // MiB
@@ -150,12 +150,6 @@ function backlog(): string {
       filler: (id * 2654435761).toString(36).repeat(8),
     });
   return range(BACKLOG).map(line).join('\n') + '\n';
-}
-
-/** The largest resident memory of the process so far, in MiB. */
-function residentPeak({ child }: FunctionProcess): number {
-  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-  return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]) / 1024);
 }
 
 /** Lets the process run for 10 ms of every 100. */

@@ -9,6 +9,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 
 export const LIST_OFFSETS = 2;
+export const METADATA = 3;
 export const OFFSET_COMMIT = 8;
 export const FIND_COORDINATOR = 10;
 export const JOIN_GROUP = 11;

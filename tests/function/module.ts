@@ -13,8 +13,19 @@ const folder = mkdtempSync(join(tmpdir(), 'earshot-function-'));
 export const modulePath = await buildModule('rules');
 
 /** Compiles a rules file of this folder, and gives the path of the module. */
-export async function buildModule(name: string): Promise<string> {
-  const { ruleset } = await readRulesFile(join(import.meta.dirname, `${name}.yaml`));
+export function buildModule(name: string): Promise<string> {
+  return build(join(import.meta.dirname, `${name}.yaml`), name);
+}
+
+/** The same for the text of a rules file. */
+export function buildModuleOf(rules: string, name: string): Promise<string> {
+  const path = join(folder, `${name}.yaml`);
+  writeFileSync(path, rules);
+  return build(path, name);
+}
+
+async function build(rulesPath: string, name: string): Promise<string> {
+  const { ruleset } = await readRulesFile(rulesPath);
   const path = join(folder, `${name}.wasm`);
   writeFileSync(path, await bakeModule(ruleset!));
   return path;

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 
@@ -48,4 +48,10 @@ export function spawnFunction(file: string, environment: NodeJS.ProcessEnv): Fun
   process.once('exit', reap);
   void exited.then(() => process.off('exit', reap));
   return { child, log: () => log, exited };
+}
+
+/** The largest resident memory of the process so far, in MiB. */
+export function residentPeak({ child }: FunctionProcess): number {
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+  return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]) / 1024);
 }

@@ -3,13 +3,17 @@
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { hitId } from '../../host/hit.ts';
 import { kafkaMissing, startKafka, uniqueName } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
-import { stageTests, messages, metric, openStage, range, until } from './harness.ts';
+import { stageTests, messages, metric, openStage, range, readTopic, until } from './harness.ts';
 import type { LogLine, Stage } from './harness.ts';
-import { LIST_OFFSETS, openWire, OFFSET_COMMIT } from './mock-kafka.ts';
+import { LIST_OFFSETS, METADATA, openWire, OFFSET_COMMIT } from './mock-kafka.ts';
 import { buildModule } from './module.ts';
+
+/** Requests for the ids of topics have this version; those of kafkajs are older. */
+const TOPIC_IDS_VERSION = 12;
 
 const skip = kafkaMissing() ?? (process.env.KAFKA_BROKERS && 'needs a broker that deletes topics, its own');
 
@@ -121,6 +125,41 @@ describe('topics', { skip }, () => {
       await wired.stop();
     }
   });
+
+  stageTest(
+    'every hit has the id of its topic, also when the broker says it late',
+    1,
+    async (stage, manager) => {
+      const wired = await openWire(kafka.brokers);
+      try {
+        stage.environment.EARSHOT_BROKERS = wired.brokers;
+        let asked = 0;
+        wired.wire.request = (apiKey, frame) => {
+          if (apiKey !== METADATA || frame.readInt16BE(2) !== TOPIC_IDS_VERSION) return true;
+          const at = frame.indexOf(stage.topic);
+          if (at < 0 || frame.includes(stage.hitsTopic)) return true; // The counter asks for its own topic.
+          asked++;
+          if (asked === 2) frame[at] = '!'.charCodeAt(0); // There is no such topic.
+          return asked > 1;
+        };
+        await stage.produce(messages(10));
+        const running = stage.start();
+        await until(() => new Set(manager.ids()).size === 10, 'all alerts');
+        assert.equal(await running.stop(), 0);
+        assert.ok(asked > 2);
+        const ids = (await readTopic(kafka.brokers, stage.hitsTopic)).flatMap(
+          ({ value }) => hitId(value) ?? [],
+        );
+        assert.equal(ids.length, 10);
+        assert.deepEqual(
+          ids.filter(id => !id.startsWith(`${stage.topic}@`)),
+          [],
+        );
+      } finally {
+        await wired.stop();
+      }
+    },
+  );
 
   test('a topic that does not exist is named, in one line', async () => {
     const stage = await openStage(kafka.brokers, 'http://127.0.0.1:9');
