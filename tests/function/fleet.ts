@@ -86,6 +86,8 @@ export async function openFleet(brokers: string, file: string, rules: string, pa
       const one = spawnFunction(file, {
         ...stage.environment,
         EARSHOT_MODULE,
+        // A post that this process takes late, on a busy machine, is not to be posted again.
+        EARSHOT_SINK_TIMEOUT_MS: '8000',
         EARSHOT_SINK_USERNAME: name,
         EARSHOT_SINK_PASSWORD: 'secret',
         ...overrides,
