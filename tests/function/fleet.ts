@@ -77,6 +77,8 @@ export async function openFleet(brokers: string, file: string, rules: string, pa
     members,
     /** When a process was killed, by its name. */
     killed: new Map<string, number>(),
+    /** What each process has logged. */
+    logs: new Map<string, () => string>(),
     /** The members that should not have ended, with what they said. */
     failed: [] as string[],
     start(overrides: NodeJS.ProcessEnv = {}): Member {
@@ -84,13 +86,15 @@ export async function openFleet(brokers: string, file: string, rules: string, pa
       const one = spawnFunction(file, {
         ...stage.environment,
         EARSHOT_MODULE,
-        EARSHOT_SESSION_TIMEOUT_MS: '2000',
+        // A post that this process takes late, on a busy machine, is not to be posted again.
+        EARSHOT_SINK_TIMEOUT_MS: '8000',
         EARSHOT_SINK_USERNAME: name,
         EARSHOT_SINK_PASSWORD: 'secret',
         ...overrides,
       });
       const member = { ...one, name };
       members.push(member);
+      fleet.logs.set(name, one.log);
       void one.exited.then(code => {
         if (!members.includes(member)) return; // It was told to end.
         members.splice(members.indexOf(member), 1);

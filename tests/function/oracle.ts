@@ -40,8 +40,8 @@ export interface Verdict {
   wrong: string[];
   /** How many came again, byte for byte. */
   twice: number;
-  /** Those whose first post was not of a process that was killed after it. */
-  unexplained: string[];
+  /** Those that were posted before by a process that was not killed after it. */
+  unexplained: { by: string; again: Delivery }[];
 }
 
 /** Suppressed matches of so long are counted exactly, whatever restarts: a look-back has a minute more than its rules. */
@@ -142,10 +142,10 @@ export function judge(
   const byText = groupBy(deliveries, ({ text }) => text);
   const told = [...byText.keys()].map(text => read(text, sent, rules));
   const unexplained = [...byText.values()].flatMap(([first, ...again]) =>
-    again.flatMap(({ by, text }, index) => {
-      const before = index === 0 ? first! : again[index - 1]!;
-      const killedAt = killed.get(before.by);
-      return killedAt !== undefined && killedAt >= before.atMs ? [] : [`${before.by}, then ${by}: ${text}`];
+    again.flatMap((delivery, index) => {
+      const { by, atMs } = index === 0 ? first! : again[index - 1]!;
+      const killedAt = killed.get(by);
+      return killedAt !== undefined && killedAt >= atMs ? [] : [{ by, again: delivery }];
     }),
   );
   const words = (alerts: { words: string }[]) => alerts.map(alert => alert.words);
