@@ -363,6 +363,8 @@ function tellCapped(time: i64): void {
     const alert = newAlert(rule, labels, hash);
     if (alert == 0) return;
     const number = cappedCount(slotRule(link), tenant);
+    const coolDown = knownCoolDown(slotRule(link), hash);
+    if (coolDown != 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
     store<u64>(alert, number, SUBJECT_VALUE);
     store<u64>(alert, number - 1, SUBJECT_OTHERS);
     if (number > 1) store<u64>(alert, firstCapped(rule, tenant), SUBJECT_FIRST);

@@ -570,6 +570,7 @@ function countTimes(rule: u32, hash: u64, window: usize, time: i64, windowMs: i6
   const end = newestTime(rule, hash, time, windowMs, room);
   let count: u32 = 1;
   let free: usize = 0; // a place that is free, or whose time no era needs any more
+  let left: usize = 0; // or whose time has left the window
   let inside: usize = 0; // the place of the oldest time in the window
   let outside: usize = 0; // and of the oldest of another era
   for (let i: u32 = 0, part: u32 = 0; i < room; part++) {
@@ -582,9 +583,11 @@ function countTimes(rule: u32, hash: u64, window: usize, time: i64, windowMs: i6
         count++;
         if (inside == 0 || kept < load<i64>(inside) - TIME_BIAS) inside = place;
       } else if (!isOfEra(window, kept, windowMs)) free = place;
+      else if (kept < end - windowMs && isOfFront(window, kept, windowMs)) left = place;
       else if (outside == 0 || kept < load<i64>(outside) - TIME_BIAS) outside = place;
     }
   }
+  if (free == 0) free = left;
   const place = free != 0 ? free : (count > wanted || outside == 0) && inside != 0 ? inside : outside;
   if (place != 0) store<i64>(place, time + TIME_BIAS);
   return min(count, room);
@@ -605,14 +608,14 @@ function newestTime(rule: u32, hash: u64, time: i64, windowMs: i64, room: u32): 
   return newest;
 }
 
-/** Whether one of the window's eras still needs a time. */
+/** Whether one of the window's eras has slices for a time. */
 function isOfEra(window: usize, time: i64, windowMs: i64): bool {
-  const slice = <u32>(time / sliceSize(windowMs));
-  const eras = window + SLOT_DATA;
-  return (
-    load<u32>(eras) - slice < <u32>WINDOW_SLICES ||
-    load<u32>(eras + WINDOW_ERA_SIZE) - slice < <u32>WINDOW_SLICES
-  );
+  const other = load<u32>(window + SLOT_DATA + WINDOW_ERA_SIZE);
+  return isOfFront(window, time, windowMs) || other - <u32>(time / sliceSize(windowMs)) < <u32>WINDOW_SLICES;
+}
+
+function isOfFront(window: usize, time: i64, windowMs: i64): bool {
+  return load<u32>(window + SLOT_DATA) - <u32>(time / sliceSize(windowMs)) < <u32>WINDOW_SLICES;
 }
 
 function countAt(slot: usize, slice: u32): usize {

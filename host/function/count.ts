@@ -129,7 +129,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     toldMs = timestamp;
     const from = Math.max(committed, low); // −1: nothing is committed
     const { lookBackMs } = module.info;
-    if (committed <= low || lookBackMs === 0) return { start: from, committed: from, end: high };
+    if (committed <= low) return { start: from, committed: from, end: high };
     const time = (timestamp ?? Date.now()) - lookBackMs - LOOK_BACK_MARGIN_MS;
     const start = await source.offsetAt(at, Math.max(0, time));
     return { start: Math.min(Math.max(start, low), from), committed: from, end: high };

@@ -1,6 +1,8 @@
 // `npm run bench:host`: the host function against a real Kafka, beside a bare kafkajs consumer that only counts and
-// beside JSON.parse and RegExp in that same consumer. Each run is a process of its own, and reads the same topic.
-// Earshot runs with the flags of its image.
+// beside JSON.parse and RegExp in that same consumer. Each run is a process of its own, and reads the same topics: in
+// one of them a record in a thousand is a hit, in the others one in a hundred, and each. Then the time from a matching
+// record's produce to the sink's request, beside a consumer that matches and posts by itself. Earshot runs with the
+// flags of its image, both roles in one process.
 //
 //   EARSHOT_BENCH_RECORDS=1000000   records in the topic
 //   EARSHOT_BENCH_RSS=5             times the topic is read for the memory run
@@ -10,7 +12,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
+import { Pool } from 'undici';
 import { runFunction } from '../../host/function/function.ts';
 import type { Log } from '../../host/log.ts';
 import { readSettings } from '../../host/function/settings.ts';
@@ -23,6 +27,10 @@ const RSS_ROUNDS = Number(process.env.EARSHOT_BENCH_RSS ?? 5);
 const ROUNDS = 3;
 const PARTITIONS = 4;
 const RULE_COUNTS = [1, 1000];
+/** One record in so many is a hit. */
+const HIT_EVERY = [1000, 100, 1];
+const LATENCY_POSTS = 800;
+const LATENCY_EVERY_MS = 25;
 const bundle = resolve(import.meta.dirname, '../../build/earshot.js');
 
 interface Result {
@@ -34,9 +42,9 @@ interface Result {
   matches: number;
 }
 
-/** A record as Fluent Bit sends it from KubeSphere; one in a thousand is a 404. */
-function record(id: number): string {
-  const status = id % 1000 === 0 ? 404 : 200;
+/** A record as Fluent Bit sends it from KubeSphere; one in `hitEvery` is a 404. */
+function record(id: number, hitEvery = 1000): string {
+  const status = id % hitEvery === 0 ? 404 : 200;
   const path = `/svc-${id % 1000}/items/${(id * 7919) % 100_000}`;
   return JSON.stringify({
     '@timestamp': 1629856477.226758 + id / 1000,
@@ -77,6 +85,7 @@ async function child(
   [brokers, topic, group, rounds, argument, sinkUrl]: string[],
 ): Promise<void> {
   const run = { brokers: brokers!, topic: topic!, group: group!, total: RECORDS * Number(rounds) };
+  if (mode === 'direct') return direct(run, sinkUrl!);
   const result =
     mode === 'earshot' ? await earshot(run, argument!, sinkUrl!) : await bare(run, mode, Number(argument));
   process.stdout.write(JSON.stringify(result), () => process.exit(0));
@@ -179,6 +188,7 @@ async function earshot(
     log,
     openSource(settings, log) {
       const source = openKafka(settings, log);
+      if (settings.topics[0] !== topic) return source;
       return {
         ...source,
         run: handler =>
@@ -202,50 +212,26 @@ async function main(): Promise<void> {
   const kafka = await startKafka();
   const manager = await startNotificationManager();
   const folder = mkdtempSync(join(tmpdir(), 'earshot-bench-'));
+  const run = (mode: string, argument: number | string, topic: string, rounds = 1) =>
+    runChild([
+      mode,
+      kafka.brokers,
+      topic,
+      uniqueName('bench'),
+      String(rounds),
+      String(argument),
+      manager.url,
+    ]);
   try {
-    const modules = new Map(RULE_COUNTS.map(count => [count, buildModule(folder, count)]));
-    const topic = await loadTopic(kafka.brokers, 1);
-    const measure = (mode: string, argument: number | string, rounds = 1, from = topic) =>
-      runChild([
-        mode,
-        kafka.brokers,
-        from,
-        uniqueName('bench'),
-        String(rounds),
-        String(argument),
-        manager.url,
-      ]);
-
-    console.log(
-      `${RECORDS.toLocaleString('en')} records of ${record(12345).length} bytes, ${PARTITIONS} partitions, best of ${ROUNDS}\n`,
-    );
-    console.log('run                          records/s   of bare   µs CPU/record   RSS MB');
-    // The rounds alternate, so that a busy moment of the machine does not hit one of them only.
-    const runs: [string, string, number | string][] = [
-      ['bare kafkajs, counting', 'bare', 0],
-      ...RULE_COUNTS.map(
-        count => [`earshot, ${count} rules`, 'earshot', modules.get(count)!] as [string, string, string],
-      ),
-      ['JSON.parse + 1 RegExp', 'regexp', 1],
-    ];
-    const best = new Map<string, Result>();
-    for (let round = 0; round < ROUNDS; round++)
-      for (const [name, mode, argument] of runs) {
-        const result = await measure(mode, argument);
-        if (!best.has(name) || result.seconds < best.get(name)!.seconds) best.set(name, result);
-      }
-    const bareRate = rate(best.get(runs[0]![0])!);
-    for (const [name, result] of best) {
-      const cpu = (result.cpuSeconds / result.records) * 1e6;
-      console.log(
-        `${name.padEnd(26)} ${Math.round(rate(result)).toLocaleString('en').padStart(11)} ${(rate(result) / bareRate).toFixed(2).padStart(8)}× ${cpu.toFixed(2).padStart(14)} ${String(Math.max(...result.rss)).padStart(8)}`,
-      );
-    }
-
+    const modules = new Map(RULE_COUNTS.map(count => [count, buildModule(folder, `${count}`, rules(count))]));
+    const topics = new Map<number, string>();
+    for (const hitEvery of HIT_EVERY) topics.set(hitEvery, await loadTopic(kafka.brokers, 1, hitEvery));
+    await throughput(run, modules, topics);
     const long = await loadTopic(kafka.brokers, RSS_ROUNDS);
-    const { rss, records } = await measure('earshot', modules.get(1)!, RSS_ROUNDS, long);
+    const { rss, records } = await run('earshot', modules.get(1)!, long, RSS_ROUNDS);
     console.log(`\nresident memory over ${records.toLocaleString('en')} records, MB: ${rss.join(' ')}`);
-    await coldStart(kafka.brokers, topic, modules.get(1)!);
+    await latency(kafka.brokers, manager, buildModule(folder, 'latency', LATENCY_RULES));
+    await coldStart(kafka.brokers, topics.get(HIT_EVERY[0]!)!, modules.get(1)!);
   } finally {
     rmSync(folder, { recursive: true });
     await manager.stop();
@@ -253,27 +239,161 @@ async function main(): Promise<void> {
   }
 }
 
+type RunOnce = (mode: string, argument: number | string, topic: string) => Promise<Result>;
+
+async function throughput(run: RunOnce, modules: Map<number, string>, topics: Map<number, string>) {
+  console.log(
+    `${RECORDS.toLocaleString('en')} records of ${record(12345).length} bytes, ${PARTITIONS} partitions, best of ${ROUNDS}\n`,
+  );
+  console.log('run                              records/s   of bare   µs CPU/record   RSS MB');
+  const [few, some, all] = HIT_EVERY.map(hitEvery => topics.get(hitEvery)!) as [string, string, string];
+  // The rounds alternate, so that a busy moment of the machine does not hit one of them only.
+  const runs: [string, string, number | string, string][] = [
+    ['bare kafkajs, counting', 'bare', 0, few],
+    ['earshot, 1 rule, 0.1 % hits', 'earshot', modules.get(1)!, few],
+    ['earshot, 1,000 rules, 0.1 %', 'earshot', modules.get(1000)!, few],
+    ['earshot, 1 rule, 1 %', 'earshot', modules.get(1)!, some],
+    ['earshot, 1 rule, 100 %', 'earshot', modules.get(1)!, all],
+    ['JSON.parse + 1 RegExp', 'regexp', 1, few],
+  ];
+  const best = new Map<string, Result>();
+  for (let round = 0; round < ROUNDS; round++)
+    for (const [name, mode, argument, topic] of runs) {
+      const result = await run(mode, argument, topic);
+      if (!best.has(name) || result.seconds < best.get(name)!.seconds) best.set(name, result);
+    }
+  const bareRate = rate(best.get(runs[0]![0])!);
+  for (const [name, result] of best) {
+    const cpu = (result.cpuSeconds / result.records) * 1e6;
+    console.log(
+      `${name.padEnd(30)} ${Math.round(rate(result)).toLocaleString('en').padStart(11)} ${(rate(result) / bareRate).toFixed(2).padStart(8)}× ${cpu.toFixed(2).padStart(14)} ${String(Math.max(...result.rss)).padStart(8)}`,
+    );
+  }
+}
+
+// ----------------------------------------------------------------------------------------------- latency
+
+const LATENCY_RULES = `groups:
+  - name: bench
+    rules:
+      - alert: Found
+        match: {field: log, regex: 'FIND (?P<id>[0-9]+)'}
+        realert: 0s
+        labels: {id: '{{ $captures.id }}'}
+`;
+
+/** The time from the produce of a matching record to the sink's request, of Earshot and of a consumer that posts itself. */
+async function latency(
+  brokers: string,
+  manager: Awaited<ReturnType<typeof startNotificationManager>>,
+  module: string,
+): Promise<void> {
+  const times = new Map<string, number[]>([
+    ['direct', []],
+    ['earshot', []],
+  ]);
+  const arrivals = new Map<string, number>();
+  manager.intercept = (_, response, body) => {
+    for (const [, id] of body.matchAll(/"id":"(\d+)"/g))
+      if (!arrivals.has(id!)) arrivals.set(id!, performance.now());
+    response.writeHead(200).end('{}');
+    return true;
+  };
+  // Half of each, in turns.
+  for (let round = 0; round < 4; round++)
+    for (const [mode, found] of times)
+      found.push(...(await latencies(brokers, manager.url, mode, module, arrivals)));
+  manager.intercept = undefined;
+  const quantile = (all: number[], share: number) =>
+    all.toSorted((a, b) => a - b)[Math.floor(all.length * share)]!;
+  const [direct, earshot] = ['direct', 'earshot'].map(mode => times.get(mode)!) as [number[], number[]];
+  console.log('\nproduce to sink, ms        p50      p99');
+  for (const [name, all] of [
+    ['one consumer, no hits', direct],
+    ['earshot', earshot],
+  ] as const)
+    console.log(
+      `${name.padEnd(22)} ${quantile(all, 0.5).toFixed(1).padStart(7)} ${quantile(all, 0.99).toFixed(1).padStart(8)}`,
+    );
+  console.log(`ratio of p99: ${(quantile(earshot, 0.99) / quantile(direct, 0.99)).toFixed(1)}×`);
+}
+
+async function latencies(
+  brokers: string,
+  sinkUrl: string,
+  mode: string,
+  module: string,
+  arrivals: Map<string, number>,
+): Promise<number[]> {
+  const topic = await createTopics(brokers);
+  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
+  const producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
+  await producer.connect();
+  const child = spawnRun([mode, brokers, topic, uniqueName('bench'), 'Infinity', module, sinkUrl]);
+  const ended = new Promise(done => child.once('exit', done));
+  arrivals.clear();
+  const sent = new Map<string, number>();
+  const send = (id: string) => {
+    sent.set(id, performance.now());
+    return producer.send({ topic, acks: 1, messages: [{ value: JSON.stringify({ log: `FIND ${id}` }) }] });
+  };
+  try {
+    // It has joined when the first one has arrived.
+    await send('0');
+    while (!arrivals.has('0')) await sleep(50);
+    const count = LATENCY_POSTS / 4;
+    for (let id = 1; id <= count; id++) {
+      await Promise.all([send(String(id)), sleep(LATENCY_EVERY_MS)]);
+    }
+    while (arrivals.size <= count) await sleep(50);
+    return Array.from({ length: count }, (_, i) => arrivals.get(String(i + 1))! - sent.get(String(i + 1))!);
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+    await producer.disconnect();
+  }
+}
+
+/** The peer: a consumer that matches with JSON.parse and RegExp, and posts what it finds. */
+async function direct({ brokers, topic, group }: Run, sinkUrl: string): Promise<never> {
+  const consumer = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING }).consumer({
+    groupId: group,
+    maxWaitTimeInMs: 500,
+  });
+  const pool = new Pool(sinkUrl);
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  await consumer.run({
+    partitionsConsumedConcurrently: 16,
+    eachMessage: async ({ message }) => {
+      const [, id] =
+        /FIND ([0-9]+)/.exec((JSON.parse(message.value!.toString()) as { log: string }).log) ?? [];
+      if (id === undefined) return;
+      const body = JSON.stringify({ alerts: [{ status: 'firing', labels: { id } }] });
+      const answer = await pool.request({ path: '/api/v2/alerts', method: 'POST', body });
+      await answer.body.dump();
+    },
+  });
+  return new Promise(() => {});
+}
+
 function rate({ records, seconds }: Result): number {
   return records / seconds;
 }
 
-function buildModule(folder: string, count: number): string {
-  const [source, module] = [join(folder, `${count}.yaml`), join(folder, `${count}.wasm`)];
-  writeFileSync(source, rules(count));
+function buildModule(folder: string, name: string, yaml: string): string {
+  const [source, module] = [join(folder, `${name}.yaml`), join(folder, `${name}.wasm`)];
+  writeFileSync(source, yaml);
   execFileSync(process.execPath, [bundle, 'build', source, '-o', module], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   return module;
 }
 
-async function loadTopic(brokers: string, rounds: number): Promise<string> {
+async function createTopics(brokers: string): Promise<string> {
   const topic = uniqueName('bench');
-  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
-  const [admin, producer] = [
-    client.admin(),
-    client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner }),
-  ];
-  await Promise.all([admin.connect(), producer.connect()]);
+  const admin = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING }).admin();
+  await admin.connect();
   await admin.createTopics({
     topics: [
       { topic, numPartitions: PARTITIONS },
@@ -281,15 +401,24 @@ async function loadTopic(brokers: string, rounds: number): Promise<string> {
       { topic: `${topic}-hits`, numPartitions: PARTITIONS },
     ],
   });
+  await admin.disconnect();
+  return topic;
+}
+
+async function loadTopic(brokers: string, rounds: number, hitEvery?: number): Promise<string> {
+  const topic = await createTopics(brokers);
+  const client = new kafkajs.Kafka({ brokers: [brokers], logLevel: kafkajs.logLevel.NOTHING });
+  const producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
+  await producer.connect();
   const size = 2000;
   for (let at = 0; at < RECORDS * rounds; at += size) {
     const messages = Array.from({ length: Math.min(size, RECORDS * rounds - at) }, (_, index) => ({
-      value: record(at + index),
+      value: record(at + index, hitEvery),
       partition: (at / size) % PARTITIONS,
     }));
     await producer.send({ topic, messages, acks: 1 });
   }
-  await Promise.all([admin.disconnect(), producer.disconnect()]);
+  await producer.disconnect();
   return topic;
 }
 
@@ -300,12 +429,16 @@ function imageFlags(): string[] {
   return command.filter(argument => argument.startsWith('--'));
 }
 
+function spawnRun(args: string[]) {
+  const flags = args[0] === 'earshot' ? imageFlags() : [];
+  return spawn(process.execPath, [...flags, '--import', 'tsx', import.meta.filename, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+}
+
 function runChild(args: string[]): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const flags = args[0] === 'earshot' ? imageFlags() : [];
-    const child = spawn(process.execPath, [...flags, '--import', 'tsx', import.meta.filename, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = spawnRun(args);
     let output = '';
     child.stdout.on('data', chunk => (output += chunk));
     child.once('exit', code =>

@@ -44,9 +44,6 @@ export interface Verdict {
   unexplained: { by: string; again: Delivery }[];
 }
 
-/** Suppressed matches of so long are counted exactly, whatever restarts: a look-back has a minute more than its rules. */
-const EXACT_MS = 60_000;
-
 /** The rules file of the rules: an alert names the record that completed it. */
 export function rulesFile(rules: Rule[], limits = ''): string {
   const seconds = (ms: number) => `${ms / 1000}s`;
@@ -66,8 +63,6 @@ export function rulesFile(rules: Rule[], limits = ''): string {
 interface Expected {
   words: string;
   suppressed: number;
-  /** Since the first of the suppressed matches. A counter that has restarted knows only those of its look-back. */
-  sinceMs: number;
 }
 
 /** The alerts that the records must give, sorted. */
@@ -100,7 +95,7 @@ function alertsOfKey(records: Sent[], rule: Rule): Expected[] {
   const alerts: Expected[] = [];
   const times: number[] = [];
   const told: number[] = [];
-  let suppressed: number[] = [];
+  let suppressed = 0;
   for (const { key, round, timeMs } of records) {
     times.push(timeMs);
     let value = 1;
@@ -110,16 +105,15 @@ function alertsOfKey(records: Sent[], rule: Rule): Expected[] {
       if (value < threshold.count) continue;
     }
     if (told.some(time => Math.abs(time - timeMs) < realertMs)) {
-      suppressed.push(timeMs);
+      suppressed++;
       continue;
     }
     told.push(timeMs);
     alerts.push({
       words: inWords(rule, key, round, value),
-      suppressed: suppressed.length,
-      sinceMs: timeMs - Math.min(timeMs, ...suppressed),
+      suppressed,
     });
-    suppressed = [];
+    suppressed = 0;
   }
   return alerts;
 }
@@ -150,10 +144,9 @@ export function judge(
   );
   const words = (alerts: { words: string }[]) => alerts.map(alert => alert.words);
   const suppressedBy = new Map(told.map(alert => [alert.words, alert.suppressed]));
-  const miscounted = expected.flatMap(({ words, suppressed, sinceMs }) => {
+  const miscounted = expected.flatMap(({ words, suppressed }) => {
     const count = suppressedBy.get(words) ?? suppressed;
-    const isRight = sinceMs < EXACT_MS ? count === suppressed : count <= suppressed;
-    return isRight ? [] : [`${words}, ${count} suppressed, and not ${suppressed} in ${sinceMs} ms`];
+    return count === suppressed ? [] : [`${words}, ${count} suppressed, and not ${suppressed}`];
   });
   return {
     expected: expected.length,

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { moduleOf, RUNS } from '../core.ts';
-import { Teller } from './teller.ts';
+import { START_MS, Teller } from './teller.ts';
 import type { Alert } from './teller.ts';
 import { recordOf, streams } from './stream.ts';
 import type { Event } from './stream.ts';
@@ -49,6 +49,27 @@ test('a threshold counts what the window holds', async () => {
     streams(['x']),
     (past, event) => [inWindow(past, event).length].filter(count => count >= 3).map(exactly),
     ({ annotations }) => exactly(Number(annotations.value)),
+  );
+});
+
+test('of one clock, the count of a threshold is exact up to twice what the rule asks for', async () => {
+  const within = (times: number[]) => times.filter(ms => times.at(-1)! - ms <= WITHIN_MS).length;
+  const teller = await Teller.of(
+    `- {alert: many, match: {field: log, eq: x}, threshold: {count: 8, within: 70s}, realert: 0s, annotations: {value: '{{ $value }}'}}`,
+  );
+  const gaps = fc.array(fc.nat({ max: 10_000 }), { maxLength: 100 });
+  fc.assert(
+    fc.property(gaps, all => {
+      teller.matcher.reset();
+      const times: number[] = [];
+      for (const gap of all) {
+        times.push((times.at(-1) ?? START_MS) + gap);
+        const [alert] = teller.match({ log: 'x' }, times.at(-1)!);
+        const count = Number(alert?.annotations.value ?? 0);
+        assert.equal(Math.min(count, 16), within(times) < 8 ? 0 : Math.min(within(times), 16));
+      }
+    }),
+    { numRuns: 1_000 * RUNS },
   );
 });
 
