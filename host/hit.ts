@@ -5,9 +5,11 @@
 //
 // `key` says which hits are counted together; `id` is the record's source, the rule's fingerprint and the step.
 
-const KEY_START = '{"earshot":1,"key":"'.length;
+const BEFORE_KEY = Buffer.from('{"earshot":1,"key":"');
+const BEFORE_ID = Buffer.from('","id":"');
+const KEY_START = BEFORE_KEY.length;
 const KEY_END = KEY_START + 16;
-const ID_START = KEY_END + '","id":"'.length;
+const ID_START = KEY_END + BEFORE_ID.length;
 const QUOTE = 0x22;
 
 /** The message key of a hit: 16 hexadecimal digits. Hits of one key are counted in one partition. */
@@ -17,22 +19,30 @@ export function hitKey(hit: Uint8Array): Buffer {
 
 /** The id of a hit, or undefined when these bytes are no hit. */
 export function hitId(bytes: Uint8Array): string | undefined {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.toString('latin1', 0, KEY_START) !== '{"earshot":1,"key":"') return undefined;
-  if (view.toString('latin1', KEY_END, ID_START) !== '","id":"') return undefined;
-  const end = view.indexOf(QUOTE, ID_START);
-  return end < 0 ? undefined : view.toString('latin1', ID_START, end);
+  if (!holds(bytes, 0, BEFORE_KEY) || !holds(bytes, KEY_END, BEFORE_ID)) return undefined;
+  const end = bytes.indexOf(QUOTE, ID_START);
+  if (end < 0) return undefined;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', ID_START, end);
+}
+
+function holds(bytes: Uint8Array, at: number, text: Buffer): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false;
+  return true;
 }
 
 /**
- * Names a record of a Kafka partition, for the ids of its hits. A topic made anew has the same offsets again, but
- * another id (brokers before 2.8 have none); `element` tells the records of one message apart.
+ * Names the records of a Kafka partition, for the ids of their hits: what this returns, and then the record's own
+ * `/<offset>/<timestamp>/<element>`. A topic made anew has the same offsets again, but another id (brokers before 2.8 have
+ * none); an element is one of the records of a message.
  */
-export function kafkaSource(
-  { topic, topicId, partition }: { topic: string; topicId?: string; partition: number },
-  { offset, timestamp }: { offset: string; timestamp: string },
-  element: number,
-): string {
-  const name = topicId === undefined ? topic : `${topic}@${topicId}`;
-  return `${name}/${partition}/${offset}/${timestamp}/${element}`;
+export function kafkaSource({
+  topic,
+  topicId,
+  partition,
+}: {
+  topic: string;
+  topicId?: string;
+  partition: number;
+}): string {
+  return `${topicId === undefined ? topic : `${topic}@${topicId}`}/${partition}`;
 }

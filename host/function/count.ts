@@ -220,9 +220,10 @@ function countTask(parts: Parts, at: TopicPartition): Task {
 
   /** A hit that is not to be counted: a mark, a hit that was there before, or one that broke the counter. */
   function isPassedOver(place: number, value: Uint8Array): boolean {
-    if (trapped.has(place) || readMark(value)) return true;
+    if (trapped.has(place)) return true;
     const id = hitId(value);
-    if (id === undefined || !seen.add(id)) return false;
+    if (id === undefined) return readMark(value) !== undefined;
+    if (!seen.add(id)) return false;
     metrics.duplicates.inc();
     return true;
   }

@@ -142,6 +142,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   async function wrongTopic(): Promise<void> {
     await checkTopics(roles[0]!.source, { settings, module, log }).catch(error => {
       if (error instanceof UserError) throw error;
+      if (error instanceof SourceEnd) return;
       const topics = [settings.hitsTopic, settings.deadLetterTopic];
       log.warn(
         { topics, error: (error as Error).message },

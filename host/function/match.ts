@@ -49,9 +49,10 @@ export async function matchRole({ settings, module, source, delivery, metrics }:
   async function matchAll(partition: TopicPartition, elements: Element[]): Promise<Findings> {
     const findings: Findings = { hits: [], poison: [] };
     const clock = openClock();
+    const place = kafkaSource({ ...partition, topicId: source.topicId(partition.topic) });
     for (let at = 0; at < elements.length; at++) {
       try {
-        for (; at < elements.length; at++) matchOne(partition, elements[at]!, clock, findings);
+        for (; at < elements.length; at++) matchOne(place, elements[at]!, clock, findings);
       } catch (error) {
         if (!(error instanceof WebAssembly.RuntimeError)) throw error;
         metrics.traps.inc();
@@ -63,16 +64,7 @@ export async function matchRole({ settings, module, source, delivery, metrics }:
     return findings;
   }
 
-  function sourceOf(partition: TopicPartition, message: Message, element: number): string {
-    return kafkaSource({ ...partition, topicId: source.topicId(partition.topic) }, message, element);
-  }
-
-  function matchOne(
-    partition: TopicPartition,
-    element: Element,
-    clock: Clock,
-    { hits, poison: bad }: Findings,
-  ): void {
+  function matchOne(place: string, element: Element, clock: Clock, { hits, poison: bad }: Findings): void {
     const { message, record, index } = element;
     if (message.unreadable !== undefined) {
       bad.push(poison(element, message.unreadable));
@@ -81,7 +73,8 @@ export async function matchRole({ settings, module, source, delivery, metrics }:
     clock.set(message.timestamp);
     const answer = matcher.find(record, clock.sec, clock.nsec);
     if (answer === NO_ALERT) return;
-    const lines = answer === HIT ? matcher.hits(sourceOf(partition, message, index)) : undefined;
+    const lines =
+      answer === HIT ? matcher.hits(`${place}/${message.offset}/${message.timestamp}/${index}`) : undefined;
     if (lines)
       for (const value of linesOf(lines))
         hits.push({ offset: Number(message.offset), letter: { key: hitKey(value), value, headers: {} } });

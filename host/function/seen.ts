@@ -24,24 +24,32 @@ export class Seen {
 
   /** Whether the hit of this id was there before; it is from now on. */
   add(id: string): boolean {
-    const kafka = /^([^/]+\/\d+)\/(\d+)\/(-?\d+)\/(.*)$/s.exec(id);
-    return kafka
-      ? this.#addOffset(kafka[1]!, Number(kafka[2]), Number(kafka[3]), kafka[4]!)
-      : this.#addHash(id);
+    // topic/partition/offset/timestamp/hit: the name of a topic has no slash.
+    const topicEnd = id.indexOf('/');
+    const partitionEnd = endOfNumber(id, topicEnd + 1);
+    const offsetEnd = endOfNumber(id, partitionEnd + 1);
+    const timeEnd = endOfNumber(id, offsetEnd + 1);
+    if (topicEnd <= 0 || partitionEnd < 0 || offsetEnd < 0 || timeEnd < 0) return this.#addHash(id);
+    const offset = Number(id.slice(partitionEnd + 1, offsetEnd));
+    const timestamp = Number(id.slice(offsetEnd + 1, timeEnd));
+    return this.#addOffset(id.slice(0, partitionEnd), offset, timestamp, id.slice(timeEnd + 1));
   }
 
   #addOffset(partition: string, offset: number, timestamp: number, hit: string): boolean {
     const last = this.#partitions.get(partition);
-    if (last && offset <= last.offset && timestamp <= last.timestamp) {
+    if (!last) {
+      this.#partitions.set(partition, { offset, timestamp, hits: new Set([hit]) });
+      return false;
+    }
+    if (offset <= last.offset && timestamp <= last.timestamp) {
       if (offset < last.offset || last.hits.has(hit)) return true;
       last.hits.add(hit);
       return false;
     }
-    this.#partitions.set(partition, {
-      offset,
-      timestamp: last && offset > last.offset ? Math.max(last.timestamp, timestamp) : timestamp,
-      hits: new Set([hit]),
-    });
+    last.timestamp = offset > last.offset ? Math.max(last.timestamp, timestamp) : timestamp;
+    last.offset = offset;
+    last.hits.clear();
+    last.hits.add(hit);
     return false;
   }
 
@@ -52,4 +60,16 @@ export class Seen {
     if (this.#hashes.size > HASHES_MAX) this.#hashes.delete(this.#hashes.values().next().value!);
     return false;
   }
+}
+
+const ZERO = 0x30;
+const MINUS = 0x2d;
+
+/** Where a number ends that begins at `start` and has a slash after it; −1: there is none. */
+function endOfNumber(id: string, start: number): number {
+  if (start === 0) return -1; // what comes before has no end
+  let at = id.charCodeAt(start) === MINUS ? start + 1 : start;
+  const digits = at;
+  while (id.charCodeAt(at) - ZERO >= 0 && id.charCodeAt(at) - ZERO <= 9) at++;
+  return at > digits && id[at] === '/' ? at : -1;
 }

@@ -17,7 +17,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from 'kafkajs';
 import { decodeFetch, FETCH_VERSION } from './fetch.ts';
 import type { FetchAnswer } from './fetch.ts';
-import type { Position, TopicPartition } from './source.ts';
+import { encodeBatches, partitionOfKey, ProduceError, produceRequest } from './produce.ts';
+import type { Answer } from './produce.ts';
+import type { Letter, Position, TopicPartition } from './source.ts';
 import { hasTopicIds, topicIdRequest } from './topics.ts';
 
 const METADATA = 3;
@@ -46,6 +48,7 @@ interface Broker {
   versions: Record<number, { maxVersion: number }>;
   connectionPool: { send: (protocol: Protocol) => Promise<unknown>; pool: { requestQueue: RequestQueue }[] };
   isConnected(): boolean;
+  disconnect(): Promise<void>;
   fetch(options: object): Promise<FetchAnswer>;
   findGroupCoordinator(options: object): Promise<{ coordinator: { nodeId: string } }>;
   heartbeat(options: object): Promise<unknown>;
@@ -76,6 +79,8 @@ interface MendedCluster {
   findGroupCoordinator(options: { groupId: string }): Promise<Broker>;
   refreshMetadata(): Promise<void>;
   addMultipleTargetTopics(topics: string[]): Promise<void>;
+  findLeaderForPartitions(topic: string, partitions: number[]): Record<string, number[]>;
+  connect(): Promise<void>;
 }
 
 export interface Member {
@@ -339,4 +344,122 @@ function mayPass(error: unknown): boolean {
 export function isUnreachable(error: unknown): boolean {
   const { name, cause } = error as Error;
   return NOT_REACHED.includes(name) || (cause !== undefined && isUnreachable(cause));
+}
+
+// ── Producing ───────────────────────────────────────────────────────────────────────────────────────
+// On connections of its own: a broker answers the requests of a connection one after the other, and a batch that waits for
+// its replicas would hold up the heartbeats behind it.
+
+const PRODUCE_TRIES = 3;
+const PRODUCE_PAUSE_MS = 200;
+const PRODUCE_TIMEOUT_MS = 30_000;
+
+export interface Sender {
+  /** Settles when all in-sync replicas have all of it; what only some partitions have is sent again to the others. */
+  produce(topic: string, letters: readonly Letter[]): Promise<void>;
+}
+
+/** Produces through the connections of a cluster that nothing else uses. */
+export function openSender(given: Cluster): Sender {
+  const cluster = given as unknown as MendedCluster;
+  const { createBroker } = cluster.brokerPool;
+  cluster.brokerPool.createBroker = options => {
+    const broker = createBroker(options);
+    for (const { requestQueue } of broker.connectionPool.pool) mendQueue(requestQueue);
+    return broker;
+  };
+  let connected: Promise<void> | undefined;
+
+  async function connect(): Promise<void> {
+    connected ??= cluster.connect();
+    await connected.catch(error => {
+      connected = undefined;
+      throw error;
+    });
+  }
+
+  async function partitionCount(topic: string): Promise<number> {
+    await cluster.addMultipleTargetTopics([topic]);
+    return given.findTopicPartitionMetadata(topic).length;
+  }
+
+  /** Sends the next batch of each partition to its leader, takes off what that has, and returns what went wrong. */
+  async function sendTo(topic: string, left: Map<number, Buffer[]>): Promise<unknown> {
+    const leaders = cluster.findLeaderForPartitions(topic, [...left.keys()]);
+    let failure: unknown;
+    const led = Object.values(leaders).flat();
+    const orphan = [...left.keys()].find(partition => !led.includes(partition));
+    if (orphan !== undefined) failure = new Error(`no broker is known for ${topic}/${orphan}`);
+    await Promise.all(
+      Object.entries(leaders).map(async ([nodeId, partitions]) => {
+        try {
+          for (const answer of await ask(
+            nodeId,
+            topic,
+            new Map(partitions.map(one => [one, left.get(one)![0]!])),
+          ))
+            if (answer.error === 0) takeOff(left, answer.partition);
+            else failure = new ProduceError(topic, answer);
+        } catch (error) {
+          failure = error;
+        }
+      }),
+    );
+    return failure;
+  }
+
+  function takeOff(left: Map<number, Buffer[]>, partition: number): void {
+    const batches = left.get(partition)!;
+    batches.shift();
+    if (batches.length === 0) left.delete(partition);
+  }
+
+  async function ask(nodeId: string, topic: string, batches: Map<number, Buffer>): Promise<Answer[]> {
+    const broker = await cluster.findBroker({ nodeId });
+    try {
+      return (await broker.connectionPool.send(
+        produceRequest(topic, batches, PRODUCE_TIMEOUT_MS),
+      )) as Answer[];
+    } catch (error) {
+      // The next request opens a new connection, and logs in again.
+      if (isUnreachable(error)) await broker.disconnect().catch(() => {});
+      throw error;
+    }
+  }
+
+  return {
+    async produce(topic, letters) {
+      await connect();
+      const count = await partitionCount(topic);
+      if (count === 0) throw new Error(`the broker knows no partition of ${topic}`);
+      const left = batchesOf(letters, count);
+      let failures = 0;
+      while (left.size > 0) {
+        const led = Object.keys(cluster.findLeaderForPartitions(topic, [...left.keys()])).length > 0;
+        const failure = led
+          ? await sendTo(topic, left)
+          : new Error(`no broker leads a partition of ${topic}`);
+        if (failure === undefined) continue;
+        const mayPass = !(failure instanceof ProduceError) || failure.mayPass;
+        if (!mayPass || ++failures === PRODUCE_TRIES) throw failure;
+        await sleep(PRODUCE_PAUSE_MS);
+        await cluster.refreshMetadata().catch(() => {});
+      }
+    },
+  };
+}
+
+/** Messages without a key and a partition go to the same one of a request: a batch costs more than a message. */
+function batchesOf(letters: readonly Letter[], partitionCount: number): Map<number, Buffer[]> {
+  const any = Math.floor(Math.random() * partitionCount);
+  const byPartition = new Map<number, Letter[]>();
+  for (const letter of letters) {
+    const { key } = letter;
+    const partition = letter.partition ?? (key ? partitionOfKey(key, partitionCount) : any);
+    const some = byPartition.get(partition);
+    if (some) some.push(letter);
+    else byPartition.set(partition, [letter]);
+  }
+  const timeMs = Date.now();
+  return new Map([...byPartition].map(([partition, some]) => [partition, encodeBatches(some, timeMs)]));
 }

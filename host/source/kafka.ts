@@ -9,9 +9,7 @@
 //   next one.
 // - Commits are sent from here, as the member that we were when the generation began: `consumer.commitOffsets` does
 //   nothing while the consumer stops, and repeats a commit in the next generation.
-// - kafkajs' producer does not try again by itself; here all of it is sent again. kafkajs leaves out a broker that has
-//   answered: when the leader of a partition moves to that broker meanwhile, its messages are never sent, and the send
-//   counts as acknowledged.
+// - kafkajs' producer is not used: produce.ts says why.
 // - host/source/cluster.ts repairs the rest.
 
 import { readFileSync } from 'node:fs';
@@ -23,16 +21,16 @@ import type {
   KafkaConfig,
   KafkaJSProtocolError,
   logCreator,
-  Producer,
   SASLOptions,
 } from 'kafkajs';
-import { isUnreachable, mendCluster } from './cluster.ts';
-import type { Committed, CommittedTopic, Group, Member } from './cluster.ts';
+import { isUnreachable, mendCluster, openSender } from './cluster.ts';
+import type { Committed, CommittedTopic, Group, Member, Sender } from './cluster.ts';
 import type { BatchMessage } from './fetch.ts';
 import type { Log } from '../log.ts';
+import { partitionOfKey } from './produce.ts';
 import { piecesOf } from './records.ts';
 import { SourceEnd } from './source.ts';
-import type { Handler, Lease, Letter, Position, Source, TopicPartition } from './source.ts';
+import type { Handler, Lease, Position, Source, TopicPartition } from './source.ts';
 
 // Below the session timeout by a wide margin, so that a lost heartbeat is no lost session.
 const HEARTBEATS_PER_SESSION = 10;
@@ -50,11 +48,9 @@ const TOPIC_CHECK_MS = 5000;
 const UNREACHED_LOG_MS = 30_000;
 /** About 40 s in all. The longest wait is short, so that a broker that returns is found soon. */
 const RETRY = { retries: 20, initialRetryTime: 200, maxRetryTime: 2000 };
-/** None: kafkajs would lose what it has to send again to another broker. */
-const PRODUCE_RETRY = { retries: 0 };
+
 /** Few: the caller tries again itself, and other partitions go on meanwhile. */
-const PRODUCE_TRIES = 3;
-const PRODUCE_PAUSE_MS = 200;
+const PRODUCE_RETRY = { retries: 2, initialRetryTime: 100, maxRetryTime: 500 };
 
 const BEAT_MS = 500; // How often a wait looks at the heartbeat.
 
@@ -87,9 +83,6 @@ interface FailingLease extends Lease {
   failure?: unknown;
 }
 
-/** Java's, and librdkafka's `murmur2_random`: a key goes to the same partition whoever produces it. */
-const partitioner = kafkajs.Partitioners.DefaultPartitioner();
-
 export function openKafka(options: KafkaOptions, log: Log): Source {
   const client = new kafkajs.Kafka({
     ...connection(options),
@@ -113,6 +106,16 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
         group = mendCluster(config.cluster, { groupId, sessionTimeoutMs, onHeartbeat });
         return kafkajs.PartitionAssigners.roundRobin(config);
       },
+    ],
+  });
+
+  // kafkajs has no cluster without a consumer. This one never joins: its connections are for what is produced.
+  let sender!: Sender;
+  const carrier = client.consumer({
+    groupId: options.group,
+    retry: PRODUCE_RETRY,
+    partitionAssigners: [
+      config => ((sender = openSender(config.cluster)), kafkajs.PartitionAssigners.roundRobin(config)),
     ],
   });
 
@@ -307,10 +310,17 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
   }
 
   async function untilExamined(mine: number): Promise<void> {
-    while (isCurrent(mine) && !stopping) {
+    for (let tries = 1; isCurrent(mine) && !stopping; tries++) {
       examination = examine(mine).then(
         () => true,
-        (error: Error) => (log.debug({ error: error.message }, 'the offsets are not examined yet'), false),
+        (error: Error) => {
+          const level = tries === 1 ? 'warn' : 'debug';
+          log[level](
+            { topics: options.topics, error: error.message },
+            'the committed offsets are not examined yet',
+          );
+          return false;
+        },
       );
       if (await examination) return;
       await pauseBeforeRetry();
@@ -398,26 +408,12 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     }
   }
 
-  let producer: Promise<Producer> | undefined;
-  async function openProducer(): Promise<Producer> {
-    const opened = client.producer({
-      retry: PRODUCE_RETRY,
-      allowAutoTopicCreation: false,
-      createPartitioner: () => partitioner,
-    });
-    await opened.connect();
-    return opened;
-  }
-
   async function join(): Promise<void> {
     try {
       await consumer.connect();
       await consumer.subscribe({ topics: options.topics, fromBeginning: true });
     } catch (error) {
-      const { message } = error as Error;
-      if (isUnreachable(error))
-        throw new SourceEnd(`no Kafka broker of ${options.brokers.join()} can be reached: ${message}`);
-      throw (await missingTopics()) ?? error;
+      throw unreachable(error) ?? (await missingTopics()) ?? error;
     }
     if (stopping) return consumer.disconnect();
     await consumer.run({
@@ -426,6 +422,13 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       partitionsConsumedConcurrently: options.concurrency,
       eachBatch,
     });
+  }
+
+  /** The reason to end if it is that no broker answers. */
+  function unreachable(error: unknown): SourceEnd | undefined {
+    if (!isUnreachable(error)) return undefined;
+    const { message } = error as Error;
+    return new SourceEnd(`no Kafka broker of ${options.brokers.join()} can be reached: ${message}`);
   }
 
   /** The reason to end if a topic does not exist. */
@@ -521,16 +524,13 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
           retentionMs: Number(value('retention.ms')),
           cleanupPolicy: value('cleanup.policy'),
         };
+      }).catch(error => {
+        throw unreachable(error) ?? error;
       });
     },
 
     async partitionOf(topic, key) {
-      const partitionMetadata = await group.partitionsOf([topic]);
-      return partitioner({
-        topic,
-        partitionMetadata: partitionMetadata as never,
-        message: { key, value: null },
-      });
+      return partitionOfKey(key, (await group.partitionsOf([topic])).length);
     },
 
     async progress(other, topics) {
@@ -555,28 +555,9 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       return ends;
     },
 
-    async produce(topic, letters: Letter[]) {
-      const messages = letters.map(({ value, ...letter }) => ({
-        ...letter,
-        value: value && Buffer.from(value.buffer, value.byteOffset, value.byteLength),
-      }));
-      for (let tries = 1; ; tries++) {
-        if (closed) throw new SourceEnd('the source is closed');
-        const mine = (producer ??= openProducer());
-        try {
-          await (await mine).send({ topic, acks: -1, messages });
-          return;
-        } catch (error) {
-          // When several fail at once, only the first drops the producer that they share.
-          if (producer === mine) {
-            producer = undefined;
-            void mine.then(opened => opened.disconnect()).catch(() => {});
-          }
-          const mayPass = (error as Error).name === 'KafkaJSNumberOfRetriesExceeded';
-          if (!mayPass || tries === PRODUCE_TRIES) throw error;
-        }
-        await sleep(PRODUCE_PAUSE_MS);
-      }
+    async produce(topic, letters) {
+      if (closed) throw new SourceEnd('the source is closed');
+      await sender.produce(topic, letters);
     },
 
     drain() {
@@ -590,7 +571,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       halt.abort();
       await Promise.all([consumer.disconnect(), examinations]);
       closed = true;
-      await producer?.then(opened => opened.disconnect()).catch(() => {});
+      await carrier.disconnect().catch(() => {});
       finish();
     },
   };
