@@ -17,7 +17,7 @@ import type { Delivered, Delivery, Parcel, Streak } from './deliver.ts';
 import { ruleNames } from '../body.ts';
 import { hitId } from '../hit.ts';
 import type { Log } from '../log.ts';
-import { readMark, writeNoted, writeTold } from './mark.ts';
+import { readMark, readSeen, writeNoted, writeSeen, writeTold } from './mark.ts';
 import type { Noted, Told } from './mark.ts';
 import { ALERT, MALFORMED, MARKS, NO_ALERT, TOO_LARGE, UNKNOWN_RULE } from '../matcher.ts';
 import type { Matcher, MatcherModule } from '../matcher.ts';
@@ -80,6 +80,9 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   /** Offsets of hits that broke the counter: they are dead letters, and are not shown to it again. */
   const trapped = new Set<number>();
   let seen = new Seen();
+  /** When `seen` was written down last, and whether the partition has anything new since then. */
+  let seenNotedMs = 0;
+  let hasMoved = false;
   let counter: Matcher;
   let phase: Phase = 'marks';
   let window: Window = { start: 0, committed: 0, end: 0 };
@@ -193,6 +196,11 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   function take(offset: number): void {
     for (; taken < noted.length && noted[taken]!.at <= offset; taken++) {
       const { mark, writtenMs } = noted[taken]!;
+      const saved = readSeen(mark);
+      if (saved) {
+        seen.load(saved);
+        continue;
+      }
       if (counter.count(mark, 'silent', writtenMs) !== NO_ALERT)
         log.warn(
           { ...at, mark: Buffer.from(mark).toString() },
@@ -206,9 +214,10 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     for (const { offset, value, timestamp } of messages) {
       const place = Number(offset);
       if (place >= window.committed) return;
-      if (!value || isPassedOver(place, value)) continue;
+      if (!value) continue;
       try {
         take(place);
+        if (isPassedOver(place, value)) continue;
         counter.count(value, told.has(place) ? 'told' : 'silent', believedTime(timestamp));
         metrics.warmed.inc({ topic: at.topic });
       } catch (error) {
@@ -222,10 +231,17 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   function isPassedOver(place: number, value: Uint8Array): boolean {
     if (trapped.has(place)) return true;
     const id = hitId(value);
-    if (id === undefined) return readMark(value) !== undefined;
+    if (id === undefined) return isMark(value);
+    hasMoved = true;
     if (!seen.add(id)) return false;
     metrics.duplicates.inc();
     return true;
+  }
+
+  function isMark(value: Uint8Array): boolean {
+    const mark = readMark(value);
+    hasMoved ||= !mark || 'told' in mark || readSeen(mark.mark) === undefined;
+    return mark !== undefined;
   }
 
   /** A counter that trapped may be broken in any way: a fresh one reads the look-back without the hit. */
@@ -307,8 +323,9 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   function countOne({ offset, key, value, timestamp, unreadable }: Message): Parcel | undefined {
     const place = Number(offset);
     if (unreadable !== undefined) return { offset: place, key, bytes: EMPTY, poison: unreadable };
-    if (!value || isPassedOver(place, value)) return undefined;
+    if (!value) return undefined;
     take(place);
+    if (isPassedOver(place, value)) return undefined;
     const parcel = (poison?: string): Parcel => ({ offset: place, key, bytes: value, poison });
     switch (counter.count(value, told.delete(place) ? 'told' : 'live', believedTime(timestamp))) {
       case ALERT:
@@ -364,6 +381,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   async function tell(timeMs: number, lease: Lease): Promise<Delivered> {
     take(counted);
     expectKeys(timeMs);
+    noteSeen(timeMs);
     for (;;) {
       due ??= nextDue(timeMs);
       const isLast = due === undefined;
@@ -385,6 +403,17 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     expected = undefined;
   }
 
+  /**
+   * Writes down what is seen before it is too old to be found: a matcher that was killed may come back long after its last
+   * hits, and produce them again.
+   */
+  function noteSeen(timeMs: number): void {
+    if (!hasMoved || timeMs - seenNotedMs < (module.info.lookBackMs + LOOK_BACK_MARGIN_MS) / 4) return;
+    hasMoved = false;
+    seenNotedMs = timeMs;
+    marks.push(letterOf(writeSeen(seen.save())));
+  }
+
   function nextDue(timeMs: number): Due | undefined {
     const answer = counter.due(...secondsOf(timeMs));
     if (answer !== ALERT && answer !== MARKS) return undefined;
@@ -395,12 +424,11 @@ function countTask(parts: Parts, at: TopicPartition): Task {
 
   /** What the core wants to find again, as messages for this partition. */
   function letters(): Letter[] {
-    return counter.marks().map(mark => ({
-      key: null,
-      value: writeNoted({ at: counted, mark }),
-      headers: {},
-      partition: at.partition,
-    }));
+    return counter.marks().map(letterOf);
+  }
+
+  function letterOf(mark: Uint8Array): Letter {
+    return { key: null, value: writeNoted({ at: counted, mark }), headers: {}, partition: at.partition };
   }
 
   /** What the rate cap suppressed is reported by an alert; whoever watches the function learns of it at once. */

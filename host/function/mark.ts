@@ -6,7 +6,10 @@
 //     dead-letter topic has it. `alert` is for the reader.
 //   {"earshot":1,"at":12345,"mark":{"earshot":1,"missing":"…",…}}
 //     What no hit says, as the core writes it (assembly/layout.ts draws it): an absence was told, for example. It was so
-//     when all hits below offset `at` were counted.
+//     when all hits below offset `at` were counted. One such mark is the function's own: which hits of Kafka topics were
+//     counted, {"earshot":1,"seen":{"<topic>/<partition>":[<offset>,<timestamp>,"<rule>/<step>",…],…}}.
+
+import type { Seen } from './seen.ts';
 
 export interface Told {
   /** Offset of the hit in the partition of the mark. */
@@ -22,6 +25,7 @@ export interface Noted {
   mark: Uint8Array;
 }
 
+const SEEN = '{"earshot":1,"seen":';
 const TOLD = '{"earshot":1,"told":';
 const NOTED = /^\{"earshot":1,"at":(\d{1,16}),"mark":/;
 const NOTED_SIZE_MAX = 48; // Of what comes before the core's mark.
@@ -40,6 +44,18 @@ export function readMark(bytes: Uint8Array): Told | Noted | undefined {
   if (view.toString('latin1', 0, TOLD.length) === TOLD) return readTold(view);
   const head = NOTED.exec(view.toString('latin1', 0, NOTED_SIZE_MAX));
   return head ? { at: Number(head[1]), mark: view.subarray(head[0].length, -1) } : undefined;
+}
+
+/** A mark of what `Seen.save` returned. */
+export function writeSeen(saved: string): Buffer {
+  return Buffer.from(`${SEEN}${saved}}`);
+}
+
+/** What `Seen.load` takes, or undefined: the mark is the core's. */
+export function readSeen(mark: Uint8Array): Parameters<Seen['load']>[0] | undefined {
+  const view = Buffer.from(mark.buffer, mark.byteOffset, mark.byteLength);
+  if (view.toString('latin1', 0, SEEN.length) !== SEEN) return undefined;
+  return (JSON.parse(view.toString()) as { seen: Parameters<Seen['load']>[0] }).seen;
 }
 
 function readTold(view: Buffer): Told | undefined {

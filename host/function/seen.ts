@@ -53,6 +53,24 @@ export class Seen {
     return false;
   }
 
+  /** What is known of the partitions of sources, as JSON. */
+  save(): string {
+    const all = [...this.#partitions].map(([partition, { offset, timestamp, hits }]) => [
+      partition,
+      [offset, timestamp, ...hits],
+    ]);
+    return JSON.stringify(Object.fromEntries(all));
+  }
+
+  /** Takes what `save` returned, where it is further than what is known. */
+  load(saved: Record<string, [offset: number, timestamp: number, ...hits: string[]]>): void {
+    for (const [partition, [offset, timestamp, ...hits]] of Object.entries(saved)) {
+      const known = this.#partitions.get(partition);
+      if (!known || known.offset < offset)
+        this.#partitions.set(partition, { offset, timestamp, hits: new Set(hits) });
+    }
+  }
+
   #addHash(id: string): boolean {
     if (this.#hashes.has(id)) return true;
     this.#hashes.add(id);

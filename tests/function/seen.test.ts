@@ -60,3 +60,22 @@ test('offsets in order, and read again from anywhere: each is new once', () => {
     }),
   );
 });
+
+test('what is written down is known again, and nothing is forgotten for it', () => {
+  const [seen, other] = [new Seen(), new Seen()];
+  for (const id of ['l@a/0/7/100/0/r/0', 'l@a/0/7/100/0/s/0', 'l@a/1/3/90/0/r/0', 'edge/x']) seen.add(id);
+  for (const id of ['l@a/0/2/50/0/r/0', 'l@a/1/9/99/0/r/0']) other.add(id);
+  other.load(JSON.parse(seen.save()));
+  const asked = [
+    'l@a/0/7/100/0/r/0',
+    'l@a/0/7/100/0/s/0',
+    'l@a/0/7/100/0/t/0',
+    'l@a/0/6/99/0/t/0',
+    'l@a/1/9/99/0/r/0',
+    'edge/x',
+  ];
+  assert.deepEqual(
+    asked.map(id => other.add(id)),
+    [true, true, false, true, true, false],
+  );
+});
