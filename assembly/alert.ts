@@ -1,5 +1,5 @@
-// The alerts of one call, until their body is written (`body`): which they are, how much room they take, and what is to
-// be remembered when they are told.
+// The alerts of one call, until their body is written (`body`): which alerts, how much room they take, and what to
+// remember when they have been told.
 import * as layout from './layout';
 import { BLOCK_EXTRA, allocate } from './memory';
 import { JSON_BYTE_SIZE_MAX } from './output';
@@ -24,28 +24,28 @@ export const FIRING: u32 = 0;
 export const RESOLVED: u32 = 1;
 export const NO_END: i64 = i64.MIN_VALUE;
 
-// An alert begins as every subject of templates does.
+// An alert begins with the fields of a template's subject.
 export const ALERT_NEXT = SUBJECT_SIZE;
 export const ALERT_RULE = SUBJECT_SIZE + 4;
 export const ALERT_STATUS = SUBJECT_SIZE + 8;
-export const ALERT_ANNOTATIONS = SUBJECT_SIZE + 12; // references, one an annotation template
+export const ALERT_ANNOTATIONS = SUBJECT_SIZE + 12; // references, one per annotation template
 export const ALERT_STARTS = SUBJECT_SIZE + 16; // i64, ms
 export const ALERT_ENDS = SUBJECT_SIZE + 24; // i64, ms, or NO_END
 export const ALERT_FINGERPRINT = SUBJECT_SIZE + 32; // u64
-export const ALERT_EFFECT = SUBJECT_SIZE + 40; // one of EFFECT_…, and what it is of:
+export const ALERT_EFFECT = SUBJECT_SIZE + 40; // one of EFFECT_…, and what it applies to:
 export const ALERT_KEY = SUBJECT_SIZE + 48; // u64
 export const ALERT_TENANT = SUBJECT_SIZE + 56; // u64
 export const ALERT_TIME = SUBJECT_SIZE + 64; // i64
 const ALERT_SIZE: usize = SUBJECT_SIZE + 72;
 
-// What is remembered when an alert was told.
+// What to remember when an alert has been told.
 export const EFFECT_NONE: u32 = 0;
 export const EFFECT_COOL_DOWN: u32 = 1; // the cool-down of the label set KEY begins
-export const EFFECT_MISSING: u32 = 2; // the absence of KEY was told
+export const EFFECT_MISSING: u32 = 2; // the absence of KEY has been told
 
 let firstAlert: usize = 0;
 let lastAlert: usize = 0;
-let jsonSize: usize = 0; // bytes that the alerts may take in the body, and the first of them
+let jsonSize: usize = 0; // bytes that the alerts may take in the body; below, the first alert alone
 let firstJsonSize: usize = 0;
 let alertCount: u32 = 0;
 let refusedCount: u32 = 0; // alerts that the body has no room for
@@ -73,7 +73,7 @@ export function refusedAlerts(): u32 {
   return refusedCount;
 }
 
-/** A firing alert of a rule with these labels and their fingerprint, to be filled in and added; 0: there is no memory. */
+/** Makes a firing alert of a rule with these labels and their fingerprint, for the caller to fill in and add; 0: no memory. */
 export function newAlert(rule: usize, labels: usize, hash: u64): usize {
   const alert = allocate(ALERT_SIZE);
   if (alert == 0) return 0;
@@ -101,13 +101,13 @@ export function addAlert(alert: usize, given: usize): void {
 }
 
 // ── How large an alert may become ───────────────────────────────────────────────────────────────────
-// Memory for alerts is reserved before the state changes, so that no cool-down stands for an alert that then found no
-// room. These are bounds: texts are taken as long as JSON can make them.
+// Memory for alerts is reserved before the state changes, so that no cool-down begins for an alert that then has no
+// room. These are upper bounds: each text counts as long as JSON can make it.
 
 const ALERT_TEXTS_SIZE_MAX: usize = 256; // TEXT_ALERT_… to TEXT_ALERT_END, two times and a fingerprint
-const BODY_TEXTS_SIZE_MAX: usize = 512; // all other texts of a body, those of the edge's record included
+const BODY_TEXTS_SIZE_MAX: usize = 512; // all other texts of a body, including those of the edge's record
 
-/** Bytes that an alert of a hit may take in the body. `hit` 0: one with kept labels. */
+/** Bytes that an alert of a hit may take in the body. `hit` 0: an alert with kept labels. */
 export function alertSizeMax(rule: usize, hit: usize): usize {
   let size = ALERT_TEXTS_SIZE_MAX;
   let template = templatesOf(rule, true);
@@ -134,13 +134,13 @@ export function alertBlocksSizeMax(rule: usize, size: usize): usize {
   return ALERT_SIZE + 2 * BLOCK_EXTRA + 8 + count * (8 + BLOCK_EXTRA) + size;
 }
 
-/** Bytes that a body of alerts that take `size` together may need, in all forms that doors give it. */
+/** Bytes that a body may need when its alerts take `size` together, in all forms that the doors return. */
 export function bodySizeMax(size: usize, firstSize: usize): usize {
-  // The edge writes it once more, as a string; and there is a copy of an annotation while it is rendered.
+  // The edge writes it again, as a string; and an annotation is copied while it is rendered.
   return bodyRoom(size, firstSize) * 3 + layout.ANNOTATION_SIZE_MAX + 4 * BLOCK_EXTRA;
 }
 
-/** As `bodySizeMax`, of the alerts so far and one more. */
+/** Like `bodySizeMax`, for the alerts so far and one more. */
 export function bodySizeWith(size: usize): usize {
   return bodySizeMax(jsonSize + size, max(firstJsonSize, size));
 }
@@ -150,12 +150,12 @@ export function bodyRoomNeeded(): usize {
   return bodyRoom(jsonSize, firstJsonSize);
 }
 
-/** What all alerts have in common stands in the first, and is written after them once more: labels even twice. */
+/** What all alerts have in common is in the first, and is written again after all of them: labels even twice. */
 function bodyRoom(size: usize, firstSize: usize): usize {
   return BODY_TEXTS_SIZE_MAX + size + 2 * firstSize;
 }
 
-/** Takes room for an alert of this `alertSizeMax`. False when the body has none for it. */
+/** Takes room for an alert of this `alertSizeMax`. False when the body has no room left. */
 export function takeRoom(size: usize): bool {
   if (alertCount == layout.ALERT_COUNT_MAX || jsonSize + size > layout.BODY_SIZE_MAX) {
     refusedCount++;
@@ -200,7 +200,7 @@ function addBytes(hash: u64, at: usize, size: usize): u64 {
   return hash;
 }
 
-/** Writes the labels' values one after the other, each with its size (u16) before it; returns their end, or 0: too long. */
+/** Writes the labels' values one after the other, each after its size (u16); returns their end, or 0 when they are too long. */
 export function packLabels(rule: usize, references: usize, target: usize, sizeMax: usize): usize {
   const end = target + sizeMax;
   for (let left = templateCountOf(rule, true); left != 0; left--) {

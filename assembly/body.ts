@@ -31,11 +31,11 @@ import {
 } from './output';
 import { SUBJECT_LABELS, digitsOf, nameOf, templateCountOf, templatesOf } from './template';
 
-// Where the body's array of alerts stands in the output, brackets included.
+// Where the body's array of alerts is in the output, including the brackets.
 let arrayMark: usize = 0;
 let arrayEnd: usize = 0;
 
-/** Where the array of alerts begins in the body, and after it: all that Alertmanager takes. */
+/** Where the array of alerts begins in the body, and where it ends: Alertmanager takes only the array. */
 export function alertsFrom(): usize {
   return arrayMark;
 }
@@ -44,7 +44,7 @@ export function alertsTo(): usize {
   return arrayEnd;
 }
 
-// Where the last alert's labels and annotations stand in the output.
+// Where the last alert's labels and annotations are in the output.
 let labelsMark: usize = 0;
 let labelsEnd: usize = 0;
 let annotationsMark: usize = 0;
@@ -78,7 +78,7 @@ const truncatedKey: usize = memory.data<u8>([
 ]);
 const TRUNCATED_KEY_SIZE: usize = 19;
 
-/** Writes how many alerts the body had no room for, under the name that Alertmanager's webhooks have for it. */
+/** Writes how many alerts the body had no room for, under the name that Alertmanager's webhooks use. */
 function writeTruncated(): void {
   retreat(1); // the closing brace
   write(truncatedKey, TRUNCATED_KEY_SIZE);
@@ -133,7 +133,7 @@ function writePairs(template: usize, count: u32, references: usize): void {
 }
 
 function writePair(template: usize, reference: usize, isFirst: bool): void {
-  const comma = <usize>isFirst; // of the key, and left out
+  const comma = <usize>isFirst; // of the key: left out
   writeMember(
     RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma,
     <usize>load<u16>(template, layout.TEMPLATE_NAME_SIZE) + 4 - comma,
@@ -153,7 +153,7 @@ function writeGroup(): void {
 /** Writes the labels, or annotations, that all alerts of the body have in common. */
 function writeCommon(ofLabels: bool): void {
   if (hasOne()) {
-    // One alert has all of its own in common: they stand in the output already.
+    // One alert has all of its own in common: they are in the output already.
     if (ofLabels) repeat(labelsMark, labelsEnd);
     else repeat(annotationsMark, annotationsEnd);
     return;
@@ -166,7 +166,7 @@ function writeCommon(ofLabels: bool): void {
   }
 }
 
-/** Writes the first alert's label, or annotation, `index` when it is not empty and all other alerts have the same. */
+/** Writes the first alert's label, or annotation, `index` when it is not empty and all other alerts have the same one. */
 function writeIfCommon(rule: usize, index: u32, ofLabels: bool, isFirst: bool): bool {
   const template = templatesOf(rule, ofLabels) + <usize>index * layout.TEMPLATE_SIZE;
   const reference = referencesOf(alerts(), ofLabels) + ((<usize>index) << 3);

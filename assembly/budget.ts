@@ -1,10 +1,10 @@
-// The work that one record may cost, counted in steps over all its patterns. A byte through an automaton is one step, and
-// everything else is counted in what it costs beside that. A record that needs more is TOO_LARGE: reported, never stuck.
+// The work that one record may cost, counted in steps over all its patterns. A byte through an automaton is one step;
+// everything else is counted by how much more it costs. A record that needs more is TOO_LARGE: reported, never stuck.
 import * as layout from './layout';
 import { markExhausted } from './memory';
 
 let left: u32 = layout.BUDGET_STEPS_MAX;
-let reserved: u32 = 0; // what a search must leave for others
+let reserved: u32 = 0; // steps that a search must leave for other searches
 
 /** Begins a new record. */
 export function beginBudget(): void {
@@ -12,7 +12,7 @@ export function beginBudget(): void {
   reserved = 0;
 }
 
-/** Begins the search for one pattern in a text of so many bytes: it may not take all that the record has. */
+/** Begins the search for one pattern in a text of `size` bytes: it may not use all steps of the record. */
 export function beginSearch(size: usize): void {
   const most = max(<u64>size * layout.SEARCH_STEPS_PER_BYTE_MAX, layout.SEARCH_STEPS_MIN);
   reserved = <u64>left > most ? left - <u32>most : 0;
@@ -22,7 +22,7 @@ export function endSearch(): void {
   reserved = 0;
 }
 
-/** Takes steps that were or will be gone. When they are used up, the record is exhausted. */
+/** Takes steps for work that is done or comes next. When none are left, the record is exhausted. */
 export function takeSteps(count: usize): void {
   if (count <= <usize>(left - reserved)) {
     left -= <u32>count;

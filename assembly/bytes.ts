@@ -1,10 +1,10 @@
-// Small things about runs of bytes. Wide loads may read up to 7 bytes after a run: memory keeps SLACK.
+// Small helpers for runs of bytes. Wide loads may read up to 7 bytes after a run: memory keeps SLACK.
 
 const HASH_FACTOR: u64 = 0x9e3779b97f4a7c15;
 const ONES: u64 = 0x0101010101010101;
 const HIGHS: u64 = 0x8080808080808080;
 
-/** A text, as a reference to it lies in memory: its address, and its size in the upper half. */
+/** A text as a reference in memory: its address, and its size in the upper half. */
 export function textOf(address: usize, size: usize): u64 {
   return ((<u64>size) << 32) | (<u64>address);
 }
@@ -80,7 +80,7 @@ export function sameBytes(a: usize, b: usize, size: usize): bool {
   return size == 0 || ((load<u64>(a) ^ load<u64>(b)) & wordMask(size)) == 0;
 }
 
-/** The address of the first such byte, or `end`. */
+/** The address of the first byte that is `byte`, or `end`. */
 export function findByte(at: usize, end: usize, byte: u32): usize {
   const pattern = <u64>byte * ONES;
   while (at < end) {

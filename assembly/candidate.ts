@@ -1,7 +1,7 @@
-// Which steps can a record still meet? A step asks for a gate (one value of one field), a needle (a literal
-// in one field's text), both, or neither. Gates open while the record is scanned; then the texts that an
-// open gate asks for are searched for needles, each once for all rules. What is left are candidates,
-// which `condition` decides.
+// Which steps can a record still meet? A step needs a gate (one value of one field), a needle (a literal
+// in one field's text), both, or neither. Gates open while the record is scanned. Then the texts that an
+// open gate needs are searched for needles, each once for all rules. The steps that remain are candidates,
+// which `condition` tests.
 import * as layout from './layout';
 import { fieldText, fieldTextSize, fieldType, fieldValue } from './record';
 
@@ -48,7 +48,7 @@ export function beginCandidates(now: u32): void {
   if (count) addCandidates(load<u32>(ruleset, layout.HEADER_ALWAYS_OFFSET), count);
 }
 
-/** Takes note of a field that the scan has found, and of the gate that its value opens. True when no step can match any more. */
+/** Notes a field that the scan has found, and the gate that its value opens. True when no step can match any more. */
 export function noteField(field: u32): bool {
   if (load<u32>(fields + <usize>field * layout.FIELD_SIZE, layout.FIELD_IS_GATE) == 0) return false;
   gatesLeft--;
@@ -127,7 +127,7 @@ function searchText(index: usize): void {
   }
 }
 
-/** Looks at the needles that have a gram in this bucket. Bytes outside the text may join in: never a miss. */
+/** Checks the needles that have a gram in this bucket. Bytes outside the text may be compared too: no needle is missed. */
 function checkGrams(index: usize, first: u32, at: usize): void {
   const needles = ruleset + load<u32>(index, layout.INDEX_NEEDLES_OFFSET);
   const seen = needlesSeen + ((<usize>load<u32>(index, layout.INDEX_FIRST_NEEDLE)) << 2);
@@ -154,7 +154,7 @@ function checkGrams(index: usize, first: u32, at: usize): void {
   }
 }
 
-/** The needle of a group that may be this word: the first that is not below it, or the last. */
+/** The needle of a group that may be this word: the first one that is not below it, or the last. */
 function findInGroup(needles: usize, group: usize, count: u32, word: u64): u32 {
   word &= load<u64>(needles + <usize>load<u16>(group) * layout.NEEDLE_SIZE, layout.NEEDLE_MASK);
   let low: u32 = 0;
@@ -168,7 +168,7 @@ function findInGroup(needles: usize, group: usize, count: u32, word: u64): u32 {
   return load<u16>(group + <usize>low * layout.GRAM_SIZE);
 }
 
-/** A needle's steps become candidates where their gate is open. */
+/** Makes candidates of a needle's steps whose gate is open. */
 function addSteps(needle: usize): void {
   const pairs = ruleset + load<u32>(needle, layout.NEEDLE_STEPS_OFFSET);
   const count = load<u32>(needle, layout.NEEDLE_STEP_COUNT);
@@ -194,7 +194,7 @@ function lowerBound(pairs: usize, count: u32, gate: u32): u32 {
   return low;
 }
 
-/** Takes the lowest candidate, in the order of the rules file; -1 when there is none left. */
+/** Takes the lowest candidate, in the order of the rules file; -1 when none is left. */
 export function nextCandidate(): i32 {
   if (!anyCandidate) return -1;
   while (lowWord <= highWord) {

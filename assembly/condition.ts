@@ -1,5 +1,5 @@
-// Does a record meet a step? A step's code is a decision graph: test an atom, go on at one of two places.
-// Atoms are shared between rules, and each is tested at most once a record.
+// Does a record meet a step? A step's code is a decision graph: test an atom, continue at one of two places.
+// Atoms are shared between rules, and each is tested at most once per record.
 import * as layout from './layout';
 import { takeSteps } from './budget';
 import { clearWords, findByte, sameBytes } from './bytes';
@@ -9,7 +9,7 @@ import { matchedFrom, matchedTo, search } from './nfa';
 import { compareNumber } from './number';
 import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
 
-// Above it the automaton, which is faster on a text that does not match, goes first.
+// On longer texts the automaton runs first: it is faster on a text that does not match.
 const CAPTURES_FIRST_SIZE_MAX: usize = 1024;
 
 let ruleset: usize = 0;
@@ -41,7 +41,7 @@ export function meets(step: u32): bool {
   return next == layout.CODE_MATCH;
 }
 
-/** The answer of an atom, tested now or remembered. */
+/** The answer of an atom: tested now, or remembered. */
 export function holdsAtom(atom: u32): bool {
   const answer = answers + ((<usize>atom) << 2);
   const known = load<u32>(answer);
@@ -99,7 +99,7 @@ function isAmong(value: u32, values: usize, count: u32): bool {
   return false;
 }
 
-// The captures of the pattern that was searched last, when it was asked for them: an alert need not search again.
+// The captures of the last search that was for captures: an alert need not search again.
 let capturedPattern: usize = 0;
 let capturedText: usize = 0;
 let capturedMatch: bool = false;
@@ -121,7 +121,7 @@ export function extractCaptures(step: usize): usize {
   for (let left = load<u32>(step, layout.STEP_EXTRACT_COUNT); left != 0; left--) {
     const pattern = ruleset + load<u32>(extract, layout.EXTRACT_PATTERN);
     const field = load<u32>(extract, layout.EXTRACT_FIELD);
-    // Under `any` the pattern may not match, and what is no string matches no pattern: the slots then stay empty.
+    // Under `any` the pattern may not match, and a value that is not a string matches no pattern: the slots then stay empty.
     if (fieldType(field) == layout.TYPE_STRING) {
       const at = fieldText(field);
       const captures = capturesOf(pattern, at, at + fieldTextSize(field));
@@ -168,7 +168,7 @@ export function spanTo(): usize {
   return spanEnd;
 }
 
-/** Finds the bytes of its field's text that make an atom true: none (start = end) when it is false. */
+/** Finds the bytes of the field's text that make an atom true; none (start = end) when it is false. */
 export function locateAtom(index: u32, captures: usize): void {
   const atom = ruleset + load<u32>(ruleset, layout.HEADER_ATOMS_OFFSET) + <usize>index * layout.ATOM_SIZE;
   const op = load<u32>(atom, layout.ATOM_OP);

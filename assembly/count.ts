@@ -1,8 +1,8 @@
-// Counting: hits → alerts. Everything that needs memory: thresholds, cool-downs, sequences, absences, the rate cap. What
-// it remembers is in `state`.
+// Counting: hits → alerts. It is everything that needs memory: thresholds, cool-downs, sequences, absences, the rate cap.
+// What it remembers is in `state`.
 //
-// An alert changes what is remembered of it (a cool-down begins, suppressed matches are reported, a key is missing) when
-// it is told, and not before: `markTold`. So no cool-down stands for an alert that nobody got.
+// An alert changes what is remembered (a cool-down begins, suppressed matches are reported, a key is missing) when it has
+// been told, and not before: `markTold`. So there is no cool-down for an alert that nobody received.
 import * as layout from './layout';
 import {
   ALERT_EFFECT,
@@ -147,7 +147,7 @@ export function placeCount(at: usize): usize {
   return at + (((<usize>ruleCount() + 1) & ~1) << 2);
 }
 
-/** The address of the numbers of alerts that the rate cap suppressed, u32 for each rule. */
+/** The address of the counts of alerts that the rate cap suppressed, u32 for each rule. */
 export function cappedCounters(): usize {
   return capped;
 }
@@ -162,7 +162,7 @@ function isAbsence(rule: usize): bool {
 
 // ── Hits ────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A record says that the stream has come to `time`. */
+/** A record says that the stream has reached `time`. */
 export function countTime(time: i64): void {
   moveClock(time);
 }
@@ -173,7 +173,7 @@ export function countHit(hit: usize): void {
   if (value != 0) fire(hit, value);
 }
 
-/** Counts a hit whose alert was told, whatever of its window lies before what is remembered. */
+/** Counts a hit whose alert was told, even if a part of its window is no longer remembered. */
 export function countTold(hit: usize): void {
   dueBy(hit);
   const rule = load<usize>(hit, HIT_RULE);
@@ -183,7 +183,7 @@ export function countTold(hit: usize): void {
   startCoolDown(rule, hash, tenantOf(rule, labels), load<i64>(hit, HIT_TIME));
 }
 
-/** Counts a hit: `$value` of the alert that is due by it, or 0. An absence adds its alerts itself. */
+/** Counts a hit and returns `$value` of the alert that it makes due, or 0. An absence adds its alerts itself. */
 function dueBy(hit: usize): u64 {
   const rule = load<usize>(hit, HIT_RULE);
   const kind = load<u32>(rule, layout.RULE_KIND);
@@ -210,7 +210,7 @@ function dueBy(hit: usize): u64 {
   return (count & ~AT_LEAST) < <u64>wanted ? 0 : count;
 }
 
-/** An alert is due: it is added, unless its label set is cooling down, or its rule and tenant have had too many. */
+/** Adds an alert that is due, unless its label set is cooling down, or its rule and tenant have had too many. */
 function fire(hit: usize, value: u64): void {
   const rule = load<usize>(hit, HIT_RULE);
   const index = indexOf(rule);
@@ -219,13 +219,13 @@ function fire(hit: usize, value: u64): void {
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
   const tenant = tenantOf(rule, labels);
   const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
-  // Who asks for every match (`realert: 0s`) gets every match.
+  // `realert: 0s` asks for every match: there is no cool-down.
   const coolDown = realertMs == 0 ? <usize>0 : knownCoolDown(index, hash);
   if (coolDown != 0 && isCooling(coolDown, time, realertMs)) {
     addSuppressed(coolDown);
     return;
   }
-  // A body has room for so many alerts, whoever asks for them.
+  // The room of a body is limited, also with `realert: 0s`.
   if ((realertMs != 0 && !hasRate(index, tenant, time)) || !takeRoom(alertSizeMax(rule, hit))) {
     cap(rule, tenant, labels, hash, time);
     return;
@@ -264,7 +264,7 @@ function startCoolDown(rule: usize, hash: u64, tenant: u64, time: i64): void {
   clearSuppressed(coolDown);
 }
 
-/** What was suppressed of label sets that were evicted is reported by the first alert of a body. */
+/** The suppressed matches of evicted label sets, for the first alert of a body to report; 0 for the others. */
 function takeEvicted(): u64 {
   if (hasAlerts()) return 0;
   reportedEvicted = suppressedOfEvicted();
@@ -345,7 +345,7 @@ const separators: usize = memory.data<u8>([
   0x3b, 0x20, 0x7b, 0x2c, 0x20, 0x3d, 0x22, 0x22, 0x7b, 0x7d, 0, 0, 0, 0, 0, 0,
 ]);
 
-/** When no other alert reports what the rate cap suppressed, one with the labels of the first capped alert does. */
+/** Adds an alert with the labels of the first capped one, when no other alert reports what the rate cap suppressed. */
 function tellCapped(time: i64): void {
   let count: u32 = 0;
   for (
@@ -376,7 +376,7 @@ function tellCapped(time: i64): void {
 }
 
 // ── Memory ──────────────────────────────────────────────────────────────────────────────────────────
-// What alerts may need is reserved before anything is counted, so a record is counted in full or not at all.
+// The memory that alerts may need is reserved before anything is counted, so a record is counted in full or not at all.
 
 let blocksSize: usize = 0; // what the alerts of the hits may need: blocks,
 let jsonSize: usize = 0; // their JSON,
@@ -394,14 +394,14 @@ export function beginReserve(): void {
 export function measureHit(hit: usize): void {
   const rule = load<usize>(hit, HIT_RULE);
   const size = alertSizeMax(rule, isAbsence(rule) ? 0 : hit);
-  // An absence may have two: that the key is missing, and that it is back.
+  // An absence may have two alerts: the key is missing, and it is back.
   const count: usize = isAbsence(rule) ? 2 : 1;
   blocksSize += count * (alertBlocksSizeMax(rule, 0) + keptBlocksSizeMax(rule));
   jsonSize = min(jsonSize + count * size, layout.BODY_SIZE_MAX);
   jsonSizeMax = max(jsonSizeMax, size);
 }
 
-/** Makes sure that the hits can be counted, and one absence be told. False when there is no memory for it. */
+/** Makes sure that there is memory to count the hits and to tell one absence. False when there is not. */
 export function reserveAlerts(): bool {
   blocksSize += absenceSizeMax;
   if (jsonSize != 0) blocksSize += jsonSize + bodySizeMax(jsonSize, jsonSizeMax);
@@ -409,7 +409,7 @@ export function reserveAlerts(): bool {
   return !isExhausted();
 }
 
-/** Bytes that kept labels may take while they are packed and unpacked: an absence's, or the first capped ones. */
+/** Bytes that kept labels may take while they are packed and unpacked: those of an absence, or the first capped ones. */
 function keptBlocksSizeMax(rule: usize): usize {
   const references = (<usize>templateCountOf(rule, true) + 1) << 3;
   const set: usize = references + 2 * layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE + 3 * BLOCK_EXTRA;
@@ -424,7 +424,7 @@ function keptSizeMax(rule: usize): usize {
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** A key that an absence waits for was seen. If it was missing, that has ended. */
+/** Notes that a key of an absence was seen. If it was missing, that has ended. */
 function see(hit: usize, index: u32, by: u64): void {
   const rule = load<usize>(hit, HIT_RULE);
   const time = load<i64>(hit, HIT_TIME);
@@ -433,23 +433,23 @@ function see(hit: usize, index: u32, by: u64): void {
   if (link != 0) {
     settle(link);
     const since = missingSince(link);
-    // A time that is not believed must not end it in the future.
+    // A time that is not believed must not end the absence in the future.
     const seen = min(time, clockTime());
     if (since != NEVER) {
-      if (time + windowMs <= clockTime()) return; // late: it was missing again, and is
+      if (time + windowMs <= clockTime()) return; // late: the key has been missing again since, and still is
       tellAbsence(link, since, max(since, seen));
     } else if (seen - lastSeen(link) >= windowMs) tellGap(link, seen);
   }
   const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
   if (packed == 0) return;
   const end = packLabels(rule, load<usize>(hit, SUBJECT_LABELS), packed, layout.ABSENCE_LABELS_SIZE_MAX);
-  // Labels too long to be kept: those that it had before stay.
+  // When the labels are too long to keep, the labels from before stay.
   const size = end != 0 ? end - packed : link != 0 ? readLabels(link, packed) : 0;
   if (size != 0) seeKey(index, by, time, windowMs, packed, size);
   else countEvicted(); // the key can't be waited for
 }
 
-/** What records claimed of a key ahead of the clock counts when the clock has come there; a gap before it is told. */
+/** Counts what records ahead of the clock claimed of a key, once the clock has reached it; tells a gap before it. */
 function settle(link: u32): void {
   const claimed = claimedSeen(link);
   const windowMs = windowOf(ruleAt(slotRule(link)));
@@ -463,7 +463,7 @@ function settle(link: u32): void {
   settleSeen(link);
 }
 
-/** Adds both alerts of a silence that ended before anything else said that it lasted. */
+/** Adds both alerts of a silence that ended before anything reported it. */
 function tellGap(link: u32, end: i64): void {
   const since = lastSeen(link) + windowOf(ruleAt(slotRule(link)));
   tellAbsence(link, since, NO_END);
@@ -475,7 +475,7 @@ function tellAbsence(link: u32, since: i64, endsAt: i64): usize {
   const rule = ruleAt(slotRule(link));
   const labels = absenceLabels(link);
   if (labels == 0) return 0;
-  if (!takeRoom(alertSizeMax(rule, 0))) return 0; // while it lasts, the next call tells it
+  if (!takeRoom(alertSizeMax(rule, 0))) return 0; // if it still lasts, the next call tells it
   const alert = newAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE));
   if (alert == 0) return 0;
   if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
@@ -494,7 +494,7 @@ function absenceLabels(link: u32): usize {
   return unpackLabels(ruleAt(slotRule(link)), packed);
 }
 
-/** Adds alerts of keys that have not been seen for too long. */
+/** Adds alerts for keys that have not been seen for too long. */
 export function tellDue(): void {
   if (!mayBeDue()) return;
   const clock = clockTime();
@@ -505,7 +505,7 @@ export function tellDue(): void {
     settle(link);
     const since = missingSince(link);
     const due = since == NEVER ? lastSeen(link) + windowOf(rule) : missingTold(link) + repeatMs(rule);
-    // Memory for one is reserved. Without memory for more, the next call brings the rest.
+    // Memory for one alert is reserved. Without memory for more, the next call adds the rest.
     if (due > clock || count == layout.DUE_COUNT_MAX || (count != 0 && !reserve(keptSizeMax(rule)))) {
       lookAgainAt(due);
       continue;
@@ -525,7 +525,7 @@ export function tellDue(): void {
   }
 }
 
-/** The host says that it is `time`. */
+/** The host says that the time is `time`. */
 export function passTime(time: i64): void {
   setClock(time);
   tellDue();
@@ -533,17 +533,17 @@ export function passTime(time: i64): void {
   remindOfSuppressed();
 }
 
-/** The stream has ended: what its last records say of the time is believed. */
+/** The stream has ended: the time in its last records is believed. */
 export function passEnd(): void {
   endClock();
   tellDue();
   if (!hasAlerts()) tellCapped(TIME_MAX);
 }
 
-/** After any time that can be written. */
+/** Later than any time that can be written. */
 const TIME_MAX: i64 = 300000000000000;
 
-/** Whether a rule is an absence whose key needs no record: it has one key only. */
+/** Whether a rule is an absence whose key needs no record: it has only one key. */
 function hasOneKey(rule: usize): bool {
   if (!isAbsence(rule)) return false;
   let mask = load<u64>(rule, layout.RULE_BY_MASK);
@@ -555,7 +555,7 @@ function hasOneKey(rule: usize): bool {
   return true;
 }
 
-/** The labels' hash of the one key of an absence, or 0: it is no absence, or its keys need a record. */
+/** The labels' hash of the only key of an absence; 0 when the rule is no absence, or its keys need a record. */
 export function oneKey(index: u32): u64 {
   const rule = ruleAt(index);
   if (!hasOneKey(rule)) return 0;
@@ -564,14 +564,14 @@ export function oneKey(index: u32): u64 {
 }
 
 /**
- * From now on the one key of an absence is waited for, also if nobody ever sees it. True when it was not waited for before:
+ * Waits for the only key of an absence from now on, even if nobody ever sees it. True when it was not waited for before:
  * then there is a mark of it.
  */
 export function expect(index: u32, time: i64): bool {
   const rule = ruleAt(index);
   const key = oneKey(index);
   if (key == 0 || absenceOf(index, key) != 0) return false;
-  // Labels that a record would have to say are empty.
+  // Labels that need a record are empty.
   const labels = constantLabels(rule);
   if (labels == 0 || !wait(rule, key, time, labels)) return false;
   const mark = addMark(rule, layout.MARK_EXPECTED, key);
@@ -581,7 +581,7 @@ export function expect(index: u32, time: i64): bool {
   return true;
 }
 
-/** As `expect`, for all rules: for who sees the whole stream. */
+/** Like `expect`, for all rules: for a caller that sees the whole stream. */
 export function expectAll(time: i64): void {
   for (let index: u32 = 0; index < ruleCount(); index++) expect(index, time);
 }
@@ -599,7 +599,7 @@ function wait(rule: usize, key: u64, seen: i64, labels: usize): bool {
 
 // ── Telling ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** Writes the body of the alerts. `tellsAtOnce`: who gets the body has been told; else `markTold` follows. */
+/** Writes the body of the alerts. `tellsAtOnce`: they are told with this call; otherwise `markTold` follows. */
 export function answerAlerts(tellsAtOnce: bool): i32 {
   if (isExhausted()) return layout.TOO_LARGE;
   if (!hasAlerts()) return firstMark == 0 || tellsAtOnce ? layout.NO_ALERT : layout.MARKS;
@@ -608,7 +608,7 @@ export function answerAlerts(tellsAtOnce: bool): i32 {
   return layout.ALERT;
 }
 
-/** The alerts of the last body were told. */
+/** Notes that the alerts of the last body have been told. */
 export function markTold(): void {
   reportEvicted(reportedEvicted);
   reportedEvicted = 0;
@@ -626,19 +626,19 @@ export function markTold(): void {
 }
 
 // ── Marks ───────────────────────────────────────────────────────────────────────────────────────────
-// What no hit says must be found again after a restart, and only the last look-back is read then. So it is written down
-// again before it is too old: an absence with each alert that repeats it, or by a mark alone where no alert does; matches
-// that are suppressed and not reported as long as their label set is quiet.
+// What no hit says must be found again after a restart, which reads only the last look-back. So it is written again before
+// it is too old: an absence with each alert that repeats it, or as a mark alone where no alert does; suppressed matches
+// that are not reported, as long as their label set is quiet.
 
-let firstMark: usize = 0; // marks that go with no alert
+let firstMark: usize = 0; // marks without an alert
 
-/** How long after the last alert of an absence something is to be said again: an alert, or with `realert: 0s` a mark. */
+/** How long after its last alert an absence is repeated: by an alert, or with `realert: 0s` by a mark. */
 function repeatMs(rule: usize): i64 {
   const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   return realertMs != 0 ? realertMs : max(windowOf(rule) >> 1, 1000);
 }
 
-/** An absence that is told once still lasts. */
+/** Adds a mark of an absence that still lasts and has no second alert. */
 function remindOf(link: u32, since: i64): void {
   const rule = ruleAt(slotRule(link));
   const labels = absenceLabels(link);
@@ -648,8 +648,8 @@ function remindOf(link: u32, since: i64): void {
 }
 
 /**
- * Writes down what is suppressed and not reported of label sets that are quiet, some of them at a time. A walk over all of
- * them begins every quarter of a look-back. It passes over label sets whose hits are still found until the next walk ends.
+ * Adds marks of suppressed matches that are not reported, of label sets that are quiet, some of them at a time. A walk over
+ * all of them begins every quarter of a look-back. It skips label sets whose hits are still found until the next walk ends.
  */
 function remindOfSuppressed(): void {
   const everyMs = lookBackMs() >> 2;
@@ -664,7 +664,7 @@ function remindOfSuppressed(): void {
   }
 }
 
-/** Marks of suppressed matches that one call of `due` may bring. */
+/** Marks of suppressed matches that one call of `due` may add. */
 const SUPPRESSED_COUNT_MAX: u32 = 500;
 
 function lookBackMs(): i64 {
@@ -690,7 +690,7 @@ function addMark(rule: usize, kind: u32, key: u64): usize {
   return mark;
 }
 
-/** Writes the marks of the last body, and those that go with no alert, one a line. False: there is none, or no memory. */
+/** Writes the marks of the last body, and those without an alert, one per line. False when there is none, or no memory. */
 export function writeMarks(): bool {
   for (let alert = alerts(); alert != 0; alert = load<usize>(alert, ALERT_NEXT)) {
     const rule = load<usize>(alert, ALERT_RULE);
@@ -716,7 +716,7 @@ export function writeMarks(): bool {
   return !isExhausted();
 }
 
-/** Takes a mark, at the place in the stream where it was written. */
+/** Applies a mark, at the place in the stream where it was written. */
 export function countMark(mark: usize): void {
   const rule = load<usize>(mark, HIT_RULE);
   const kind = load<u32>(mark, MARK_KIND);
@@ -727,7 +727,7 @@ export function countMark(mark: usize): void {
     setSuppressed(coolDownOf(indexOf(rule), key), load<u64>(mark, MARK_COUNT));
   else {
     const known = absenceOf(indexOf(rule), key);
-    if (known != 0 && (lastSeen(known) > time || kind == layout.MARK_EXPECTED)) return; // it was seen since
+    if (known != 0 && (lastSeen(known) > time || kind == layout.MARK_EXPECTED)) return; // it has been seen since
     if (known == 0 && !wait(rule, key, time, load<usize>(mark, SUBJECT_LABELS))) return;
     if (kind == layout.MARK_EXPECTED) return;
     const told = load<i64>(mark, MARK_TOLD);

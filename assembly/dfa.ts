@@ -1,5 +1,5 @@
 // A pattern's automaton: does any part of the text match? It is deterministic, so the answer costs one
-// table step a byte, whatever the pattern.
+// table step per byte, whatever the pattern.
 import * as layout from './layout';
 import { takeSteps } from './budget';
 import { sameBytes } from './bytes';

@@ -2,7 +2,7 @@
 //
 //   {"id": "…", "headers": {"content-type": "application/json"}, "alert": "<the body>"}
 //
-// `id` becomes the tag of the alert's own chunk (a retry of one alert is then no retry of another), so it
+// `id` becomes the tag of the alert's own chunk (so a retry of one alert does not repeat another): it
 // has only hexadecimal digits and `-`. out_http posts `alert` byte for byte (body_key, headers_key).
 import * as layout from './layout';
 import { alertsFrom, alertsTo } from './body';
@@ -29,8 +29,8 @@ let count: u32 = 0;
 export function writeEdgeRecord(record: usize, size: usize, sec: u32, nsec: u32, onlyArray: bool): usize {
   const body = outputStart() + (onlyArray ? alertsFrom() : 0);
   const bodySize = onlyArray ? alertsTo() - alertsFrom() : outputSize();
-  // Of the record and its time: two instances never give one id to different records. The counter tells
-  // equal records of one instance apart.
+  // From the record and its time: two instances never give one id to different records. The counter
+  // distinguishes equal records of one instance.
   const hash = hashText(record, size) ^ ((((<u64>sec) << 32) | (<u64>nsec)) * 0x9e3779b97f4a7c15);
   beginOutput(bodySize * 2 + EDGE_TEXTS_SIZE_MAX);
   writeConstant(layout.TEXT_EDGE_OPEN);

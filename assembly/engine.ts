@@ -1,5 +1,5 @@
-// Matching: one record through the module, to the hits that it has. It remembers nothing of a record. `count` takes the
-// hits, here at once or elsewhere from their JSON; `index` has the doors to both.
+// Matching: one record → its hits. It remembers nothing of a record. `count` takes the hits, here at once or elsewhere
+// from their JSON; `index` has the doors to both.
 import * as layout from './layout';
 import { beginAlerts, fingerprint } from './alert';
 import { beginBudget, takeSteps } from './budget';
@@ -92,7 +92,7 @@ export function matchCounters(): usize {
   return matches;
 }
 
-/** Matches the record at `record` … `end`: NO_ALERT, ALERT (the body is the output), HIT, MALFORMED or TOO_LARGE. */
+/** Matches the record at `record` … `end`; returns NO_ALERT, ALERT (the body is the output), HIT, MALFORMED or TOO_LARGE. */
 export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
   begin();
   const scanned = scan(record, end, epoch, (flags & layout.FLAG_WHOLE) != 0);
@@ -138,7 +138,7 @@ function stepAt(index: u32): usize {
   return RULESET + load<u32>(RULESET, layout.HEADER_STEPS_OFFSET) + <usize>index * layout.STEP_SIZE;
 }
 
-/** Readies everything for a new record. An epoch marks what belongs to it, so that nothing need be cleared. */
+/** Prepares everything for a new record. An epoch marks what belongs to it, so nothing has to be cleared. */
 function begin(): void {
   if (epoch == EPOCH_MAX) {
     memory.fill(scratch, 0, scratchEnd - scratch);
@@ -156,7 +156,7 @@ function begin(): void {
   beginAlerts();
 }
 
-/** The event time, of a record whose late fields were read. */
+/** The event time of a record whose late fields have been read. */
 function timeOf(sec: u32, nsec: u32, flags: u32): i64 {
   const field = load<u32>(RULESET, layout.HEADER_TIMESTAMP_FIELD);
   if (flags & layout.FLAG_RECORD_TIME && field != layout.NONE) {
@@ -167,7 +167,7 @@ function timeOf(sec: u32, nsec: u32, flags: u32): i64 {
   return toMs(sec, nsec);
 }
 
-/** Keeps the hit of a step that the record meets, with all that it needs of the record. */
+/** Keeps the hit of a step that the record meets, with all that it needs from the record. */
 function keepHit(step: usize, time: i64, flags: u32): void {
   const index = load<u32>(step, layout.STEP_RULE);
   const rule = ruleAt(index);
@@ -195,7 +195,7 @@ function keepHit(step: usize, time: i64, flags: u32): void {
   lastHit = hit;
 }
 
-/** Reads the value that `distinct` looks at; false when the rule asks for one and the record has none. */
+/** Reads the value that `distinct` looks at; false when the rule needs one and the record has none. */
 function readDistinct(rule: usize, hit: usize): bool {
   const field = load<u32>(rule, layout.RULE_DISTINCT_FIELD);
   store<u32>(hit, <u32>(field != layout.NONE), HIT_HAS_DISTINCT);
@@ -207,7 +207,7 @@ function readDistinct(rule: usize, hit: usize): bool {
   return true;
 }
 
-/** Writes the hits that `matchRecord` found, one a line. `source` names the record. False when there is no memory. */
+/** Writes the hits that `matchRecord` found, one per line. `source` names the record. False when there is no memory. */
 export function writeHits(source: usize, sourceSize: usize): bool {
   beginOutput(1024);
   for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) {
@@ -218,7 +218,7 @@ export function writeHits(source: usize, sourceSize: usize): bool {
   return !isExhausted();
 }
 
-/** Hash of the labels that hits which are counted together have in common. */
+/** Hash of the labels that are the same in all hits that are counted together. */
 function countingHash(hit: usize): u64 {
   const rule = load<usize>(hit, HIT_RULE);
   const isKeyed = load<u32>(rule, layout.RULE_KIND) != layout.KIND_EACH;
@@ -227,8 +227,8 @@ function countingHash(hit: usize): u64 {
 }
 
 /**
- * Counts a record of the hits topic that was written at `time`: NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. The
- * clock is at least there, so that it does not matter for absences whether anybody told the time before.
+ * Counts a record of the hits topic that was written at `time`; returns NO_ALERT, ALERT, MALFORMED, TOO_LARGE or
+ * UNKNOWN_RULE. The clock moves at least to `time`, so absences do not depend on earlier reports of the time.
  */
 export function countRecord(text: usize, end: usize, time: i64, flags: u32): i32 {
   begin();
@@ -247,17 +247,17 @@ export function countRecord(text: usize, end: usize, time: i64, flags: u32): i32
   if (flags & layout.FLAG_TOLD) countTold(hit);
   else countHit(hit);
   if (isExhausted()) return layout.TOO_LARGE;
-  // What was counted before may have an alert, which changes nothing as long as it is not told.
+  // A hit that was counted before may make an alert; it changes nothing as long as it is not told.
   return flags & (layout.FLAG_SILENT | layout.FLAG_TOLD) ? layout.NO_ALERT : answerAlerts(false);
 }
 
-/** Waits for the one key of an absence from now on: MARKS, or NO_ALERT when it is waited for already. */
+/** Waits for the only key of an absence from now on; returns MARKS, or NO_ALERT when it is waited for already. */
 export function expectKey(rule: u32, sec: u32, nsec: u32): i32 {
   begin();
   return expect(rule, toMs(sec, nsec)) ? layout.MARKS : layout.NO_ALERT;
 }
 
-/** Tells the time. NO_ALERT, ALERT (then there may be more: call again) or TOO_LARGE. */
+/** Reports the time; returns NO_ALERT, ALERT (then there may be more: call again) or TOO_LARGE. */
 export function tellTime(sec: u32, nsec: u32, tellsAtOnce: bool): i32 {
   begin();
   if (!reserveAlerts()) return layout.TOO_LARGE;
@@ -265,7 +265,7 @@ export function tellTime(sec: u32, nsec: u32, tellsAtOnce: bool): i32 {
   return answerAlerts(tellsAtOnce);
 }
 
-/** The stream has ended: as `tellTime`, for what is due by its last records. */
+/** The stream has ended: like `tellTime`, for what its last records make due. */
 export function tellEnd(): i32 {
   begin();
   if (!reserveAlerts()) return layout.TOO_LARGE;
@@ -273,7 +273,7 @@ export function tellEnd(): i32 {
   return answerAlerts(true);
 }
 
-/** Scans a whole record and decides nothing: its atoms can then be asked one by one. False when malformed. */
+/** Scans a whole record and decides nothing: its atoms can then be tested one by one. False when malformed. */
 export function examineRecord(record: usize, end: usize): bool {
   begin();
   const scanned = scan(record, end, epoch, true);

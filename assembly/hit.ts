@@ -1,10 +1,10 @@
 // A hit: what one step of one rule found in one record. Matching makes hits, counting takes them. Between the two they
-// travel as JSON (layout.ts draws it), through a topic or inside one process. A hit has everything that an alert needs
-// of its record, so the record is not needed again.
+// travel as JSON (layout.ts shows it), through a topic or inside one process. A hit has everything that an alert needs
+// from its record, so the record is not needed again.
 //
-// Numbers that only counting knows (`$value`) are not in it. In an annotation's text the byte VALUE_MARK stands in
+// Numbers that only counting knows (`$value`) are not in it. In an annotation's text the byte VALUE_MARK is in
 // their place: it occurs in no UTF-8 text. In JSON such an annotation is an array of the texts around the marks. An
-// annotation that needs nothing of the record is not in the hit: counting writes it from the rule.
+// annotation that needs nothing from the record is not in the hit: counting writes it from the rule.
 import * as layout from './layout';
 import { addressOf, findByte, sameBytes, sizeOf, textOf } from './bytes';
 import {
@@ -32,18 +32,18 @@ import {
 } from './template';
 import { NO_TIME, parseTime } from './time';
 
-// A hit in memory begins as every subject of templates does.
+// A hit in memory begins with the fields of a template's subject.
 export const HIT_NEXT = SUBJECT_SIZE;
 export const HIT_RULE = SUBJECT_SIZE + 4; // address of the rule
 export const HIT_ORDINAL = SUBJECT_SIZE + 8; // of the step in its rule
-export const HIT_ANNOTATIONS = SUBJECT_SIZE + 12; // references, one an annotation template; 0: the record is at hand, render from it
-export const HIT_HAS_DISTINCT = SUBJECT_SIZE + 16; // 1 when HIT_DISTINCT counts
+export const HIT_ANNOTATIONS = SUBJECT_SIZE + 12; // references, one per annotation template; 0: the record is at hand, render from it
+export const HIT_HAS_DISTINCT = SUBJECT_SIZE + 16; // 1 when HIT_DISTINCT is set
 export const HIT_TIME = SUBJECT_SIZE + 24; // i64, ms
-export const HIT_BY = SUBJECT_SIZE + 32; // u64, hash of the labels that `by` names; of all labels where there is no `by`
+export const HIT_BY = SUBJECT_SIZE + 32; // u64, hash of the labels that `by` names; of all labels when there is no `by`
 export const HIT_DISTINCT = SUBJECT_SIZE + 40; // u64, hash of the value that `distinct` looks at
 export const HIT_SIZE: usize = SUBJECT_SIZE + 48;
 
-// A mark in memory (layout.ts draws it) has a rule, and labels, as a hit has, and is linked as hits are.
+// A mark in memory (layout.ts shows it) has a rule and labels like a hit, and is linked like a hit.
 export const MARK_KIND = HIT_ORDINAL; // one of layout's MARK_…
 export const MARK_TIME = HIT_TIME; // i64, `seen` or `time`
 export const MARK_KEY = HIT_BY; // u64
@@ -118,13 +118,13 @@ export function writeMark(mark: usize): void {
   writeConstant(layout.TEXT_MARK_END);
 }
 
-/** Writes the members of labels or annotations; what is empty is left out. */
+/** Writes the members of labels or annotations; empty ones are left out. */
 function writeTexts(rule: usize, ofLabels: bool, reference: usize): void {
   let template = templatesOf(rule, ofLabels);
   let isFirst = true;
   for (let left = templateCountOf(rule, ofLabels); left != 0; left--) {
     if (load<u32>(reference, 4) != 0) {
-      const comma = <usize>isFirst; // of the key, and left out
+      const comma = <usize>isFirst; // of the key: left out
       const nameSize = <usize>load<u16>(template, layout.TEMPLATE_NAME_SIZE);
       write(RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma, nameSize + 4 - comma);
       writePieces(load<usize>(reference), load<usize>(reference, 4));
@@ -154,15 +154,15 @@ function writePieces(text: usize, size: usize): void {
 }
 
 // ── Reading ─────────────────────────────────────────────────────────────────────────────────────────
-// Only `writeHit` writes hits, so the reader asks for the same constants in the same order. Strings may be escaped in
-// any way: what carries a hit (Fluent Bit's outputs) may write its strings anew.
+// Only `writeHit` writes hits, so the reader expects the same constants in the same order. Strings may be escaped in
+// any way: what carries a hit (Fluent Bit's outputs) may write its strings again.
 
-let cursor: usize = 0; // 0: something else was there than was asked for
+let cursor: usize = 0; // 0: the text is not what was expected
 let limit: usize = 0;
 let stringStart: usize = 0; // what `takeString` took, between the quotes
 let stringEnd: usize = 0;
 
-/** Reads the hit at `text` … `end` into `hit`, a block of HIT_SIZE bytes. 0, MALFORMED, TOO_LARGE or UNKNOWN_RULE. */
+/** Reads the hit at `text` … `end` into `hit`, a block of HIT_SIZE bytes. Returns 0, MALFORMED, TOO_LARGE or UNKNOWN_RULE. */
 export function readHit(text: usize, end: usize, hit: usize): i32 {
   memory.fill(hit, 0, HIT_SIZE);
   cursor = text;
@@ -210,7 +210,7 @@ function markKind(): u32 {
   return kind;
 }
 
-/** As `readHit`, for a mark. */
+/** Like `readHit`, for a mark. */
 export function readMark(text: usize, end: usize, mark: usize): i32 {
   memory.fill(mark, 0, HIT_SIZE);
   cursor = text;
@@ -252,7 +252,7 @@ export function readMark(text: usize, end: usize, mark: usize): i32 {
   return cursor == end ? 0 : layout.MALFORMED;
 }
 
-/** Digits, up to u64's largest number. */
+/** Takes digits, up to u64's largest number. */
 function takeNumber(): u64 {
   const start = cursor;
   let number: u64 = 0;
@@ -277,7 +277,7 @@ function textAt(index: usize): usize {
   return RULESET + load<u32>(RULESET, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
 }
 
-/** Whether one of TEXT_… comes next. */
+/** Whether this one of TEXT_… comes next. */
 function isNext(index: usize): bool {
   const text = textAt(index);
   const size = <usize>load<u32>(text, layout.TEXT_SIZE);
@@ -298,7 +298,7 @@ function takeByte(byte: u32): bool {
   return true;
 }
 
-/** 16 hexadecimal digits. */
+/** Takes 16 hexadecimal digits. */
 function takeHash(): u64 {
   if (cursor == 0 || cursor + 16 > limit) {
     cursor = 0;
@@ -324,7 +324,7 @@ function takeDigit(): u32 {
   return digit;
 }
 
-/** From after the opening quote to the closing one. */
+/** Takes a string from after the opening quote to the closing one. */
 function takeString(): void {
   if (cursor == 0) return;
   stringStart = cursor;
@@ -332,14 +332,14 @@ function takeString(): void {
   cursor = stringEnd;
 }
 
-/** A string with its quotes. */
+/** Takes a string with its quotes. */
 function takeQuoted(): void {
   if (!takeByte(QUOTE)) cursor = 0;
   takeString();
   if (!takeByte(QUOTE)) cursor = 0;
 }
 
-/** Members of labels or annotations, up to the closing brace; returns their references, or 0. */
+/** Takes members of labels or annotations, up to the closing brace; returns their references, or 0. */
 function takeTexts(rule: usize, ofLabels: bool): usize {
   const size = (<usize>templateCountOf(rule, ofLabels) + 1) << 3;
   const references = allocate(size);
@@ -364,7 +364,7 @@ function takeTexts(rule: usize, ofLabels: bool): usize {
   return references;
 }
 
-/** The name of a template as a JSON key; the first key of an object has no comma. */
+/** Takes the name of a template as a JSON key; the first key of an object has no comma. */
 function takeKey(template: usize, isFirst: bool): bool {
   const comma = <usize>isFirst;
   const key = RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + comma;
@@ -374,7 +374,7 @@ function takeKey(template: usize, isFirst: bool): bool {
   return true;
 }
 
-/** A string, or an array of the strings around marks. False when there is no memory. */
+/** Takes a string, or an array of the strings around marks. False when there is no memory. */
 function takeText(reference: usize): bool {
   const isArray = takeByte(OPEN_BRACKET);
   let text: usize = 0;

@@ -1,6 +1,6 @@
-// The doors of the module. A host puts a record into a block from `malloc` and calls `match`; the answer
+// The doors of the module. A host puts a record into a block from `malloc` and calls `match`; the result
 // says whether there is a body to fetch. Fluent Bit calls `alerts_only`. No door traps, whatever the record.
-// The one trap is at the start, on a ruleset that is damaged or of another version: nothing must run on that.
+// The only trap is at the start, on a ruleset that is damaged or of another version: nothing must run with that.
 import * as layout from './layout';
 import { beginBudget } from './budget';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
@@ -48,7 +48,7 @@ export function isLoaded(): bool {
 
 /**
  * Matches the record of `size` bytes at `record`, which must lie in a block from `malloc`. `sec` and `nsec`
- * are its event time, `flags` are FLAG_…. Answers NO_ALERT, ALERT, MALFORMED or TOO_LARGE.
+ * are its event time, `flags` are FLAG_…. Returns NO_ALERT, ALERT, MALFORMED or TOO_LARGE.
  */
 export function match(record: usize, size: usize, sec: u32, nsec: u32, flags: u32): i32 {
   const answer = judge(record, size, sec, nsec, flags);
@@ -58,8 +58,8 @@ export function match(record: usize, size: usize, sec: u32, nsec: u32, flags: u3
 }
 
 /**
- * Writes the hits of the record that `match` answered HIT for, one a line, as the output. `source` names the record and
- * no other one; it lies in the record's block: no `malloc` may come between. False when there is no memory.
+ * Writes the hits of the record for which `match` returned HIT, one per line, as the output. `source` names this record
+ * and no other; it is in the record's block: no `malloc` may come between. False when there is no memory.
  */
 export function hits(source: usize, sourceSize: usize): bool {
   const isWritten = writeHits(source, sourceSize);
@@ -68,8 +68,9 @@ export function hits(source: usize, sourceSize: usize): bool {
 }
 
 /**
- * Counts a record of the hits topic, a hit or a mark, in a block from `malloc`; it was written at `sec` and `nsec`. NO_ALERT, ALERT, MALFORMED, TOO_LARGE or
- * UNKNOWN_RULE. After ALERT `told` says that the alert was told; nothing else is to be called before it.
+ * Counts a record of the hits topic, a hit or a mark, in a block from `malloc`; it was written at `sec` and `nsec`. Returns
+ * NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. After ALERT call `told` when the alert has been told, and no
+ * other door before it.
  */
 export function count(record: usize, size: usize, sec: u32, nsec: u32, flags: u32): i32 {
   if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
@@ -79,8 +80,8 @@ export function count(record: usize, size: usize, sec: u32, nsec: u32, flags: u3
 }
 
 /**
- * As `tick`, for who calls `told` when the alert was told: NO_ALERT, ALERT, MARKS or TOO_LARGE. After ALERT and MARKS
- * `marks` writes what is to be kept, and `told` comes last.
+ * Like `tick`, for a caller that calls `told` when the alert has been told. Returns NO_ALERT, ALERT, MARKS or TOO_LARGE.
+ * After ALERT and MARKS `marks` writes what must be kept, and `told` comes last.
  */
 export function due(sec: u32, nsec: u32): i32 {
   if (!loaded) return layout.NO_ALERT;
@@ -89,7 +90,7 @@ export function due(sec: u32, nsec: u32): i32 {
   return answer;
 }
 
-/** What the hits of an absence have as their key, if it has one key only: `by` names nothing that a record says. Or 0. */
+/** The key of an absence's hits if it has only one: `by` has no label that a record fills in. Otherwise 0. */
 export function expectedKey(rule: u32): u64 {
   if (!loaded || rule >= load<u32>(RULESET, layout.HEADER_RULE_COUNT)) return 0;
   const key = oneKey(rule);
@@ -98,8 +99,8 @@ export function expectedKey(rule: u32): u64 {
 }
 
 /**
- * From now on an absence with one key only is waited for, also if that is never seen. MARKS, as `due` has it, or NO_ALERT
- * when it is waited for already, or the rule is another one.
+ * Waits for an absence with only one key from now on, even if the key is never seen. Returns MARKS, like `due`, or NO_ALERT
+ * when it is waited for already, or the rule is not such an absence.
  */
 export function expect(rule: u32, sec: u32, nsec: u32): i32 {
   if (!loaded || rule >= load<u32>(RULESET, layout.HEADER_RULE_COUNT)) return layout.NO_ALERT;
@@ -108,13 +109,13 @@ export function expect(rule: u32, sec: u32, nsec: u32): i32 {
   return answer;
 }
 
-/** The alerts of the last `count` or `due` were told. */
+/** Notes that the alerts of the last `count` or `due` have been told. */
 export function told(): void {
   markTold();
   finish();
 }
 
-/** Writes the marks of the last `due` or `expect`, one a line, as the output; false: there is none. */
+/** Writes the marks of the last `due` or `expect`, one per line, as the output; false when there is none. */
 export function marks(): bool {
   return writeMarks();
 }
@@ -124,7 +125,7 @@ function judge(record: usize, size: usize, sec: u32, nsec: u32, flags: u32): i32
   return matchRecord(record, record + size, sec, nsec, flags);
 }
 
-/** The body that the last ALERT speaks of; it lives until the next call of a door or of `malloc`. */
+/** The body of the last ALERT; it stays until the next call of a door or of `malloc`. */
 export function alertStart(): usize {
   return outputStart();
 }
@@ -133,7 +134,7 @@ export function alertSize(): usize {
   return outputSize();
 }
 
-/** Reports the time, for absences. NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */
+/** Reports the time, for absences. Returns NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */
 export function tick(sec: u32, nsec: u32): i32 {
   if (!loaded) return layout.NO_ALERT;
   const answer = tellTime(sec, nsec, true);
@@ -141,7 +142,7 @@ export function tick(sec: u32, nsec: u32): i32 {
   return answer;
 }
 
-/** The stream has ended: as `tick`, for what is due by its last records. */
+/** The stream has ended: like `tick`, for what its last records make due. */
 export function end(): i32 {
   if (!loaded) return layout.NO_ALERT;
   const answer = tellEnd();
@@ -158,14 +159,14 @@ export function stateSize(): usize {
   return stateUsedSize();
 }
 
-/** Takes back a snapshot that lies in a block from `malloc`. False, and nothing changed, when it is of other rules. */
+/** Restores a snapshot that is in a block from `malloc`. False, and nothing is changed, when it is of other rules. */
 export function restoreState(snapshot: usize, size: usize): bool {
   if (!loaded || snapshot == 0 || !canRestore(RULESET, snapshot, size)) return false;
   memory.copy(stateAddress(), snapshot, size);
   return true;
 }
 
-/** Forgets everything, as a new instance has. */
+/** Forgets everything: the state is that of a new instance. */
 export function resetState(): void {
   if (loaded) clearState(RULESET);
 }
@@ -205,14 +206,14 @@ export function cappedCounts(): usize {
 const NOTHING: usize = memory.data(8); // an empty string
 
 /**
- * filter_wasm's function (`event_format: json`): the record is replaced by what this answers, and an empty
+ * filter_wasm's function (`event_format: json`): the record is replaced by what this returns, and an empty
  * string drops it. Only alerts leave it, so it belongs on a fork of the stream, never on its only copy.
  */
 export function alerts_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32): usize {
   return filter(tag, tagSize, sec, nsec, record, size, false);
 }
 
-/** As `alerts_only`, with the bare array of alerts that Alertmanager's `/api/v2/alerts` takes in place of the body. */
+/** Like `alerts_only`, but with the bare array of alerts that Alertmanager's `/api/v2/alerts` takes, not the body. */
 export function alert_arrays_only(
   tag: usize,
   tagSize: u32,
@@ -244,28 +245,28 @@ function filter(
 const TICK_EARSHOT_: u64 = 0x2e746f6873726165; // "earshot."
 const TICK_TICK: u32 = 0x6b636974; // "tick"
 
-/** A record whose tag begins with `earshot.tick` is a clock's: only its time counts. */
+/** A record whose tag begins with `earshot.tick` is from a clock: only its time counts. */
 function isTick(tag: usize, tagSize: u32): bool {
   return (
     loaded && tag != 0 && tagSize >= 12 && load<u64>(tag) == TICK_EARSHOT_ && load<u32>(tag, 8) == TICK_TICK
   );
 }
 
-/** Records that `alerts_only` could not read: not JSON, too large, or more memory or work than they may have. */
+/** Records that `alerts_only` could not read: not JSON, too large, or in need of more memory or work than allowed. */
 export function unreadableCount(): u32 {
   return unreadable;
 }
 
-// ── For `earshot explain`: the same atoms, asked one by one ─────────────────────────────────────────
+// ── For `earshot explain`: the same atoms, tested one by one ─────────────────────────────────────────
 
-/** Reads a record for `testAtom`; 0 when it is a JSON object, else MALFORMED or TOO_LARGE. */
+/** Reads a record for `testAtom`; returns 0 when it is a JSON object, else MALFORMED or TOO_LARGE. */
 export function examine(record: usize, size: usize): i32 {
   if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
-  finish(); // gives back what the record before allocated; what this one allocates stays
+  finish(); // releases what the record before allocated; what this one allocates stays
   return examineRecord(record, record + size) ? 0 : layout.MALFORMED;
 }
 
-/** The answer of an atom of the record that `examine` read. What this allocates stays until `malloc` or a call. */
+/** The answer of an atom of the record that `examine` read. What this allocates stays until the next `malloc` or call. */
 export function testAtom(atom: u32): bool {
   beginBudget();
   return holdsAtom(atom);

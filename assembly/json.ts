@@ -2,7 +2,7 @@
 // and returns the address after what it read, or 0 when the bytes are not JSON. Wide loads may read
 // up to 7 bytes after the end (memory keeps SLACK there); no decision depends on those bytes.
 //
-// Two liberties, because loggers take them: raw control characters and bytes that are not UTF-8 are
+// Two things are more liberal than the grammar, because loggers write them: raw control characters and bytes that are not UTF-8 are
 // allowed inside strings. Such a byte reads as U+FFFD, as Go's encoding/json reads it.
 import * as layout from './layout';
 import { firstMarked, wordMask } from './bytes';
@@ -35,18 +35,18 @@ export function skipSpace(at: usize, end: usize): usize {
 
 let escapes: u32 = 0;
 
-/** Escapes that `skipString` has met so far: when it did not grow, a string's bytes are its text. */
+/** Escapes that `skipString` has met so far: when the count did not grow, a string's bytes are its text. */
 export function escapeCount(): u32 {
   return escapes;
 }
 
-/** From after the opening quote to the closing quote itself. */
+/** Skips from after the opening quote to the closing quote itself. */
 export function skipString(at: usize, end: usize): usize {
   while (at < end) {
     const word = load<u64>(at);
     const quotes = word ^ QUOTES;
     const backslashes = word ^ BACKSLASHES;
-    // The lowest bit is exact; bits above it may be false, and are not looked at.
+    // The lowest bit is exact; bits above it may be false, and are not used.
     const hits = (((quotes - ONES) & ~quotes) | ((backslashes - ONES) & ~backslashes)) & HIGHS;
     if (hits == 0) {
       at += 8;
@@ -79,7 +79,7 @@ const escapeLetters: usize = memory.data<u8>([
   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ]);
 
-/** From the backslash of `\uXXXX` to after its digits; 0 when they are not four digits. */
+/** Skips from the backslash of `\uXXXX` to after its digits; 0 when they are not four digits. */
 function skipUnicodeEscape(at: usize, end: usize): usize {
   return at + 6 <= end && load<u8>(at, 1) == 0x75 && hex4(at + 2) >= 0 ? at + 6 : 0;
 }
@@ -132,7 +132,7 @@ export function skipNumber(at: usize, end: usize): usize {
   return at;
 }
 
-/** The type of the value that begins with this byte; TYPE_NUMBER for whatever is none of the others. */
+/** The type of the value that begins with this byte; TYPE_NUMBER for everything else. */
 export function typeAt(at: usize): u32 {
   switch (load<u8>(at)) {
     case 0x22:
@@ -152,7 +152,7 @@ export function typeAt(at: usize): u32 {
   }
 }
 
-/** A string, number, true, false or null. */
+/** Skips a string, number, true, false or null. */
 function skipScalar(at: usize, end: usize): usize {
   switch (load<u8>(at)) {
     case 0x22: {
@@ -170,7 +170,7 @@ function skipScalar(at: usize, end: usize): usize {
   }
 }
 
-/** From a key's opening quote to after the colon. */
+/** Skips from a key's opening quote to after the colon. */
 function skipKey(at: usize, end: usize): usize {
   if (at >= end || load<u8>(at) != QUOTE) return 0;
   const quote = skipString(at + 1, end);
@@ -192,7 +192,7 @@ function push(depth: u32, object: bool): void {
   store<u8>(at, object ? load<u8>(at) | bit : load<u8>(at) & ~bit);
 }
 
-/** Any value, from its first byte. A loop with a stack of bits, not recursion: the input decides the depth. */
+/** Skips any value, from its first byte. A loop with a stack of bits, not recursion: the input decides the depth. */
 export function skipValue(at: usize, end: usize): usize {
   let depth: u32 = 0;
   while (at < end) {
@@ -300,8 +300,8 @@ export function decode(at: usize, end: usize, target: usize): usize {
   while (at < end) {
     const word = load<u64>(at);
     const special = specialBits(word);
-    store<u64>(target, word); // what is not taken of it is overwritten, or lies in SLACK
-    // Not one `min` for both cases: a branch that is foretold costs less than to wait for the count.
+    store<u64>(target, word); // the part that is not taken is overwritten, or is in SLACK
+    // Not one `min` for both cases: a predicted branch costs less than waiting for the count.
     const taken = special == 0 ? min(end - at, 8) : min(end - at, firstMarked(special));
     at += taken;
     target += taken;

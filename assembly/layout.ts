@@ -1,5 +1,5 @@
 // The ruleset, as bytes. host/compiler/ruleset.ts writes it, assembly/ reads it, and both import this file, so
-// that there is no second description to drift from it.
+// there is no second description that could differ.
 //
 //   [header 168] [nodes] [edges] [fields] [values] [gates] [needle indexes] [rules] [atoms] [patterns]
 //   [sets] [templates] [code] [strings]
@@ -10,9 +10,9 @@
 // A field is a u32 unless its comment says otherwise; host/compiler/widths.ts has the others as lists.
 //
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
-//   45 41 52 53 | 03 00 00 00 | checksum, 8 bytes | size u32 | …
-//   "EARS"        version 3
-// A test holds the whole example, byte for byte (tests/compiler/ruleset.test.ts).
+//   45 41 52 53 | 04 00 00 00 | checksum, 8 bytes | size u32 | …
+//   "EARS"        version 4
+// A test checks the whole example, byte for byte (tests/compiler/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
 export const VERSION: u32 = 4;
@@ -49,18 +49,18 @@ export const HEADER_SETS_OFFSET = 108;
 export const HEADER_TIMESTAMP_FIELD = 112; // the field of `@timestamp`
 export const HEADER_SLOT_COUNT = 116; // the most capture slots that one rule needs
 export const HEADER_LABEL_COUNT = 120; // the most labels that one rule has
-export const HEADER_KEY_COUNT = 124; // keys that the state holds at most, 0: no rule needs any
-export const HEADER_STEP_COUNT = 128; // steps of all rules: what gates, needles and code speak of
+export const HEADER_KEY_COUNT = 124; // the most keys that the state holds, 0: no rule needs any
+export const HEADER_STEP_COUNT = 128; // steps of all rules: what gates, needles and code refer to
 export const HEADER_STEPS_OFFSET = 132;
 export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state looks back
 export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
-export const HEADER_HAS_ABSENCE = 148; // 1 when some rule waits for what does not come
+export const HEADER_HAS_ABSENCE = 148; // 1 when some rule is an absence
 export const HEADER_TEXTS_OFFSET = 152; // a TEXT_OFFSET and a TEXT_SIZE for each text
 export const HEADER_LATE_NODE_OFFSET = 156; // the trie of fields that only a match needs
-export const HEADER_FINGERPRINTS_OFFSET = 160; // FINGERPRINT_… records, one a rule, sorted
+export const HEADER_FINGERPRINTS_OFFSET = 160; // FINGERPRINT_… records, one per rule, sorted
 export const HEADER_SIZE: u32 = 168;
 
-// Texts of the body that never change (host/compiler/ruleset.ts has their bytes), each as long as can be: a text costs
+// Texts of the body that never change (host/compiler/ruleset.ts has their bytes), each as long as possible: a text costs
 // a call, whatever its size.
 export const TEXT_BODY_FIRING = 0; // the body up to its alerts
 export const TEXT_BODY_RESOLVED = 1;
@@ -79,7 +79,7 @@ export const TEXT_CLOSING = 13;
 export const TEXT_EDGE_OPEN = 14;
 export const TEXT_EDGE_ALERT = 15;
 export const TEXT_EDGE_CLOSE = 16;
-// Of a hit (hit.ts writes and reads it):
+// The texts of a hit (hit.ts writes and reads it):
 //
 //   {"earshot":1,"key":"<hash>","id":"<source>/<hash>/<step>","rule":"<hash>","step":0,"time":"2021-08-25T01:53:25.480Z",
 //    "distinct":"<hash>","alert":"404 Request","labels":{"pod":"web-1",…},"annotations":{"message":["404, "," times"]}}
@@ -97,18 +97,18 @@ export const TEXT_HIT_ALERT = 23;
 export const TEXT_HIT_LABELS = 24;
 export const TEXT_HIT_ANNOTATIONS = 25;
 export const TEXT_HIT_END = 26;
-// Of a mark, by which a counter finds again what no hit says:
+// The texts of a mark, in which a counter finds again what no hit says:
 //
 //   {"earshot":1,"missing":"<hash>","rule":"<hash>","seen":"…Z","told":"…Z","alert":"No backup","labels":{…}}
-//     an alert said at `told` that the key, seen last at `seen`, is missing
+//     an alert said at `told` that the key, last seen at `seen`, is missing
 //   {"earshot":1,"expected":"<hash>","rule":"<hash>","seen":"…Z","alert":"No backup","labels":{…}}
-//     nobody has seen the key, which is waited for since `seen`
+//     nobody has seen the key, which has been waited for since `seen`
 //   {"earshot":1,"reported":"<hash>","rule":"<hash>","tenant":"<hash>","time":"…Z","alert":"404 Request"}
 //     an alert of this label set reported what the rate cap had suppressed of the rule and tenant
 //   {"earshot":1,"suppressed":"<hash>","rule":"<hash>","count":12,"alert":"404 Request"}
-//     so many matches of this label set are suppressed and not reported
+//     `count` matches of this label set are suppressed and not reported
 //
-// The texts that begin them are in the order of MARK_….
+// Their first texts are in the order of MARK_….
 export const TEXT_MARK = 27;
 export const TEXT_MARK_SEEN = 31;
 export const TEXT_MARK_TOLD = 32;
@@ -129,13 +129,13 @@ export const TEXT_SIZE = 4;
 export const TEXT_ENTRY_SIZE = 8;
 
 // ── Fields: two tries over the paths that the rules name ────────────────────────────────────────────
-// Node 0 is the root of the fields that conditions test. Those that only an alert shows, and the record's
+// Node 0 is the root of the fields that conditions test. Fields that only an alert shows, and the record's
 // own time, are in the late trie: it is walked when a record has matched.
 // A node is a place in a record. Keys of objects are found by hash, indexes of arrays one by one.
 export const NODE_FIELD = 0; // the field that this place is, or NONE
 export const NODE_HEADS_OFFSET = 4; // u16[1 << (64 - shift)]: edge index + 1 of each bucket's first edge, 0: empty
 export const NODE_SHIFT = 8; // hash >> shift is the bucket
-export const NODE_EDGE_COUNT = 12; // keys that lead on from here
+export const NODE_EDGE_COUNT = 12; // keys that lead from here to other nodes
 export const NODE_ITEMS_OFFSET = 16; // ITEM_…, their indexes ascending
 export const NODE_ITEM_COUNT = 20;
 export const NODE_FIELDS_BELOW = 24; // fields at and under this node
@@ -203,7 +203,7 @@ export const GRAM_FLAGS = 3; // u8
 export const GRAM_SIZE = 4;
 export const GRAM_IS_LAST: u32 = 1; // entry, or group, of its bucket
 export const GRAM_IS_GROUP: u32 = 2;
-export const GROUP_COUNT_MIN = 8; // fewer are looked at one by one
+export const GROUP_COUNT_MIN = 8; // fewer are compared one by one
 
 export const NEEDLE_WORD = 0; // u64, the folded bytes
 export const NEEDLE_MASK = 8; // u64, 0xff for each byte that counts
@@ -282,7 +282,7 @@ export const PATTERN_CAPTURES_FIRST = 24; // 1: ask the program at once, an aler
 export const PATTERN_SIZE = 28;
 
 // A program works on code points. An instruction is 4 bytes: op, and 24 bits of operand; what is not a
-// jump goes on at the next instruction.
+// jump continues at the next instruction.
 export const INSTRUCTION_SIZE = 4;
 export const RUN_CHAR: u32 = 0; // operand: the code point
 export const RUN_SET: u32 = 1; // operand: index of the set
@@ -293,7 +293,7 @@ export const RUN_SAVE: u32 = 5; // operand: the slot
 export const RUN_ASSERT: u32 = 6; // operand: one of ASSERT_…
 export const RUN_MATCH: u32 = 7;
 export const RUN_FAIL: u32 = 8;
-export const RUN_SKIP: u32 = 9; // reads all code points of the set (operand) that come: what follows is not in it
+export const RUN_SKIP: u32 = 9; // reads all code points of the set (operand) that come next: the one after them is not in it
 
 export const ASSERT_TEXT_START: u32 = 0;
 export const ASSERT_TEXT_END: u32 = 1;
@@ -314,11 +314,11 @@ export const RANGE_HIGH = 4; // inclusive
 export const RANGE_SIZE = 8;
 
 // The automaton reads bytes, answers at the first byte that decides, and takes one more step at the end of
-// the text. States are sorted: 0 is dead, 1 has matched, the rest go on. In a wide automaton (2 bytes a
+// the text. States are sorted: 0 is dead, 1 has matched, the rest continue. In a wide automaton (2 bytes per
 // state) a state is named by the index of its row's first entry, so that a step is one add and one load; a
 // narrow one (1 byte) is half as large.
 export const DFA_CLASSES_OFFSET = 0; // u8[256]: byte class of each byte (shared between automata)
-export const DFA_STRIDE = 4; // entries a row: byte classes and the end of the text, which is the last
+export const DFA_STRIDE = 4; // entries per row: the byte classes, and last the end of the text
 export const DFA_WIDTH = 8;
 export const DFA_START = 12; // state
 export const DFA_PREFIX_OFFSET = 16; // bytes that a text must begin with; the automaton reads on after them
@@ -346,7 +346,7 @@ export const RULE_NAMESPACE_LABEL = 62; // u16, or NO_LABEL
 export const RULE_FINGERPRINT = 64; // u64: the same rule has the same one in every rules file
 export const RULE_SIZE = 72;
 
-// The rules by their fingerprints, sorted: a hit names its rule so.
+// The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;
 export const FINGERPRINT_SIZE = 4;
 
@@ -385,11 +385,11 @@ export const SEQUENCE_STEPS_MAX = 4; // what a slot holds
 export const ABSENCE_LABELS_SIZE_MAX = 1000; // bytes of the label values of one key: 25 slots
 export const KEY_COUNT_DEFAULT = 16384; // 1 MiB of state
 export const KEY_COUNT_MAX = 1000000;
-export const RATE_COUNT_DEFAULT = 20; // alerts a second: Slack takes 1 a second and channel, in bursts more
-export const DUE_COUNT_MAX: u32 = 50; // absences that one body carries; the next call brings the rest
+export const RATE_COUNT_DEFAULT = 20; // alerts a second: Slack takes 1 per second and channel, more in bursts
+export const DUE_COUNT_MAX: u32 = 50; // absences that one body carries; the next call adds the rest
 export const RECORD_SIZE_MAX: u32 = 0x2000000; // 32 MiB: above any record that Kafka or Fluent Bit carries
 export const NESTING_MAX = 1024; // a bit for each level of a record; nobody nests deeper on purpose
-export const LABEL_VALUE_SIZE_MAX = 1024; // as Grafana Loki and Cortex refuse longer ones (2,048) by default
+export const LABEL_VALUE_SIZE_MAX = 1024; // Grafana Loki and Cortex refuse values longer than 2,048 by default
 export const ANNOTATION_SIZE_MAX = 4096; // a Slack section shows 3,000 characters
 export const FIRST_SIZE_MAX = 512; // bytes of the first suppressed label sets in an alert: two or three sets
 export const ALERT_COUNT_MAX: u32 = 1000; // alerts of a body: nobody reads more about one record; the rest is counted (`truncatedAlerts`, `suppressed_others`)
@@ -398,20 +398,20 @@ export const CAPTURE_COUNT_MAX = 32; // named groups of a pattern: nobody reads 
 export const BUDGET_STEPS_MAX: u32 = 0x10000000; // work of a record: half a second in V8, when a byte through an automaton takes 2 ns
 export const SEARCH_STEPS_PER_BYTE_MAX: u32 = 32; // of one pattern in one text: about 50 times what a plain word costs
 export const SEARCH_STEPS_MIN: u32 = 0x1000000; // of one pattern in a short text: some 16 ms
-export const LAZY_SIZE_MAX: u32 = 0x200000; // 2 MiB of states that a search makes as it goes; then it begins anew with them
+export const LAZY_SIZE_MAX: u32 = 0x200000; // 2 MiB of states that a search makes as it reads; when it is full, they are dropped
 export const BACKTRACK_BITS_MAX: u32 = 0x200000; // 256 KiB of visited bits; a longer search runs in lockstep
 
-// ── What a door answers ─────────────────────────────────────────────────────────────────────────────
+// ── What a door returns ─────────────────────────────────────────────────────────────────────────────
 export const NO_ALERT = 0;
 export const ALERT = 1;
 export const MALFORMED = 2;
 export const TOO_LARGE = 3;
 export const UNKNOWN_RULE = 4; // a hit of a rule that is not in this ruleset
-export const HIT = 1; // of a door that matches: `hits` writes them
-export const MARKS = 5; // of `due`: no alert, but marks to be kept
+export const HIT = 1; // from a door that matches: `hits` writes them
+export const MARKS = 5; // from `due`: no alert, but marks that must be kept
 export const FLAG_WHOLE = 1; // read the record to its end, to find out whether it is JSON
-export const FLAG_SILENT = 2; // of a hit: it was counted before; no alert comes of it
+export const FLAG_SILENT = 2; // for a hit that was counted before: it makes no alert
 export const FLAG_RECORD_TIME = 4; // prefer the record's `@timestamp` to the given time
-export const FLAG_TOLD = 8; // of a hit: it was counted before, and its alert was told
+export const FLAG_TOLD = 8; // for a hit that was counted before, and whose alert was told
 export const FLAG_HITS = 16; // keep the hits for `writeHits`: count nothing
-export const FLAG_EXPECT = 32; // this is all there is: an absence without a key is waited for from the first record on
+export const FLAG_EXPECT = 32; // this is the whole stream: an absence with only one key is waited for from the first record on

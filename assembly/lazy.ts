@@ -3,10 +3,10 @@
 // emptied, and the search goes on from where it is.
 //
 // A state is the set of places in the program where a match may be, a bit for each instruction, closed under what reads
-// nothing; of assertions those stay in it that only the next code point settles. A step keeps the bits that accept the
-// code point and shifts them to the next instruction, 64 at a time: it costs little also when no state comes again.
+// nothing. Assertions that only the next code point settles stay in it. A step keeps the bits that accept the code point
+// and shifts them to the next instruction, 64 at a time: it costs little even when no state comes again.
 //
-// When the table was emptied CLEARS_MAX times within few bytes, states do not come again: from then on none are kept.
+// When the table has been emptied CLEARS_MAX times within few bytes, states do not come again: from then on none are kept.
 //
 // A state, fixed in size: [hash u32] [behind u32] [row u16[128], the next state by ASCII byte] [places u64[words]]
 import * as layout from './layout';
@@ -16,7 +16,7 @@ import { codePoint } from './json';
 import { allocate, isExhausted } from './memory';
 import { isInSet, isWordByte, sequenceSizeOf } from './program';
 
-const UNKNOWN: u32 = 0; // names of states: this transition was not asked for yet
+const UNKNOWN: u32 = 0; // names of states; this one: the transition is not known yet
 const DEAD: u32 = 1;
 const MATCHED: u32 = 2;
 const FIRST: u32 = 3;
@@ -33,23 +33,23 @@ const BEHIND_WORD: u32 = 4;
 
 const AHEAD_END: u32 = 0x110000; // in place of a code point
 
-// Code points above ASCII have a few entries each, by their lowest bits: the last one stays.
+// Above ASCII, sets and transitions are kept in tables by lowest bits: a new entry replaces the one in its place.
 const WIDE_COUNT: usize = 512; // transitions: [state u32] [code point u32] [next state u32]
 const WIDE_SIZE: usize = 12;
 const ACCEPT_COUNT: usize = 64; // sets of the instructions that accept a code point: [code point u32] [address u32]
 
 const CLEARS_MAX: u32 = 2;
-const BYTES_PER_STATE_MIN: usize = 10; // as RE2: below it a table is filled in vain
+const BYTES_PER_STATE_MIN: usize = 10; // as in RE2: below this a table is of no use
 
 const EXPANSION_STEPS: usize = 3; // what following one instruction costs, in steps
-const TRANSITION_STEPS: usize = 8; // what reading a code point costs beside its words
-const STATE_STEPS: usize = 20; // what a state costs to make beside its words
+const TRANSITION_STEPS: usize = 8; // what reading a code point costs in addition to its words
+const STATE_STEPS: usize = 20; // what making a state costs in addition to its words
 
 let program: usize = 0;
 let instructionCount: usize = 0;
 let words: usize = 0; // u64 of a set
 let isAnchored: bool = false;
-let behindMask: u32 = 0; // what the assertions ask of what was read
+let behindMask: u32 = 0; // what the assertions need to know of what was read
 let plain: usize = 0; // the set of instructions that only read
 let skips: usize = 0; // RUN_SKIP
 let looks: usize = 0; // assertions that the next code point settles
@@ -57,14 +57,14 @@ let hasLooks: bool = false;
 let accepts: usize = 0; // by ASCII byte, the address of the set that accepts it, 0: not made yet
 let wideAccepts: usize = 0;
 let wides: usize = 0;
-let states: usize = 0; // FIRST is at its begin
+let states: usize = 0; // FIRST is at its beginning
 let stateSize: usize = 0;
 let stateCount: u32 = 0;
 let stateCountMax: u32 = 0;
 let heads: usize = 0; // names by hash, u16, open addressing
 let headMask: u32 = 0;
-let current: usize = 0; // a set that is being read, where assertions are settled in
-let next: usize = 0; // a set that is being made
+let current: usize = 0; // the set that is being read, with its assertions settled
+let next: usize = 0; // the set that is being made
 let seen: usize = 0;
 let stack: usize = 0;
 let hasMatched: bool = false;
@@ -126,7 +126,7 @@ function run(state: u32, at: usize, end: usize): bool {
   return hasMatched;
 }
 
-/** Has the table, which is full, been full too often too soon? It will be emptied otherwise. */
+/** Has the table become full too often and too soon? Otherwise it is emptied. */
 function isThrashing(at: usize): bool {
   if (at - clearedAt >= <usize>stateCount * BYTES_PER_STATE_MIN) clearCount = 0;
   else if (at != clearedAt) clearCount++;
@@ -134,7 +134,7 @@ function isThrashing(at: usize): bool {
   return clearCount > CLEARS_MAX;
 }
 
-/** As `run`, with the places in `next`, and without keeping states. */
+/** Like `run`, with the places in `next`, and without keeping states. */
 function runUnnamed(behind: u32, at: usize, end: usize): bool {
   while (at < end) {
     const lead = <u32>load<u8>(at);
@@ -151,7 +151,7 @@ function runUnnamed(behind: u32, at: usize, end: usize): bool {
 
 // ── Memory ──────────────────────────────────────────────────────────────────────────────────────────
 
-/** Takes memory for a text of so many bytes; false when there is none. */
+/** Takes memory for a text of `size` bytes; false when there is none. */
 function place(size: usize): bool {
   words = (instructionCount + 63) >>> 6;
   stateSize = STATE_PLACES + (words << 3);
@@ -294,7 +294,7 @@ function hasPlaces(state: usize): bool {
 function step(state: u32, code: u32): u32 {
   const countBefore = stateCount;
   const following = stateAfter(state, code);
-  // When the table was emptied, the state that this began from is gone.
+  // If the table was emptied, the state from which this began is gone.
   if (stateCount >= countBefore) store<u16>(stateAt(state) + ((<usize>code) << 1), <u16>following, STATE_ROW);
   return following;
 }
@@ -340,7 +340,7 @@ function settle(behind: u32, code: u32): void {
   if (!hasLooks) return;
   clearWords(seen, words << 3);
   for (let i: usize = 0; i < words; i++) {
-    // Of what `follow` adds, those that look ahead were settled when they were added.
+    // Assertions that look ahead and that `follow` adds here are settled already.
     let bits = load<u64>(places + (i << 3)) & load<u64>(looks + (i << 3));
     for (; bits != 0; bits &= bits - 1) follow((i << 6) + <usize>ctz(bits), current, behind, code);
   }
@@ -379,8 +379,8 @@ function addStart(behind: u32): void {
 }
 
 /**
- * Adds to a set the places that read, from `pc` on. `code` is what comes next; while that is not known (NONE), assertions
- * that look ahead stay in the set.
+ * Adds to a set the reading places that `pc` leads to. `code` is what comes next; while that is not known (NONE),
+ * assertions that look ahead stay in the set.
  */
 function follow(pc: usize, set: usize, behind: u32, code: u32): void {
   let count: usize = 1;

@@ -3,8 +3,8 @@
 //   [static data] [ruleset] [state] [scratch] [arena →
 //
 // The ruleset is a data segment that `bake` appends; state and scratch are sized by it. The arena is a
-// bump pointer: what a host asks of `malloc` stays until the next `malloc` after a call has finished,
-// what a call allocates is given back when it finishes. Nothing is ever freed one by one, so a host that
+// bump pointer: what a host gets from `malloc` stays until the next `malloc` after a call has finished,
+// and what a call allocates is released when it finishes. Nothing is ever freed one by one, so a host that
 // never calls `free` (Fluent Bit 4.1.0 and 4.1.1) cannot leak.
 
 /** Bytes that may be read before and after any block: wide loads need no end check. */
@@ -39,7 +39,7 @@ export function malloc(size: usize): usize {
   return block;
 }
 
-/** Exported because WebAssembly Micro Runtime takes `malloc` only together with it. */
+/** Exported because WebAssembly Micro Runtime uses `malloc` only together with it. */
 export function free(block: usize): void {}
 
 /** A block that lives until `finish`, or 0 when there is no memory: then `isExhausted`. */
@@ -63,7 +63,7 @@ export function reserve(size: usize): bool {
   return canReach(top, size);
 }
 
-/** Bytes that a block takes beside its own, at most. */
+/** The most bytes that a block takes in addition to its own. */
 export const BLOCK_EXTRA: usize = SLACK + 15;
 
 function endOf(block: usize, size: usize): usize {
@@ -77,7 +77,7 @@ function canReach(block: usize, size: usize): bool {
 
 // ── What a record could not get ─────────────────────────────────────────────────────────────────────
 // One flag for the whole core: memory ran out, or the record's steps did. The code that notices sets it and continues
-// with any answer; the engine asks once, before it changes the state, and then answers TOO_LARGE.
+// with any answer; the engine asks once, before it changes the state, and then returns TOO_LARGE.
 
 export function isExhausted(): bool {
   return exhausted;
@@ -94,7 +94,7 @@ export function clearExhausted(): void {
 
 // ── The arena ───────────────────────────────────────────────────────────────────────────────────────
 
-/** The arena's top; `release` gives back everything allocated since it was read. */
+/** The arena's top; `release` releases everything allocated since it was read. */
 export function arenaTop(): usize {
   return top;
 }

@@ -1,9 +1,9 @@
-// A pattern's program, run in one of several ways that give the same answer: leftmost-first, as RE2 and Go.
-// `backtrack` tries alternatives in order. At first it just does, on a fixed number of steps a byte: most
-// searches end within it. For one that does not, `lazy` says whether there is a match at all. Where the match is, a
-// second run finds, which marks every (split, position) that it has tried, so that none is tried twice (RE2's BitState).
+// A pattern's program, run in one of several ways that have the same answer: leftmost-first, as in RE2 and Go.
+// `backtrack` tries alternatives in order. Its first run has a fixed number of steps per byte: most searches end within
+// it. For one that does not, `lazy` says whether there is a match at all. A second run finds where the match is: it marks
+// every (split, position) that it has tried, so that none is tried twice (RE2's BitState).
 // That needs a bit for each pair, so longer texts go to `lockstep`, which keeps all threads at one position (Pike's VM).
-// All are linear in the text, and all take of the record's steps.
+// All are linear in the text, and all use the record's steps.
 import * as layout from './layout';
 import { clearWords, findByte } from './bytes';
 import { codePoint } from './json';
@@ -28,7 +28,7 @@ let matchEnd: usize = 0;
 const INSTRUCTION_STEPS: usize = 3; // what an instruction costs, in steps
 const THREAD_STEPS: usize = 16; // what a thread costs at a position, without its slots
 
-const FUEL_PER_BYTE: usize = 4; // a pattern with one `.*` reads a text forth and back
+const FUEL_PER_BYTE: usize = 4; // a pattern with one `.*` reads a text forward and back
 const FUEL_MIN: usize = 64;
 const FUEL_MAX: usize = 0x40000; // a split may leave a job to do: 2 MiB of them
 
@@ -38,7 +38,7 @@ let jobs: usize = 0;
 let jobCount: usize = 0;
 let jobRoom: usize = 0;
 
-/** Where the last match began; of use after `search` was true. */
+/** Where the last match began; valid after `search` returned true. */
 export function matchedFrom(): usize {
   return matchStart;
 }
@@ -79,7 +79,7 @@ function run(anchored: bool, firstByte: u32): bool {
   const matched = backtrack(textStart, anchored, firstByte);
   release(mark);
   if (fuel != 0 || isExhausted()) return matched;
-  // No match begins before this place: go on here, in a way that is sure to end.
+  // No match begins before this place: continue here, in a way that is sure to end.
   const start = matchStart;
   const isThere = lazyMatches(program, instructionCount, anchored, textStart, start, textEnd);
   release(mark);
@@ -104,7 +104,7 @@ function isInSetAt(index: u32, at: usize): bool {
   return at < textEnd && isInSet(index, codePoint(at, sequenceSizeOf(load<u8>(at))));
 }
 
-/** The first address from `at` on whose code point is not in the set, or 0 when there is no fuel left to go on. */
+/** The first address from `at` on whose code point is not in the set, or 0 when there is no fuel left to continue. */
 function skipRun(index: u32, at: usize): usize {
   const bitmap = setAt(index) + layout.SET_BITMAP;
   const start = at;
@@ -124,8 +124,8 @@ function skipRun(index: u32, at: usize): usize {
 }
 
 /**
- * As `skipRun`, or 0 when a part of the run was read before: it would end at the same place, and what comes
- * there was tried. Marking each position keeps this linear.
+ * Like `skipRun`, but 0 when a part of the run was read before: it would end at the same place, and what comes
+ * there has been tried. Marking each position keeps this linear.
  */
 function skipMarked(index: u32, pc: usize, at: usize): usize {
   while (true) {
@@ -183,7 +183,7 @@ function openJobs(): bool {
   return jobs != 0;
 }
 
-/** False when what comes at this place was tried, or there is no fuel left to try it. */
+/** False when what comes at this place has been tried, or there is no fuel left to try it. */
 function tryFirst(pc: usize, at: usize): bool {
   if (visited == 0) return takeFuel(1);
   const bit = pc * (textEnd - textStart + 1) + (at - textStart);
@@ -212,7 +212,7 @@ function pushJob(first: u32, second: usize): bool {
   return true;
 }
 
-/** Tries the program at one start. Every loop passes a split, and each split is tried once a position. */
+/** Tries the program at one start. Every loop passes a split, and each split is tried once per position. */
 function backtrackFrom(start: usize): bool {
   jobCount = 0;
   pushJob(0, start);

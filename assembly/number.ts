@@ -1,8 +1,8 @@
-// Comparing a JSON number with a number of the rules, digit by digit: exact for any length, so that 64-bit
-// ids and long decimals are what they are. No floating point is involved.
+// Comparing a JSON number with a number of the rules, digit by digit: exact for any length, so 64-bit
+// ids and long decimals keep their value. No floating point is involved.
 import * as layout from './layout';
 
-const EXPONENT_MAX: i64 = 1 << 30; // larger ones compare as this: no record can hold that many digits
+const EXPONENT_MAX: i64 = 1 << 30; // larger exponents count as this: no record can hold that many digits
 
 /** -1, 0 or 1: the order of the number at `at` … `end` (valid JSON) and the NUMBER_… record at `number`. */
 export function compareNumber(at: usize, end: usize, number: usize): i32 {

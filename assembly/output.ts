@@ -30,7 +30,7 @@ function ensure(size: u64): bool {
   return room != 0 && grow(<u64>(at - start) + size);
 }
 
-/** Twice as much at least, so that a long output is not moved into memory piece by piece. */
+/** Grows to at least twice the size, so that a long output is not moved again for each piece. */
 function grow(size: u64): bool {
   const wanted = max(size, (<u64>(room - start)) << 1);
   if (wanted > u32.MAX_VALUE) {
@@ -53,7 +53,7 @@ export function writeByte(byte: u32): void {
   store<u8>(at++, byte);
 }
 
-/** Bytes written so far; `repeat` writes those from `mark` to `end` once more. */
+/** Bytes written so far; `repeat` writes those from `mark` to `end` again. */
 export function outputMark(): usize {
   return at - start;
 }
@@ -120,7 +120,7 @@ function stringSizeMax(size: usize): u64 {
   return <u64>size * JSON_BYTE_SIZE_MAX + 2;
 }
 
-/** Writes JSON that this file wrote as a string: what it escaped stays as it is, so a byte becomes two at most. */
+/** Writes JSON that this file wrote as a string: what it escaped stays as it is, so a byte becomes at most two. */
 export function writeJsonAsString(source: usize, size: usize): void {
   if (ensure(<u64>size * 2 + 2)) at = putString(at, source, size);
 }
@@ -132,8 +132,8 @@ function putString(target: usize, source: usize, size: usize): usize {
   while (source < end) {
     const word = load<u64>(source);
     const escapes = escapeBits(word);
-    store<u64>(target, word); // what is not taken of it is overwritten
-    // Not one `min` for both cases: a branch that is foretold costs less than to wait for the count.
+    store<u64>(target, word); // the part that is not taken is overwritten
+    // Not one `min` for both cases: a predicted branch costs less than waiting for the count.
     const taken = escapes == 0 ? min(end - source, 8) : min(end - source, firstMarked(escapes));
     source += taken;
     target += taken;

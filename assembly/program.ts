@@ -1,11 +1,11 @@
 // A pattern's program and the sets that it refers to: what `nfa` and `lazy`, which run programs, have in common.
-// The text is valid UTF-8: `record` saw to that.
+// The text is valid UTF-8: `record` made sure of that.
 import * as layout from './layout';
 
 let ruleset: usize = 0;
 let sets: usize = 0;
 
-/** Takes the sets of the ruleset at `base`. */
+/** Uses the sets of the ruleset at `base`. */
 export function useSets(base: usize): void {
   ruleset = base;
   sets = base + load<u32>(base, layout.HEADER_SETS_OFFSET);

@@ -6,7 +6,7 @@ import { copyValid, decode, decodedSizeMax, isPlain } from './json';
 import { allocate, resize } from './memory';
 
 const FOUND_TYPE = 0; // TYPE_…
-const FOUND_START = 4; // the value's bytes; of a string, those between the quotes
+const FOUND_START = 4; // the value's bytes; for a string, those between the quotes
 const FOUND_END = 8;
 const FOUND_TEXT = 12; // 0: not read yet
 const FOUND_TEXT_SIZE = 16;
@@ -87,7 +87,7 @@ function readText(entry: usize): void {
   store<usize>(entry, size, FOUND_TEXT_SIZE);
 }
 
-/** The id of a field's value when it is a string that the rules name, or 1. */
+/** The id of a field's value when it is a string that the rules name, or UNKNOWN_VALUE. */
 export function fieldValue(field: u32): u32 {
   const entry = found + <usize>field * FOUND_SIZE;
   let value = load<u32>(entry, FOUND_VALUE);

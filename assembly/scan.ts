@@ -1,6 +1,6 @@
 // One forward pass over a record's JSON: the fields that the rules name are put into `record`, everything
-// else is skipped. The pass ends as soon as every field is found, or no rule can match any more; of a record that matches,
-// the rest is read afterwards, because only whole, valid JSON alerts. If an object has a key twice, the first is used. Paths are at most 10 long, so the recursion below is shallow; the depth
+// else is skipped. The pass ends as soon as every field is found, or no rule can match any more; the rest
+// of a record that matches is read afterwards, because only whole, valid JSON alerts. If an object has a key twice, the first is used. Paths are at most 10 long, so the recursion below is shallow; the depth
 // of the record itself costs no stack (skipValue).
 import * as layout from './layout';
 import { hashKey, sameBytes, wordMask } from './bytes';
@@ -48,7 +48,7 @@ export function placeScan(base: usize, at: usize): usize {
   return guesses + nodeCount * GUESS_COUNT * GUESS_SIZE;
 }
 
-/** One of SCAN_…; `now` is a number that no earlier record had, `toEnd` reads on when all is known. */
+/** Scans a record: one of SCAN_…. `now` is a number that no earlier record had; `toEnd`: read on when all is known. */
 export function scan(at: usize, end: usize, now: u32, toEnd: bool): i32 {
   epoch = now;
   whole = toEnd;
@@ -83,14 +83,14 @@ function markSeen(node: usize): bool {
 }
 
 // The keys of logs come in the same order, record after record. For each node the first keys of the last
-// object are remembered: a key that is the same again is neither searched for its end nor looked up.
+// object are remembered: when the same key comes again, its end is not searched for and it is not looked up.
 const GUESS_COUNT: usize = 8;
 const GUESS_HEAD = 0; // u64, the first 8 bytes of the key, padded with zeros
 const GUESS_TAIL = 8; // u64, the next 8
 const GUESS_HEAD_MASK = 16;
 const GUESS_TAIL_MASK = 24;
 const GUESS_KEY_SIZE = 32; // u32, 1 to 16; 0: no guess
-const GUESS_NODE = 36; // what findChild said
+const GUESS_NODE = 36; // what findChild returned
 const GUESS_SIZE: usize = 40;
 const QUOTE_COLON: u32 = 0x3a22;
 
@@ -116,7 +116,7 @@ function learn(guess: usize, key: usize, size: usize, child: usize): void {
   store<usize>(guess, child, GUESS_NODE);
 }
 
-/** From the opening brace to after the closing one; 0 when malformed or stopped. */
+/** Scans from the opening brace to after the closing one; 0 when malformed or stopped. */
 function scanObject(node: usize, at: usize, end: usize): usize {
   let guess = guesses + ((node - nodes) / layout.NODE_SIZE) * (GUESS_COUNT * GUESS_SIZE);
   const lastGuess = guess + (GUESS_COUNT - 1) * GUESS_SIZE; // shared by all further keys
@@ -153,14 +153,14 @@ function scanObject(node: usize, at: usize, end: usize): usize {
   return 0;
 }
 
-/** A value that no rule names: most are strings, which need no more than this. */
+/** Skips a value that no rule names: most are strings, which need no more than this. */
 function skipOther(at: usize, end: usize): usize {
   if (load<u8>(at) != QUOTE) return skipValue(at, end);
   const quote = skipString(at + 1, end);
   return quote == 0 ? 0 : quote + 1;
 }
 
-/** As scanObject, for the items of an array that paths name. */
+/** Like scanObject, for the items of an array that paths name. */
 function scanArray(node: usize, at: usize, end: usize): usize {
   let item = ruleset + load<u32>(node, layout.NODE_ITEMS_OFFSET);
   const after = item + <usize>load<u32>(node, layout.NODE_ITEM_COUNT) * layout.ITEM_SIZE;
@@ -184,7 +184,7 @@ function scanArray(node: usize, at: usize, end: usize): usize {
   return 0;
 }
 
-/** A value that is a field, or that holds fields. */
+/** Scans a value that is a field, or that holds fields. */
 function scanValue(node: usize, at: usize, end: usize): usize {
   const type = typeAt(at);
   const before = fieldsLeft;
@@ -198,7 +198,7 @@ function scanValue(node: usize, at: usize, end: usize): usize {
     after = scanArray(node, at, end);
   else after = skipValue(at, end);
   if (after == 0) return 0;
-  // Whatever was not found below this node will not be found any more.
+  // What was not found below this node cannot be found any more.
   fieldsLeft = before - load<u32>(node, layout.NODE_FIELDS_BELOW);
   const field = load<u32>(node, layout.NODE_FIELD);
   if (field != layout.NONE) {

@@ -2,8 +2,8 @@
 // bounded size, in event time. When the table is full the key that was used longest ago is evicted and counted; what its
 // cool-down had suppressed is reported by another alert.
 //
-// Hits come late, twice, and from clocks that are wrong. So nothing here asks whether time "moves on": a cool-down and a
-// window each remember two eras, stretches of time that lie far apart. A record that claims to be from next year opens
+// Hits come late, twice, and from clocks that are wrong. So nothing here assumes that time moves forward: a cool-down and a
+// window each remember two eras, stretches of time that lie far apart. A record that claims to be from next year begins
 // an era of its own and leaves the present one as it was.
 import * as layout from './layout';
 
@@ -22,13 +22,13 @@ export const STATE_NEWEST = 20;
 export const STATE_OLDEST = 24;
 export const STATE_HEAD_BITS = 28;
 export const STATE_CLOCK = 32; // i64: how far the stream has come
-export const STATE_LEAP_TIME = 40; // i64: where records say it is that are too far ahead to be believed
+export const STATE_LEAP_TIME = 40; // i64: the time of records that are too far ahead to be believed
 export const STATE_LEAP_COUNT = 48; // how many of them in a row
 export const STATE_SUPPRESSED = 56; // u64: suppressed matches of cool-downs that were evicted
-export const STATE_EVICTED_COUNT = 64; // u64: keys that had to give way
-export const STATE_NEXT_DUE = 72; // i64: no absence falls due before
+export const STATE_EVICTED_COUNT = 64; // u64: keys that were evicted
+export const STATE_NEXT_DUE = 72; // i64: no absence falls due before this
 export const STATE_WALK_TIME = 80; // i64: when the last walk over suppressed matches began
-export const STATE_WALK = 88; // where it is, 0: it is done
+export const STATE_WALK = 88; // where the walk is, 0: it is done
 export const STATE_HEADER_SIZE: u32 = 96;
 
 export const SLOT_KEY = 0; // u64
@@ -53,7 +53,7 @@ export const USE_CAPPED: u32 = 9; // alerts of a rule and tenant above the rate 
 const USE_BITS: u32 = 4;
 const USE_MASK: u32 = 15;
 
-/** A bit of a count that says: or more. */
+/** The bit of a count that means "or more". */
 export const AT_LEAST: u64 = 1 << 63;
 
 export const WINDOW_SLICES = 8; // a window is counted in slices of a seventh: it reaches back 1 to 8/7 windows
@@ -61,7 +61,7 @@ export const WINDOW_SLICES = 8; // a window is counted in slices of a seventh: i
 /** No time. */
 export const NEVER: i64 = i64.MIN_VALUE;
 // Records of one key whose times are further apart than this come from two clocks, of which one is wrong by
-// whole hours: neither must speak for the other. Ahead by less, and the one clock has moved on.
+// whole hours: neither may decide for the other. When one is ahead by less, the same clock has moved on.
 const CLOCK_GAP_MS: i64 = 3600 * 1000;
 const HASH_FACTOR: u64 = 0x9e3779b97f4a7c15;
 
@@ -106,7 +106,7 @@ export function stateUsedSize(): usize {
   return slots + <usize>load<u32>(state, STATE_USED_COUNT) * SLOT_SIZE - state;
 }
 
-/** True when a region of these first bytes and this size was written by the same rules and format. */
+/** True when a region with these first bytes and this size was written with the same rules and format. */
 export function canRestore(base: usize, snapshot: usize, size: usize): bool {
   if (size < STATE_HEADER_SIZE || load<u32>(snapshot, STATE_FORMAT) != STATE_VERSION) return false;
   if (load<u64>(snapshot, STATE_RULESET_HASH) != load<u64>(base, layout.HEADER_HASH)) return false;
@@ -143,14 +143,14 @@ function keyOf(rule: u32, purpose: u32, part: u32, hash: u64): u64 {
 
 const FACTOR_INVERSE: u64 = 0xf1de83e19937733d; // HASH_FACTOR × this = 1, modulo 2^64
 
-/** `keyOf` turned round, for a slot of part 0. */
+/** The inverse of `keyOf`, for a slot of part 0. */
 function hashOf(slot: usize): u64 {
   let key = load<u64>(slot, SLOT_KEY) * FACTOR_INVERSE;
   key ^= key >>> 32;
   return (key * FACTOR_INVERSE) ^ ((<u64>load<u32>(slot, SLOT_USE)) << 32);
 }
 
-/** The slot of a key, or 0. It is now the one used last. */
+/** The slot of a key, or 0. It becomes the one used last. */
 function use(key: u64): usize {
   let link = load<u32>(heads + ((<usize>(key >>> shift)) << 2));
   while (link != 0) {
@@ -231,7 +231,7 @@ function touch(slot: usize, link: u32): void {
 }
 
 // ── Cool-down ───────────────────────────────────────────────────────────────────────────────────────
-// Two eras of alerts, the one used last in front: [first, last] i64 each; and what was suppressed since.
+// Two eras of alerts, the one used last in front: [first, last], i64 each; then what was suppressed since.
 
 const ERA_SIZE = 16;
 const COOL_SUPPRESSED = SLOT_DATA + 2 * ERA_SIZE; // u64
@@ -277,7 +277,7 @@ export function startCooling(slot: usize, time: i64, realertMs: i64): void {
   store<i64>(era, max(load<i64>(era, 8), time), 8);
 }
 
-/** Alerts this close are of one era. What is further ahead may be a wrong clock, and the time between not yet over. */
+/** Alerts this close are of one era. One further ahead may be from a wrong clock, and the time between not yet over. */
 function adjoins(era: usize, time: i64, realertMs: i64): bool {
   const last = load<i64>(era, 8);
   if (last == NEVER || time > last + 2 * realertMs) return false;
@@ -301,7 +301,7 @@ export function suppressedSince(slot: usize): u64 {
   return load<u64>(slot, COOL_SUPPRESSED);
 }
 
-/** So much was suppressed since. */
+/** Sets what was suppressed since the last alert. */
 export function setSuppressed(slot: usize, count: u64): void {
   if (slot != 0) store<u64>(slot, count, COOL_SUPPRESSED);
 }
@@ -312,8 +312,8 @@ export function coolDownHash(link: u32): u64 {
 }
 
 /**
- * The next cool-down of what is suppressed and not reported, or 0 when the walk over all of them is done; then the next
- * one begins `everyMs` after this one did.
+ * The next cool-down with suppressed matches that are not reported, or 0 when the walk over all of them is done; the next
+ * walk begins `everyMs` after this one began.
  */
 export function nextSuppressed(everyMs: i64): u32 {
   const clock = load<i64>(state, STATE_CLOCK);
@@ -335,12 +335,12 @@ export function nextSuppressed(everyMs: i64): u32 {
   return 0;
 }
 
-/** What was suppressed is reported. */
+/** Notes that what was suppressed is reported. */
 export function clearSuppressed(slot: usize): void {
   store<u64>(slot, 0, COOL_SUPPRESSED);
 }
 
-/** What is suppressed and not yet reported, of one rule: by its cool-downs and by the rate cap. */
+/** What the cool-downs and the rate cap of one rule suppressed and nothing has reported yet. */
 export function suppressedOf(rule: u32): u64 {
   let count: u64 = 0;
   const used = load<u32>(state, STATE_USED_COUNT);
@@ -362,19 +362,19 @@ export function suppressedOfEvicted(): u64 {
   return load<u64>(state, STATE_SUPPRESSED);
 }
 
-/** So many of them are reported. */
+/** Notes that `count` of them are reported. */
 export function reportEvicted(count: u64): void {
   store<u64>(state, load<u64>(state, STATE_SUPPRESSED) - count, STATE_SUPPRESSED);
 }
 
 // ── The rate cap ────────────────────────────────────────────────────────────────────────────────────
-// It is of each rule and tenant, so that nobody's storm holds somebody else's alert. Each second of event time has a slot
-// of its own, so clocks that differ can't take each other's turns. Capped alerts are counted; the first label sets among
+// Each rule and tenant has its own, so that a flood of one suppresses no alert of another. Each second of event time has a
+// slot of its own, so clocks that differ do not use up each other's alerts. Capped alerts are counted; the first label sets among
 // them are kept, and an alert reports both.
 
 const RATE_TAKEN = SLOT_DATA; // u32
 
-// The count stands where a cool-down has it, so that eviction finds it.
+// The count is where a cool-down has it, so that eviction finds it.
 const CAPPED_SINCE = SLOT_DATA; // i64, event time of the first
 const CAPPED_TENANT = SLOT_DATA + 8; // u64
 const CAPPED_LABELS_SIZES = SLOT_DATA + 16; // u16 for each place; 0: none is kept
@@ -382,7 +382,7 @@ const CAPPED_HASHES = SLOT_DATA + 24; // u32 for each place but the last
 /** Label sets of capped alerts that are kept. */
 export const CAPPED_SETS = 3;
 
-/** After so long without an alert that would report them, capped alerts are reported by one of their own. */
+/** After this time without an alert that reports them, capped alerts are reported by one of their own. */
 const CAPPED_REPORT_MS: i64 = 10000;
 
 /** Whether one more alert of the rule and tenant may be sent in the second of `time`. */
@@ -403,8 +403,8 @@ function secondOf(time: i64): u32 {
 }
 
 /**
- * Counts an alert above the cap. Returns the place in which its labels are to be kept, or −1: it is full, or has these
- * labels already. `hash` is of the labels.
+ * Counts an alert above the cap. Returns the place in which to keep its labels, or −1: no place is free, or these labels
+ * are kept already. `hash` is of the labels.
  */
 export function addCapped(rule: u32, tenant: u64, time: i64, hash: u64): i32 {
   const slot = findOrAdd(rule, USE_CAPPED, 0, tenant);
@@ -477,13 +477,13 @@ export function readCapped(rule: u32, tenant: u64, place: i32, target: usize): u
   return readLabelParts(rule, tenant, CAPPED_PARTS * <u32>(place + 1), target, size);
 }
 
-/** The index of the rule that a slot is of. */
+/** The index of a slot's rule. */
 export function slotRule(link: u32): u32 {
   return load<u32>(slotAt(link), SLOT_USE) >>> USE_BITS;
 }
 
 // ── Labels ──────────────────────────────────────────────────────────────────────────────────────────
-// Texts lie in slots of their own, 40 bytes each.
+// Texts are in slots of their own, 40 bytes each.
 
 const ABSENCE_PARTS: u32 = 0;
 const CAPPED_PARTS: u32 = 0x10000;
@@ -521,7 +521,7 @@ function sliceSize(windowMs: i64): i64 {
 
 /**
  * Adds a match to the window of a key and returns the count of the window, this match included. The count is exact up
- * to twice the count that the rule asks for, where that is at most EXACT_COUNT_MAX: the times of so many matches are
+ * to twice the count that the rule asks for, where that is at most EXACT_COUNT_MAX: the times of that many matches are
  * kept. Above it the slices count, and the window may be up to a seventh too long.
  */
 export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64, wanted: u32): u64 {
@@ -561,9 +561,9 @@ const TIMES: u32 = SLOT_DATA_SIZE / 8;
 const TIME_BIAS: i64 = (<i64>1) << 60; // no time that can be written is 0 with it
 
 /**
- * Adds a time and returns how many of the kept ones are in the window that ends at the newest match of its era, this one
- * included. There is room for twice the matches that the rule asks for: an era has as many as it needs, whatever another
- * one does, and all of it while there is no other.
+ * Adds a time and returns how many kept times are in the window that ends at the newest match of its era, including this
+ * one. There is room for twice the matches that the rule asks for: an era has the room that it needs, whatever another
+ * does, and all of it while there is no other.
  */
 function countTimes(rule: u32, hash: u64, window: usize, time: i64, windowMs: i64, wanted: u32): u32 {
   const room: u32 = wanted << 1;
@@ -632,8 +632,8 @@ function isNear(slice: u32, other: u32, sliceCount: i32): bool {
 }
 
 /**
- * Brings the era that a slice belongs to to the front; an era begins with the number of its newest slice. False
- * when it belongs to none: then the one in front has to begin anew.
+ * Moves the era of a slice to the front; an era begins with the number of its newest slice. False when the slice
+ * belongs to none: then the era in front has to begin again.
  */
 function turnToEra(front: usize, eraSize: usize, slice: u32, sliceMs: i64, sliceCount: i32): bool {
   const newest = load<u32>(front);
@@ -646,7 +646,7 @@ function turnToEra(front: usize, eraSize: usize, slice: u32, sliceMs: i64, slice
   return isNear(slice, other, sliceCount);
 }
 
-/** A clock that was late has caught up: what the other era counted within this one's window belongs to it. */
+/** Joins two eras when a late clock has caught up: what the other counted within this one's window belongs to it. */
 function joinEras(slot: usize): void {
   const newest = load<u32>(slot, WINDOW_NEWEST);
   const other = load<u32>(slot + WINDOW_ERA_SIZE, WINDOW_NEWEST);
@@ -718,7 +718,7 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
 }
 
 // ── Sequences ───────────────────────────────────────────────────────────────────────────────────────
-// For each step but the last: when the chain began that reached it (i64, NEVER: none) and how much later
+// For each step but the last: when the chain that reached it began (i64, NEVER: none) and how much later
 // it was reached (u32). A second slot has the chains of another era; in the first, a u32 at the end says which of
 // the two began a chain last.
 
@@ -803,10 +803,10 @@ function clearChains(slot: usize): void {
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
 // When the key was seen last (i64), since when it is missing (i64, NEVER: it is not), the size of its labels' values
 // (u32), the hash of the key (u64), and the earliest time at which a record ahead of the clock claims to have seen it
-// (i64): that counts once the clock has come there. A u32 more: of a missing key, how many seconds later an alert last
-// said so; of another, how many milliseconds after that earliest time the claims reach.
-// A key that is new and claims to be ahead of the clock was not seen at the clock's time either: a bit of the size says
-// so, until the claim counts or the key is seen again.
+// (i64): that counts once the clock has reached it. One u32 more: for a missing key, how many seconds later an alert last
+// said so; for any other, how many milliseconds after that earliest time the last claim is.
+// A new key whose record is ahead of the clock was not seen at the clock's time: a bit of the size says so, until the
+// claim counts or the key is seen again.
 
 const SEEN_IS_CLOCK: u32 = 1 << 31;
 const ABSENCE_SEEN = SLOT_DATA;
@@ -819,11 +819,11 @@ const ABSENCE_CLAIMED = SLOT_DATA + 32;
 
 // A record further away from the clock than this, ahead or behind, is not believed at once: one clock among many is
 // wrong. It is believed when the stream goes on from there: with LEAP_COUNT records in a row that are near it, or with
-// one that is as much further ahead. A record near the clock says that the others were wrong.
+// one that is further ahead by more than this. A record near the clock says that the others were wrong.
 const LEAP_MS: i64 = 3600 * 1000;
 const LEAP_COUNT: u32 = 8;
 
-/** A record says that the stream has come to `time`. */
+/** A record says that the stream has reached `time`. */
 export function moveClock(time: i64): void {
   const clock = load<i64>(state, STATE_CLOCK);
   if (clock == NEVER || isWithinLeap(time, clock)) {
@@ -855,19 +855,19 @@ function isWithinLeap(time: i64, other: i64): bool {
   return time - other <= LEAP_MS && other - time <= LEAP_MS;
 }
 
-/** The host says that it is `time`: it is believed. Backward only from far: its own clock may jitter. */
+/** The host says that the time is `time`, and is believed. Small steps back are ignored: its clock may jitter. */
 export function setClock(time: i64): void {
   const clock = load<i64>(state, STATE_CLOCK);
   if (time > clock || !isWithinLeap(time, clock)) leap(time);
   store<u32>(state, 0, STATE_LEAP_COUNT);
 }
 
-/** The stream has ended: what its last records say of the time is all that there is, and is believed. */
+/** The stream has ended: the time in its last records is all that is known, and is believed. */
 export function endClock(): void {
   if (isClaimAhead(load<i64>(state, STATE_CLOCK))) leap(load<i64>(state, STATE_LEAP_TIME));
 }
 
-/** Sets the clock. When it was wrong and goes back, the absences have to be looked at: `settleSeen` mends them. */
+/** Sets the clock. When it was wrong and goes back, the absences have to be checked: `settleSeen` corrects them. */
 function leap(time: i64): void {
   store<i64>(state, time, STATE_CLOCK);
   store<u32>(state, 0, STATE_LEAP_COUNT);
@@ -891,7 +891,7 @@ export function absenceOf(rule: u32, hash: u64): u32 {
   return slot == 0 ? 0 : linkOf(slot);
 }
 
-/** Since when the key is missing, or NEVER: no alert said so. */
+/** Since when the key is missing, or NEVER when no alert said so. */
 export function missingSince(link: u32): i64 {
   return load<i64>(slotAt(link), ABSENCE_SINCE);
 }
@@ -905,7 +905,7 @@ export function missingTold(link: u32): i64 {
   return missingSince(link) + <i64>load<u32>(slotAt(link), ABSENCE_TOLD) * 1000;
 }
 
-/** A key was seen; `labels` are the values that an alert of it will need. */
+/** Notes that a key was seen; `labels` are the values that an alert of it will need. */
 export function seeKey(
   rule: u32,
   hash: u64,
@@ -937,7 +937,7 @@ export function seeKey(
 
 /** A record ahead of the clock claims to have seen the key; the claims before it begin at `claimed`. */
 function claimSeen(slot: usize, time: i64, claimed: i64): void {
-  // Claims that lie far apart are of two clocks: the one that is further ahead is the one that is wrong.
+  // Claims that are far apart are from two clocks: the one that is further ahead is wrong.
   const isAlone = claimed == time || claimed - time > LEAP_MS;
   const reach = isAlone ? time : max(time, claimed + <i64>load<u32>(slot, ABSENCE_REACH));
   const first = min(time, claimed);
@@ -959,17 +959,17 @@ export function nextAbsence(link: u32): u32 {
   return 0;
 }
 
-/** False: nobody has seen the key at the time that `lastSeen` says. */
+/** False when nobody saw the key at the time that `lastSeen` returns. */
 export function wasSeen(link: u32): bool {
   return (load<u32>(slotAt(link), ABSENCE_LABELS_SIZE) & SEEN_IS_CLOCK) == 0;
 }
 
-/** When a key was seen last. What records claimed ahead of the clock is not in it: `claimedSeen` and `settleSeen`. */
+/** When a key was seen last. What records ahead of the clock claimed is not in it: see `claimedSeen` and `settleSeen`. */
 export function lastSeen(link: u32): i64 {
   return load<i64>(slotAt(link), ABSENCE_SEEN);
 }
 
-/** When records claimed to see the key, if the clock has come there; else NEVER. */
+/** When records claimed to see the key, if the clock has reached it; else NEVER. */
 export function claimedSeen(link: u32): i64 {
   const claimed = load<i64>(slotAt(link), ABSENCE_CLAIMED);
   return claimed <= load<i64>(state, STATE_CLOCK) ? claimed : NEVER;
@@ -992,16 +992,16 @@ export function settleSeen(link: u32): i64 {
   return seen;
 }
 
-/** An absence may fall due at `time`. */
+/** Notes that an absence may fall due at `time`. */
 export function lookAgainAt(time: i64): void {
   if (time < load<i64>(state, STATE_NEXT_DUE)) store<i64>(state, time, STATE_NEXT_DUE);
 }
 
-/** The key is missing since `since`, and an alert said so at `told`. */
+/** Notes that the key is missing since `since`, and that an alert said so at `told`. */
 export function markMissing(link: u32, since: i64, told: i64): void {
   const slot = slotAt(link);
   store<i64>(slot, since, ABSENCE_SINCE);
-  store<u32>(slot, <u32>((max(told - since, 0) + 999) / 1000), ABSENCE_TOLD); // not before it was
+  store<u32>(slot, <u32>((max(told - since, 0) + 999) / 1000), ABSENCE_TOLD); // rounded up: not before the alert
 }
 
 /** Copies the label values of an absence to `target` and returns their size; 0 when they are lost. */

@@ -1,18 +1,18 @@
 // Templates: the texts of labels and annotations, rendered from a record, its captures, the labels and the counts. A text
-// is a u64, as a reference to it lies in memory: its address, and its size in the upper half. One that comes out empty is
-// left out of labels and annotations, as Prometheus does: an empty label is no label.
+// is a u64, as a reference in memory is: its address, and its size in the upper half. An empty text is left out of labels
+// and annotations, as in Prometheus: an empty label is no label.
 import * as layout from './layout';
 import { addressOf, copyBytes, findByte, sizeOf, textOf } from './bytes';
 import { RULESET, allocate, isExhausted, resize } from './memory';
 import { fieldText, fieldTextSize } from './record';
 import { AT_LEAST } from './state';
 
-// What templates are rendered for is a block that begins with these: a hit, and the alert that comes of it.
-export const SUBJECT_LABELS = 0; // references, one a label template
+// The subject of templates is a block that begins with these: a hit, or the alert that it makes.
+export const SUBJECT_LABELS = 0; // references, one per label template
 export const SUBJECT_CAPTURES = 4; // u32 pairs: start and end in the text, 0: not set
 export const SUBJECT_STAGE = 8; // one of STAGE_…
 export const SUBJECT_FIRST = 16; // a text: the first label sets among the others
-export const SUBJECT_VALUE = 24; // u64, and so the next ones
+export const SUBJECT_VALUE = 24; // u64, like the next ones
 export const SUBJECT_SUPPRESSED = 32;
 export const SUBJECT_OTHERS = 40;
 export const SUBJECT_SIZE = 48;
@@ -24,7 +24,7 @@ export const STAGE_COUNT: u32 = 2; // the counts are at hand, the record is not:
 /** No text. */
 export const NOTHING: u64 = <u64>RULESET;
 
-/** Stands in an annotation's text where `$value` will: it occurs in no UTF-8 text. */
+/** Takes the place of `$value` in an annotation's text: it occurs in no UTF-8 text. */
 export const VALUE_MARK: u32 = 0xff;
 
 export function templatesOf(rule: usize, ofLabels: bool): usize {
@@ -61,7 +61,7 @@ export function constantLabels(rule: usize): usize {
   return renderLabels(rule, subject) ? load<usize>(subject, SUBJECT_LABELS) : 0;
 }
 
-/** Renders the labels of a rule, and leaves them with the subject. False when there is no memory. */
+/** Renders the labels of a rule, and stores them in the subject. False when there is no memory. */
 export function renderLabels(rule: usize, subject: usize): bool {
   const references = allocateReferences(rule, true);
   if (references == 0) return false;
@@ -76,7 +76,7 @@ export function renderAnnotations(rule: usize, references: usize, subject: usize
   render(rule, false, references, subject, isHit ? HIT_ANNOTATION_SIZE_MAX : layout.ANNOTATION_SIZE_MAX);
 }
 
-// What a hit carries of an annotation: enough to see that it is cut, with room for a code point.
+// The bytes of an annotation that a hit carries: enough to see that it is cut, with room for a code point.
 const HIT_ANNOTATION_SIZE_MAX: usize = layout.ANNOTATION_SIZE_MAX + 4;
 
 function render(rule: usize, ofLabels: bool, references: usize, subject: usize, sizeMax: usize): void {
@@ -123,7 +123,7 @@ function renderOne(template: usize, subject: usize, sizeMax: usize): u64 {
   for (let i = part; i < end; i += layout.PART_SIZE) {
     if (load<u32>(i, layout.PART_KIND) == layout.PART_RECORD) fieldText(load<u32>(i, layout.PART_A));
   }
-  const room = sizeMax + 1; // one byte more tells that something was cut
+  const room = sizeMax + 1; // one byte more shows that something was cut
   const copy = allocate(room + 3); // and SLACK after it, for copyBytes
   if (copy == 0) return NOTHING;
   let size: usize = 0;
@@ -192,7 +192,7 @@ export function takeGiven(rule: usize, given: usize, references: usize, subject:
   }
 }
 
-/** Writes the count of matches in place of the marks of a text, and cuts what then is too long. */
+/** Writes the count of matches in place of the marks of a text, and cuts the result when it is too long. */
 function insertValue(text: u64, subject: usize): u64 {
   const end = addressOf(text) + sizeOf(text);
   let mark = findByte(addressOf(text), end, VALUE_MARK);

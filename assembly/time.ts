@@ -8,8 +8,8 @@ export const NO_TIME: i64 = i64.MIN_VALUE;
 const SECONDS_MIN: i64 = -62135596800; // 0001-01-01T00:00:00Z, Go's zero time
 const SECONDS_MAX: i64 = 253402300799; // 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 const SECONDS_PLAUSIBLE: i64 = 100000000000; // a larger number counts milliseconds, microseconds or nanoseconds
-const WHOLE_DIGITS_MAX: i64 = 20; // more digits before the point are no nanoseconds of a year that can be written
-const EXPONENT_MAX: i64 = 100000000; // a record has fewer digits than that to weigh it up
+const WHOLE_DIGITS_MAX: i64 = 20; // more digits before the point are too many even for nanoseconds
+const EXPONENT_MAX: i64 = 100000000; // a record has fewer digits than that to balance it
 
 export function toMs(sec: i64, nsec: i64): i64 {
   // 32 bits: 64-bit division by a constant is a division, and nsec is below 2^32 in every clock.
@@ -61,7 +61,7 @@ function fromNumber(isNegative: bool, sec: i64, nsec: i64): i64 {
   return -sec < SECONDS_MIN ? NO_TIME : toMs(-sec, nsec);
 }
 
-/** As `parseNumber`, for a number with an exponent or with many digits. `at` is after the sign. */
+/** Like `parseNumber`, for a number with an exponent or with many digits. `at` is after the sign. */
 function parseLongNumber(isNegative: bool, at: usize, end: usize): i64 {
   let exponent: i64 = 0;
   let digitsEnd = end;
@@ -75,7 +75,7 @@ function parseLongNumber(isNegative: bool, at: usize, end: usize): i64 {
   let whole: i64 = exponent; // digits before the point, after the exponent has moved it
   for (let i = at; i < digitsEnd && load<u8>(i) != 0x2e; i++) whole++;
   for (; at < digitsEnd && (load<u8>(at) == 0x30 || load<u8>(at) == 0x2e); at++) {
-    if (load<u8>(at) == 0x30) whole--; // a zero in front says nothing
+    if (load<u8>(at) == 0x30) whole--; // a leading zero does not count
   }
   if (at == digitsEnd) return 0;
   if (whole > WHOLE_DIGITS_MAX) return NO_TIME;

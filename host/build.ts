@@ -1,8 +1,8 @@
 // `npm run build`, after asc: bundles the host into one file, build/earshot.js, with the core's bytes in it,
-// and writes the JSON Schema of the rules file beside it.
+// and writes the JSON Schema of the rules file next to it.
 //
 // One file and no splitting: esbuild turns `import('./command/check.ts')` into a call that evaluates the
-// module on first use, so that what a command does not need costs no more than its bytes.
+// module on first use, so what a command does not need costs only its bytes.
 import { build } from 'esbuild';
 import type { Plugin } from 'esbuild';
 import { chmod, writeFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { rulesSchema } from './compiler/schema.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** In place of host/core.ts, which reads the file. */
+/** Replaces host/core.ts, which reads the file. */
 const embedCore: Plugin = {
   name: 'embed-core',
   setup({ onLoad }) {

@@ -107,7 +107,7 @@ export function quote(text: string): string {
   return short.includes('"') && !short.includes("'") ? `'${short}'` : `"${short}"`;
 }
 
-/** 10432 → "10,432": a limit is easier to compare so. */
+/** 10432 → "10,432": a limit is easier to compare in this form. */
 export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }
@@ -185,7 +185,7 @@ function locate(source: string, offset: number): { line: number; column: number;
   return { line: low + 1, column: offset - lineStarts[low]! + 1, lineEnd };
 }
 
-/** One character as the terminal shows it: where it stands in the text, and how many columns it takes. */
+/** One character as the terminal shows it: where it is in the text, and how many columns it takes. */
 interface Cell {
   shown: string;
   width: number;

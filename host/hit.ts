@@ -1,5 +1,5 @@
-// A hit as the host sees it: one JSON object that the core wrote (assembly/layout.ts draws it) and that the host hands
-// on as it is. Only what stands at its beginning is looked at here, without parsing:
+// A hit as the host sees it: one JSON object that the core wrote (assembly/layout.ts shows it) and that the host passes
+// on unchanged. Only its beginning is read here, without parsing:
 //
 //   {"earshot":1,"key":"0c0f0d9f3a6b1e42","id":"logs/3/12345/1629856405480/0/5e0f…/0","rule":"5e0f…", …
 //
@@ -17,7 +17,7 @@ export function hitKey(hit: Uint8Array): Buffer {
   return Buffer.from(hit.subarray(KEY_START, KEY_END));
 }
 
-/** The id of a hit, or undefined when these bytes are no hit. */
+/** The id of a hit, or undefined when these bytes are not a hit. */
 export function hitId(bytes: Uint8Array): string | undefined {
   if (!holds(bytes, 0, BEFORE_KEY) || !holds(bytes, KEY_END, BEFORE_ID)) return undefined;
   const end = bytes.indexOf(QUOTE, ID_START);
@@ -32,7 +32,7 @@ function holds(bytes: Uint8Array, at: number, text: Buffer): boolean {
 
 /**
  * Names the records of a Kafka partition, for the ids of their hits: what this returns, and then the record's own
- * `/<offset>/<timestamp>/<element>`. A topic made anew has the same offsets again, but another id (brokers before 2.8 have
+ * `/<offset>/<timestamp>/<element>`. A topic created again has the same offsets again, but another id (brokers before 2.8 have
  * none); an element is one of the records of a message.
  */
 export function kafkaSource({

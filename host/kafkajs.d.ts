@@ -1,4 +1,4 @@
-// The checksum of Kafka's record batches, of the bytes in hand: kafkajs has it, and no types for it.
+// The checksum of Kafka's record batches, over bytes: kafkajs has it, but no types for it.
 declare module 'kafkajs/src/protocol/recordBatch/crc32C/index.js' {
   export default function crc32C(bytes: Uint8Array): number;
 }

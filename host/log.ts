@@ -20,13 +20,13 @@ export function openLog(level: string): Log {
   return pino(options, pino.destination({ fd: 2, sync: true }));
 }
 
-/** Long enough that a flood of lines is none; short enough that somebody who watches the log sees the count grow. */
+/** Long enough to stop a flood of lines; short enough that somebody who watches the log sees the count grow. */
 const SAMPLE_MS = 10_000;
 
 export interface Sampler {
   /** Something of this kind happened `count` times; `fields` describe the last of them. */
   add(kind: string, fields: object, count?: number): void;
-  /** Writes what is counted and not written yet. */
+  /** Writes what is counted but not written yet. */
   flush(): void;
 }
 
@@ -55,7 +55,7 @@ export function sampled(write: (fields: object) => void, intervalMs = SAMPLE_MS)
     },
   };
 
-  /** A kind that was quiet for an interval is forgotten: the next of it is written at once. */
+  /** A kind that was quiet for an interval is forgotten: the next one is written at once. */
   function writeKind(kind: string): void {
     const { fields, count } = kinds.get(kind)!;
     if (count === 0) return forget(kind);

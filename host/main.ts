@@ -1,7 +1,7 @@
 // The program `earshot`. It ends the process itself: a sink or a broker may hold a connection open.
 import { cli } from './cli.ts';
 
-// A reader that has seen enough (`| head`) is no mistake; the commands notice and come to an end.
+// A reader that has seen enough (`| head`) is no mistake; the commands notice it and end.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });

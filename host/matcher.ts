@@ -11,7 +11,7 @@ export const TOO_LARGE = layout.TOO_LARGE; // more than RECORD_SIZE_MAX bytes, o
 
 export const HIT = layout.HIT; // `hits()` has what was found
 export const UNKNOWN_RULE = layout.UNKNOWN_RULE; // a hit of a rule that this module does not have
-export const MARKS = layout.MARKS; // no alert, but `marks()` has what is to be kept
+export const MARKS = layout.MARKS; // no alert, but `marks()` has what must be kept
 
 /** What a module says about the rules inside it. */
 export interface RulesetInfo {
@@ -32,9 +32,9 @@ export interface RuleInfo {
   alert: string;
   /** The cool-down of an alert, in milliseconds of event time. */
   realertMs: number;
-  /** The rule also reports the end of its alerts: it is about an absence. */
+  /** The rule also reports the end of its alerts: it is an absence. */
   resolves: boolean;
-  /** Of an absence with one key only: the key of its hits. It is waited for also if nobody has ever seen it. */
+  /** For an absence with only one key: the key of its hits. It is waited for even if nobody has ever seen it. */
   expectedKey?: string;
 }
 
@@ -47,47 +47,48 @@ export interface Matcher {
    */
   match(record: Uint8Array, sec: number, nsec: number): number;
   /**
-   * As `match`, for who has the whole stream. Each record is read to its end: MALFORMED also for what comes after the last
-   * field needed. And an absence with one key only is waited for from the first record on.
+   * Like `match`, for a caller that has the whole stream. Each record is read to its end: MALFORMED also for what comes
+   * after the last field that is needed. And an absence with only one key is waited for from the first record on.
    */
   matchWhole(record: Uint8Array, sec: number, nsec: number): number;
   /** The body of the alert after ALERT, as UTF-8: a view that is valid until the next call. */
   alert(): Uint8Array;
-  /** Tells the time, for absence; ALERT when something fell due. Call until it answers NO_ALERT. */
+  /** Reports the time, for absences; ALERT when something fell due. Call until it returns NO_ALERT. */
   tick(sec: number, nsec: number): number;
-  /** Matches one record and counts nothing: HIT, NO_ALERT, MALFORMED or TOO_LARGE. */
+  /** Matches one record and counts nothing; returns HIT, NO_ALERT, MALFORMED or TOO_LARGE. */
   find(record: Uint8Array, sec: number, nsec: number): number;
   /**
-   * The hits after HIT, one JSON object a line: a view that is valid until the next call. `source` names the record,
+   * The hits after HIT, one JSON object per line: a view that is valid until the next call. `source` names the record,
    * in ASCII without `"` and `\\`. Undefined when there is no memory.
    */
   hits(source: string): Uint8Array | undefined;
   /**
-   * Counts what `hits` wrote, or a mark; `writtenMs` says when it was written, 0: at some time. NO_ALERT, ALERT, MALFORMED, TOO_LARGE or UNKNOWN_RULE. `silent`: no
-   * alert comes of it, and no cool-down begins; `told`: its alert was told before.
+   * Counts what `hits` wrote, or a mark; `writtenMs` says when it was written, 0: not known. Returns NO_ALERT, ALERT,
+   * MALFORMED, TOO_LARGE or UNKNOWN_RULE. `silent`: it makes no alert, and no cool-down begins; `told`: its alert was told
+   * before.
    */
   count(hit: Uint8Array, how: CountHow, writtenMs?: number): number;
-  /** As `tick`, for who calls `told` afterwards; MARKS when there are only `marks`. */
+  /** Like `tick`, for a caller that calls `told` afterwards; MARKS when there are only `marks`. */
   due(sec: number, nsec: number): number;
   /**
-   * From now on an absence with one key only (an index into `info.rules`) is waited for, also if that is never seen. MARKS
-   * when it was not before, and then `told` comes last as well.
+   * Waits for an absence with only one key (an index into `info.rules`) from now on, even if the key is never seen. MARKS
+   * when it was not waited for before: then call `told` last, as after `due`.
    */
   expect(rule: number, sec: number, nsec: number): number;
-  /** The alert of the last `count` or `due` was told: its cool-down begins. */
+  /** Notes that the alert of the last `count` or `due` has been told: its cool-down begins. */
   told(): void;
   /** Marks of the last `due` or `expect`, each for the partition of its counter. */
   marks(): Uint8Array[];
-  /** The stream has ended: ALERT when something is due by its last records. Call until it answers NO_ALERT. */
+  /** The stream has ended: ALERT when its last records make something due. Call until it returns NO_ALERT. */
   end(): number;
-  /** A copy of the state region; `restore` takes it back, also in another instance of the same module. */
+  /** A copy of the state region; `restore` puts it back, also into another instance of the same module. */
   snapshot(): Uint8Array;
   restore(snapshot: Uint8Array): void;
   /** Keys in the state: one for each use (window, cool-down, silence) of a rule and a label set. Their slots stay. */
   keyCount(): number;
-  /** Keys that had to give way because the state was full. */
+  /** Keys that were evicted because the state was full. */
   evictedKeyCount(): number;
-  /** Forgets everything, as a new instance has. */
+  /** Forgets everything: the state is that of a new instance. */
   reset(): void;
   /** Matches of each rule since the start, suppressed or sent, by index into `info.alerts`. */
   matches(): number[];
@@ -195,7 +196,7 @@ async function compileModule(bytes: Uint8Array): Promise<WebAssembly.Module> {
 
 /** Why the core trapped at its start: the header's magic is there, so it is the version or the checksum. */
 function refusal(bytes: Uint8Array): string {
-  const at = Buffer.from(bytes).indexOf('EARS'); // the header stands before any text of the rules
+  const at = Buffer.from(bytes).indexOf('EARS'); // the header comes before any text of the rules
   const version = at < 0 ? layout.VERSION : Buffer.from(bytes).readUInt32LE(at + layout.HEADER_VERSION);
   return version === layout.VERSION
     ? 'the rules inside this module are damaged (their checksum does not hold); copy the file again, or build it again with `earshot build`'
@@ -322,7 +323,7 @@ export class LoadedMatcher implements Matcher {
   }
 
   restore(snapshot: Uint8Array): void {
-    // `malloc` takes back the record's block, so that it must be asked for again.
+    // `malloc` releases the record's block, so it must be allocated again.
     this.blockSize = 0;
     const block = this.doors.malloc(snapshot.length);
     if (block !== 0) this.memory().set(snapshot, block);
@@ -379,7 +380,7 @@ export class LoadedMatcher implements Matcher {
     return true;
   }
 
-  /** The block is asked for once and used for every record: the core keeps it until the next `malloc`. */
+  /** The block is allocated once and used for every record: the core keeps it until the next `malloc`. */
   private growBlock(size: number): boolean {
     const wanted = Math.max(BLOCK_SIZE_MIN, size * 2);
     this.block = this.doors.malloc(wanted + SOURCE_SIZE_MAX); // The source's name comes after the record.

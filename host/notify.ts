@@ -1,4 +1,4 @@
-// `earshot run --notify`: posts one body after the other, and the next one when it was accepted (2xx). A failure that may
+// `earshot run --notify`: posts the bodies in order, each when the one before was accepted (2xx). A failure that may
 // pass is tried again until the deadline. Any other failure ends the run, so that nothing is lost in silence.
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +17,7 @@ export interface NotifyOptions {
   envelope: (typeof ENVELOPES)[number];
   /** How long one body is tried. */
   deadlineMs: number;
-  /** Alertmanager: how long an alert stands. `alertHoldMs` is for every alert, in place of `holdOf`. */
+  /** Alertmanager: how long an alert lasts. `alertHoldMs` is for every alert, in place of `holdOf`. */
   holdOf: HoldOf;
   alertHoldMs?: number;
   stop: AbortSignal;

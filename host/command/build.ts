@@ -14,10 +14,10 @@ import { readArguments, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';
 import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
 
-/** Bytes that a ConfigMap holds, and where it gets tight: the rest of the object wants room too. */
+/** Bytes that a ConfigMap holds, and the size that warns: the rest of the object needs room too. */
 const CONFIG_MAP_SIZE = 1024 * 1024;
 const CONFIG_MAP_SIZE_TIGHT = 900 * 1024;
-/** Rules that a line names; it only counts the others. */
+/** The most rules that a line names; it only counts the others. */
 const NAMES_MAX = 5;
 
 export function help(): string {
@@ -62,7 +62,7 @@ async function writeFluentBit(
   for (const note of notes) io.stderr.write(`earshot: note: ${note}\n`);
 }
 
-/** Whoever reads the file meanwhile finds the old module or the new one, never a part. */
+/** A reader finds the old file or the new one, never a part. */
 async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const draft = `${path}.${process.pid}.draft`;
   try {
@@ -101,9 +101,9 @@ function describe(output: string, size: number, ruleset: CompiledRuleset): strin
   return `${lines.join('\n')}\n`;
 }
 
-/** The patterns that get no automaton, whatever room there is, in the order of their rules. */
+/** The patterns that get no automaton, however much room there is, in the order of their rules. */
 function describeLarge({ compiled }: CompiledRuleset): string[] {
-  const steps = new Map<string, number>(); // of the largest pattern of each rule
+  const steps = new Map<string, number>(); // for the largest pattern of each rule
   for (const step of compiled.steps) {
     const { alert } = compiled.rules[step.rule]!;
     for (const index of patternsOfStep(step, compiled.atoms)) {
@@ -119,7 +119,7 @@ function describeLarge({ compiled }: CompiledRuleset): string[] {
   ];
 }
 
-/** What the rules need of the function's hits topic and of its counters. */
+/** What the rules need from the function's hits topic and from its counters. */
 function describeKafka({ compiled: { rules, lookBackMs } }: CompiledRuleset): string[] {
   const parts = `look-back ${formatDuration(lookBackMs)}, outage ${formatDuration(OUTAGE_MS)}`;
   const retention = `retention.ms=${retentionFor(lookBackMs)} or more (${parts})`;
@@ -136,7 +136,7 @@ function describeKafka({ compiled: { rules, lookBackMs } }: CompiledRuleset): st
   ];
 }
 
-/** One row for each field that has needles or patterns. A pattern that is asked of two fields is in both rows. */
+/** One row for each field that has needles or patterns. A pattern that is tested on two fields is in both rows. */
 function fieldRows({ compiled, indexes }: CompiledRuleset): string[][] {
   const rows = compiled.fields.flatMap((path, field) => {
     const name = formatFieldPath(path);
@@ -159,7 +159,7 @@ function fieldRows({ compiled, indexes }: CompiledRuleset): string[][] {
   return [['field', 'literals', 'index bytes', 'automata', 'states', 'programs', 'pattern bytes'], ...rows];
 }
 
-/** Columns as wide as they must be: the first to the left, numbers to the right. */
+/** Columns as wide as needed: the first aligned to the left, numbers to the right. */
 function table(rows: string[][]): string[] {
   if (rows.length === 1) return ['no field has patterns'];
   const widths = rows[0]!.map((_, column) => largest(rows.map(row => row[column]!.length)));

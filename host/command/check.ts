@@ -26,7 +26,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   return files.every(file => countOf([file], 'error') === 0) ? 0 : 1;
 }
 
-/** A file that cannot be read does not keep the mistakes of the others. */
+/** A file that cannot be read does not hide the mistakes of the others. */
 async function readAll(paths: string[], io: Io): Promise<{ files: RulesFile[]; unreadable: boolean }> {
   const files: RulesFile[] = [];
   for (const path of paths) {

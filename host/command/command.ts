@@ -7,7 +7,7 @@ export type Io = Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr' | 'env'>;
 
 export interface Command {
   help(): string;
-  /** Answers the exit code; a mistake of the user's may also be thrown as a UserError. */
+  /** Returns the exit code; a user's mistake may also be thrown as a UserError. */
   run(args: string[], io: Io): Promise<number>;
 }
 
@@ -20,7 +20,7 @@ type Values<O extends Record<string, Option>> = {
   [K in keyof O]?: O[K]['type'] extends 'string' ? string : boolean;
 };
 
-/** As parseArgs, with a near-miss hint for an unknown option. */
+/** Like parseArgs, with a near-miss hint for an unknown option. */
 export function readArguments<const O extends Record<string, Option>>(args: string[], options: O) {
   const { values, positionals, tokens } = parseArgs({
     args,
@@ -40,12 +40,12 @@ export function readArguments<const O extends Record<string, Option>>(args: stri
   return { values: values as Values<O>, positionals };
 }
 
-/** Called wrongly. */
+/** The error of a command that is called wrongly. */
 export function usage(message: string): UserError {
   return new UserError(message, 2);
 }
 
-/** The value of an option that has only these. */
+/** The value of an option that has only these choices. */
 export function choice<const T extends string>(option: string, value: string, choices: readonly T[]): T {
   if ((choices as readonly string[]).includes(value)) return value as T;
   throw usage(`${option} is one of ${choices.join(', ')}, not "${value}"`);

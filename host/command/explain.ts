@@ -1,5 +1,5 @@
-// `earshot explain`: for each record and rule, the tests in the order in which the matcher asks them, up to
-// the one that decided. The answers come from the module itself, atom by atom.
+// `earshot explain`: for each record and rule, the tests in the order in which the matcher makes them, up to
+// the one that decided. The results come from the module itself, atom by atom.
 import * as layout from '../../assembly/layout.ts';
 import type { CompiledRuleset } from '../compiler/compile.ts';
 import { UserError, formatProblem, nearest, quote } from '../error.ts';
@@ -94,7 +94,7 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-/** What was asked last about a test, and whether the test holds. */
+/** The last decision of a test, and whether the test holds. */
 interface Answer extends Decision {
   isTrue: boolean;
 }
@@ -130,7 +130,7 @@ interface MatchedSpan {
   end: number;
 }
 
-/** What an atom found in its field's text; null when the field is no string. */
+/** What an atom found in its field's text; null when the field is not a string. */
 function spanOf(doors: Doors, atom: number): MatchedSpan | null {
   if (!doors.spanOf(atom)) return null;
   const at = doors.spanText();
@@ -140,7 +140,7 @@ function spanOf(doors: Doors, atom: number): MatchedSpan | null {
   return { text: bytes.toString(), start: offset(doors.spanStart()), end: offset(doors.spanEnd()) };
 }
 
-/** The text with carets, as below a pattern's mistake. */
+/** The text with carets, as for a mistake in a pattern. */
 function underline({ text, start, end }: MatchedSpan): string[] {
   const pattern = { source: text, span: { start, end }, note: '' };
   const whole = formatProblem(

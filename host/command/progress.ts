@@ -1,11 +1,11 @@
-// One line on a terminal that is written over; nothing where there is no terminal.
+// One line on a terminal, which is overwritten each time; nothing without a terminal.
 const INTERVAL_MS = 200;
 const CLEAR = '\r\x1b[K';
 
 export interface Progress {
   /** Call often: it looks at the clock. */
   show(): void;
-  /** Before anything else is written. */
+  /** Call before anything else is written. */
   clear(): void;
 }
 

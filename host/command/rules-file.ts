@@ -36,7 +36,7 @@ export async function readRulesFile(path: string): Promise<RulesFile> {
   return { path, source, problems, file, ruleset };
 }
 
-/** The ruleset. Warnings are written to standard error; mistakes are too, and then it throws. */
+/** Returns the ruleset. Warnings are written to standard error; mistakes are too, and then it throws. */
 export function requireRuleset({ path, source, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {
   for (const problem of problems) io.stderr.write(`${formatProblem(problem, path, source)}\n`);
   if (ruleset) return ruleset;

@@ -135,7 +135,7 @@ function readNotify(address: string, values: Partial<Record<keyof typeof OPTIONS
 
 function readHold(text: string): number {
   const holdMs = /^\d+$/.test(text) ? Number(text) : NaN;
-  // An alert that has ended when it comes is never reported.
+  // An alert that has ended when it arrives is never reported.
   if (holdMs === 0 || (holdMs > ANSWER_TIMEOUT_MS && holdMs <= HOLD_MAX_MS)) return holdMs;
   throw usage(
     `--alert-hold-ms is a number of milliseconds, 0 or from ${ANSWER_TIMEOUT_MS + 1} to ${HOLD_MAX_MS}, not "${text}"`,
@@ -174,9 +174,9 @@ class Runner {
   private byteCount = 0;
   private unreadableCount = 0;
   private alertCount = 0;
-  /** Alerts that begin at the file's time. */
+  /** Alerts that start at the file's time. */
   private untimedCount = 0;
-  /** Bodies that the chunk under work gave. */
+  /** Bodies from the chunk under work. */
   private bodies: Uint8Array[] = [];
 
   constructor(module: MatcherModule, matcher: Matcher, output: Output, stop: AbortSignal, io: Io) {
@@ -212,7 +212,7 @@ class Runner {
     }
   }
 
-  /** What is due by the last records: an absence, and what the rate cap held. */
+  /** Sends what the last records make due: an absence, and what the rate cap suppressed. */
   async finish(): Promise<void> {
     while (!this.isDone() && this.matcher.end() === ALERT) {
       const body = Buffer.from(this.matcher.alert());
@@ -222,7 +222,7 @@ class Runner {
     }
   }
 
-  /** What is done with a line of this file. */
+  /** The function that takes each line of this file. */
   private takerOf(file: LogFile, strict: boolean) {
     const sec = Math.floor(file.timeMs / 1000);
     const nsec = (file.timeMs % 1000) * 1_000_000;
@@ -252,7 +252,7 @@ class Runner {
     this.progress.show();
   }
 
-  /** The first line that is no record is shown, the others are counted. */
+  /** The first line that is not a record is shown, the others are counted. */
   private reject(record: Uint8Array | null, place: string, answer: number, strict: boolean): void {
     this.unreadableCount++;
     const reason =

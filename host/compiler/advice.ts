@@ -24,7 +24,7 @@ function adviseMessage(rule: Rule, report: Report): void {
   });
 }
 
-/** Nothing has to be there for a record to match: then almost every record matches. */
+/** Warns when a record needs no particular field to match: then almost every record matches. */
 function adviseSelection(condition: Condition, report: Report): void {
   if (isSelective(condition, false)) return;
   report({
@@ -75,7 +75,7 @@ function adviseLineEnd(test: Test, report: Report): void {
   });
 }
 
-/** Whether the pattern can only end at the end of the text, with something else than a newline before it. */
+/** Whether the pattern can only end at the end of the text, with something other than a newline before it. */
 function missesNewline(pattern: Pattern): boolean {
   if (pattern.kind === 'capture') return missesNewline(pattern.of);
   if (pattern.kind === 'alternate') return pattern.of.some(missesNewline);
@@ -116,7 +116,7 @@ function adviseCardinality(label: Template, captures: Map<string, Pattern>, repo
   });
 }
 
-/** What makes a label take ever new values, in words; undefined for what repeats. */
+/** Why a label takes new values again and again, in words; undefined when its values repeat. */
 function varietySource(part: TemplatePart, captures: Map<string, Pattern>): string | undefined {
   if (part.kind === 'record') {
     const key = part.field.findLast(step => typeof step === 'string') ?? '';

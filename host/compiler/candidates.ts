@@ -1,5 +1,5 @@
-// Which steps can a record still meet? Two things answer that before any test runs: gates, which are values of
-// which a record must have one, and needles, which are literals of which a text must hold one. This file takes
+// Which steps can a record still meet? Two things answer that before any test runs: gates, values of
+// which a record must have one, and needles, literals of which a text must contain one. This file takes
 // both from the conditions and lays out the hash tables that find needles in a text.
 import * as layout from '../../assembly/layout.ts';
 import { UserError } from '../error.ts';
@@ -19,7 +19,7 @@ import type { Condition, FieldPath } from './model.ts';
 import type { Table } from './table.ts';
 import { indexOfEqual } from './table.ts';
 
-/** Values that one step may have as its gate, and pairs of a value and a needle: with more the gate is left out. */
+/** The most values that one step may have as its gate, and pairs of a value and a needle: with more, it has no gate. */
 const GATE_COUNT_MAX = 256;
 const PAIR_COUNT_MAX = 1_024;
 /** Heads of buckets refer to their first entry in 16 bits, 0 for none. */
@@ -40,7 +40,7 @@ export interface Literals {
   literals: ByteString[];
 }
 
-/** What a step waits for, before it is settled which part of each literal is the needle. */
+/** What a step waits for, before the part of each literal that is its needle is chosen. */
 export interface Waits {
   gates: GateValue[];
   literals: Literals | null;
@@ -121,7 +121,7 @@ function literalsOfTest(test: Condition & { kind: 'test' }): ByteString[] {
   }
 }
 
-/** Chooses the part of each literal that the fewest steps have: one needle should wake one rule. */
+/** Chooses the part of each literal that the fewest steps have: one needle should lead to one rule. */
 export function chooseNeedles<S extends { literals: Literals | null }>(
   steps: S[],
 ): Array<Omit<S, 'literals'> & Pick<CompiledStep, 'needles'>> {
@@ -217,7 +217,7 @@ function sortedNeedles(needles: Needles): Needle[] {
 
 function layOut(field: number, gramSize: number, needles: Needle[]): NeedleIndex {
   refuseMore(needles.length);
-  // A larger step has more grams a needle; there must not be more entries than heads can tell apart.
+  // A larger step has more grams a needle; there must not be more entries than heads can refer to.
   const shortest = needles.reduce(
     (size, { window }) => Math.min(size, window.length),
     layout.NEEDLE_SIZE_MAX,
@@ -248,16 +248,16 @@ function refuseMore(count: number): void {
   );
 }
 
-/** assembly/candidate.ts has the other one. */
+/** assembly/candidate.ts computes the same. */
 function bucketOf(gram: ByteString, bits: number): number {
   const word = [...gram].reduceRight((sum, c) => sum * 256 + c.charCodeAt(0), 0); // little-endian
   return Math.imul(word, layout.GRAM_FACTOR) >>> (32 - bits);
 }
 
-/** A gram of a needle: so many bytes after the needle's first. */
+/** A gram of a needle, with its distance in bytes from the needle's first. */
 type Place = Omit<Gram, 'flags'>;
 
-/** The entries of a bucket, in groups where at least so many are of one kind. */
+/** The entries of a bucket, in groups where at least `groupSizeMin` are of one kind. */
 function bucketEntries(places: Place[], needles: Needle[], groupSizeMin: number): Gram[] {
   const kinds = new Map<string, Place[]>();
   for (const place of places) append(kinds, `${place.back} ${needles[place.needle]!.window.length}`, place);
@@ -268,7 +268,7 @@ function bucketEntries(places: Place[], needles: Needle[], groupSizeMin: number)
     entries.sort((a, b) => Buffer.compare(word(a), word(b)));
     return [{ needle: entries.length, back: kind[0]!.back, flags: layout.GRAM_IS_GROUP }, ...entries];
   });
-  // The last entry ends the bucket; of a group it is the one in front.
+  // The last entry ends the bucket; for a group, it is the one in front.
   const last = runs.at(-1)!;
   (last[0]!.flags === 0 ? last.at(-1)! : last[0]!).flags |= layout.GRAM_IS_LAST;
   return runs.flat();

@@ -1,4 +1,4 @@
-// Rules → ruleset bytes: the short way through the compiler, in order.
+// Rules → ruleset bytes: the stages of the compiler, in order.
 import { createHash } from 'node:crypto';
 import { fingerprintsOf } from './fingerprint.ts';
 import * as layout from '../../assembly/layout.ts';
@@ -20,7 +20,7 @@ import { annotationsOf, checkAbsence, extractsOf, labelsOf, slotsOf } from './te
 
 /** Automata fill a ruleset up to this many bytes: with the core a module is then under 900 KB, and a ConfigMap holds 1 MiB. */
 const RULESET_SIZE_GOAL = 775_000;
-/** What automata get in any case: patterns that run on every record need theirs. Without one the core builds it while it reads. */
+/** What automata can always have: patterns that run on every record need theirs. Others the core builds while it reads. */
 const DFA_SIZE_TOTAL_MIN = 48 * 1024;
 /** Bytes of a ruleset: far below what the core's u32 offsets and a node's memory can hold. */
 const RULESET_SIZE_MAX = 16 * 1024 * 1024;
@@ -55,7 +55,7 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
   const fingerprints = fingerprintsOf(models);
   for (const [index, rule] of models.entries()) {
     const slots = slotsOf(rule);
-    // A sequence's last step comes first: a record that meets two steps must not be both in one go.
+    // A sequence's last step comes first: a record that meets two steps must not count for both at once.
     for (let ordinal = rule.steps.length - 1; ordinal >= 0; ordinal--)
       drafts.push(compileStep(rule, rules.length, ordinal, slots, tables, report));
     checkAbsence(rule, report);
@@ -113,8 +113,8 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
 }
 
 /**
- * How far back a counter must read to know what it knew before: which alerts are cooling down, and of each suppressed
- * match since then whether it was in a window that had enough of them. An absence has no such window.
+ * How far back a counter must read to know what it knew before: which alerts are cooling down, and for each suppressed
+ * match since then, whether it was in a window with enough matches. An absence has no such window.
  */
 function lookBackOf({ kind, realertMs, windowMs }: CompiledRule): number {
   return realertMs + (kind === layout.KIND_ABSENCE ? windowMs : 2 * windowMs);

@@ -1,5 +1,5 @@
-// Numbers as decimal digits: exact, whatever their length. No floating point is involved, so that ids of 64 bits
-// and long decimals stay what they are.
+// Numbers as decimal digits: exact, whatever their length. No floating point is involved, so 64-bit ids
+// and long decimals keep their value.
 
 /** (-1)^negative × 0.d₁d₂d₃… × 10^exponent, with d₁ not 0; zero has no digits. */
 export interface Decimal {
@@ -11,7 +11,7 @@ export interface Decimal {
 /** Exponents that a rule may have: with what a record's 32 MiB of digits add, the core still counts them exactly. */
 export const EXPONENT_MAX = 1_000_000_000;
 
-// YAML's form, which JSON's is part of: `+1`, `.5` and `5.` are numbers too.
+// YAML's form, which includes JSON's: `+1`, `.5` and `5.` are numbers too.
 const FORM = /^([-+]?)(?=\.?\d)(\d*)(?:\.(\d*))?(?:[eE]([-+]?\d+))?$/;
 
 /** Splits a number into its parts; null when the text is not a decimal number. */

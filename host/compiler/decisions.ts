@@ -10,9 +10,9 @@ import { indexOfEqual } from './table.ts';
 /** Adds a decision in front of what is there, and returns it as a target. */
 type Emit = (decision: Decision) => number;
 
-/** The decision graph of a condition; its first decision is the first to be asked. */
+/** The decision graph of a condition; its first decision is made first. */
 export function decisionsOf(condition: Condition, tables: Tables, report: Report): Decision[] {
-  // A decision is made after those that it leads to, so that they are made in reverse, and targets count from the end.
+  // A decision is made after those that it leads to, so they are made in reverse, and targets count from the end.
   const reversed: Decision[] = [];
   const emit: Emit = decision => reversed.push(decision) - 1;
   emitCondition(condition, { onTrue: layout.CODE_MATCH, onFalse: layout.CODE_FAIL, isNegated: false });
@@ -22,7 +22,7 @@ export function decisionsOf(condition: Condition, tables: Tables, report: Report
     .map(decision => ({ ...decision, onTrue: turn(decision.onTrue), onFalse: turn(decision.onFalse) }))
     .reverse();
 
-  /** Returns the target that asks the condition. */
+  /** Returns the target that tests the condition. */
   function emitCondition(node: Condition, exits: Exits): number {
     const { onTrue, onFalse, isNegated } = exits;
     switch (node.kind) {
@@ -135,7 +135,7 @@ function cheapestFirst(conditions: Condition[]): Condition[] {
     .map(({ condition }) => condition);
 }
 
-/** Rough steps that a test costs; what settles a rule for less is asked first. */
+/** Roughly the steps that a test costs; what decides a rule for less is tested first. */
 function cost(condition: Condition): number {
   switch (condition.kind) {
     case 'not':

@@ -2,8 +2,8 @@
 //
 // The construction follows regex-automata's determinize: a state is a set of places in the program plus
 // what was just read (for `^`, `\b`); assertions that look ahead are settled when the next byte is known,
-// and the end of the text is one more symbol. The answer being yes or no, order does not matter, so sets
-// are sorted, which makes for fewer states. The text is valid UTF-8 (the core saw to that), so a class that
+// and the end of the text is one more symbol. The answer is yes or no, so order does not matter, and sets
+// are sorted, which makes fewer states. The text is valid UTF-8 (the core made sure of that), so a class that
 // holds every code point from U+0080 up needs no exact byte ranges.
 import {
   ASSERT_LINE_END,
@@ -39,7 +39,7 @@ export interface Dfa {
   /** DFA_DEAD, DFA_MATCHED, then the rows: states 2 and up. */
   rows: number[][];
   start: number;
-  /** Bytes a state in the ruleset: 2 is faster, 1 is half as large and holds 254 rows. */
+  /** Bytes per state in the ruleset: 2 is faster, 1 is half as large and holds 254 rows. */
   width: 1 | 2;
 }
 
@@ -58,7 +58,7 @@ const AHEAD_UNKNOWN = 4; // assertions that look ahead count as false
 
 /**
  * What building one automaton may cost, in steps of some 20 ns: below half a second. Without this bound a pattern
- * of 18 characters would take minutes before it is known that it has too many states.
+ * of 18 characters would take minutes before it turns out to have too many states.
  */
 const WORK_MAX = 10_000_000;
 
@@ -81,7 +81,7 @@ export function toDfa(program: Program, stateCountMax: number, workMax = WORK_MA
   return shrink(rest, classes, prefix);
 }
 
-/** True when the automaton says yes to every text. */
+/** True when the automaton matches every text. */
 export function isUniversal(dfa: Dfa): boolean {
   if (dfa.start < DFA_FIRST_ROW) return dfa.start === DFA_MATCHED;
   if (dfa.prefix.length > 0) return false;
@@ -109,9 +109,9 @@ class Places {
   /** How many places there are. */
   count: number;
   private readonly work: Work;
-  /** Of each place, when it was asked for: most places of a large program are never reached. */
+  /** The edges of each place, made when they are first needed: most places of a large program are never reached. */
   private readonly edges: Array<Edge[] | undefined> = [];
-  /** Places inside sequences by their one edge, so that equal rests share their places. */
+  /** Places inside sequences by their one edge, so that equal endings share their places. */
   private readonly shared = new Map<number, number>();
 
   constructor(program: Program, work: Work) {
@@ -226,7 +226,7 @@ const isWordByte = (byte: number) =>
   (byte >= 0x61 && byte <= 0x7a) ||
   byte === 0x5f;
 
-/** Bytes that no edge and no assertion tells apart form a class; `samples` has one byte of each. */
+/** Bytes that no edge and no assertion distinguishes form a class; `samples` has one byte of each. */
 function byteClasses(places: Places): { classes: Uint8Array; samples: number[] } {
   const begins = new Uint8Array(257); // 1 where a new class begins
   const mark = (low: number, high: number) => {
@@ -425,7 +425,7 @@ function holds(assertion: number, behind: number, ahead: number): boolean {
 function takePrefix(raw: RawDfa, classes: Uint8Array): { prefix: Uint8Array; rest: RawDfa } {
   const prefix: number[] = [];
   let start = raw.start;
-  // Longer than the rows are many would be a circle: of a pattern that matches nothing.
+  // A prefix longer than the number of rows would be a circle: the pattern matches nothing.
   while (prefix.length < raw.rows.length) {
     const row = raw.rows[start - DFA_FIRST_ROW]!;
     const open = row.flatMap((target, column) => (target === DFA_DEAD ? [] : [column]));
@@ -451,13 +451,13 @@ function reachable(rows: number[][], start: number): RawDfa {
   return { start: DFA_FIRST_ROW, rows: newRows };
 }
 
-/** Merges byte classes that all states treat alike, then states that answer alike. */
+/** Merges byte classes that all states treat alike, then states that no text distinguishes. */
 function shrink(raw: RawDfa, classes: Uint8Array, prefix: Uint8Array): Dfa {
   const classCount = raw.rows[0]!.length - 1;
   const newClass = mergeColumns(raw.rows, classCount);
   const narrow = { start: raw.start, rows: raw.rows.map(row => pickColumns(row, newClass)) };
   const merged = mergeStates(narrow);
-  // States that were merged may have told classes apart.
+  // Only states that are merged now may have distinguished some classes.
   const lastClass = mergeColumns(merged.rows, merged.rows[0]!.length - 1);
   const rows = merged.rows.map(row => pickColumns(row, lastClass));
   return {
@@ -494,7 +494,7 @@ function pickColumns(row: number[], classOf: number[]): number[] {
   return picked;
 }
 
-/** States that no text tells apart become one. */
+/** Merges states that no text distinguishes. */
 function mergeStates(raw: RawDfa): RawDfa {
   const blocks = partition(raw.rows);
   // Blocks in the order of their first state: deterministic, and the start comes early.
@@ -509,7 +509,7 @@ function mergeStates(raw: RawDfa): RawDfa {
 }
 
 /**
- * The block of each state; states are in one block when no text tells them apart. Hopcroft's algorithm: blocks are
+ * The block of each state; states are in one block when no text distinguishes them. Hopcroft's algorithm: blocks are
  * split by which states lead into a block, and the smaller part is enough to split by next. Its time is
  * n log n; refining all states at once, round by round, takes n² for a pattern such as `x.{900}y`.
  */
@@ -570,7 +570,7 @@ function partition(rows: number[][]): Int32Array {
   }
 }
 
-/** For each column and state the states whose entry in that column it is. */
+/** For each column and state: the states whose entry in that column leads to it. */
 function incoming(rows: number[][], count: number): { firsts: Int32Array; sources: Int32Array } {
   const columnCount = rows[0]!.length;
   const firsts = new Int32Array(columnCount * count + 1);

@@ -20,9 +20,9 @@ type AliasTarget = { node: Node } | { problem: string; hint: string };
 
 // The deepest rule is a condition nested 32 levels, four levels of YAML each.
 const DEPTH_MAX = 200;
-// Aliases share text, so that a file of a few lines can stand for billions of nodes.
+// Aliases share text, so a file of a few lines can stand for billions of nodes.
 const ALIAS_NODES_MAX = 1_000_000;
-// After so many the file is not YAML.
+// With more errors than this, the file is not YAML.
 const SYNTAX_ERRORS_MAX = 100;
 
 /** Never throws: what is wrong is reported, and the rest of the document is returned. */
@@ -32,7 +32,7 @@ export function readDocument(text: string, report: Report): Document {
     schema: 'core',
     merge: false,
     resolveKnownTags: false,
-    uniqueKeys: false, // the library compares each key with each other; rules.ts has a set
+    uniqueKeys: false, // the library compares every key with every other; rules.ts has a set
     prettyErrors: false,
     logLevel: 'error', // with 'silent' a second document would be no error
   }) as YamlDocument.Parsed;
@@ -93,7 +93,7 @@ function trimSpan(text: string, start: number, end: number): Span {
 
 interface Survey {
   tooDeep?: Node;
-  /** An unclosed quote runs to the end of the file, so that it is the last. */
+  /** An unclosed quote runs to the end of the file, so it is the last. */
   lastQuoted?: Node;
 }
 
@@ -140,7 +140,7 @@ function surveyNodes(document: Document): Survey {
   return survey;
 }
 
-/** Without what an earlier mistake makes the parser say about all the rest of the file. */
+/** Leaves out errors about the rest of the file that only follow from an earlier mistake. */
 function withoutEchoes(errors: YAMLError[]): YAMLError[] {
   const openQuote = errors.find(isOpenQuote)?.pos[0] ?? Infinity;
   return errors.filter((error, index) => {
@@ -161,7 +161,7 @@ function syntaxProblem(text: string, error: YAMLError, survey: Survey): Problem 
   return { severity: 'error', message, ...(hint !== undefined && { hint }), span };
 }
 
-/** The opening quote to the end of its line: the end of the file says nothing. */
+/** The opening quote to the end of its line: the end of the file would not help. */
 function quoteStart(text: string, survey: Survey): Span | undefined {
   const start = survey.lastQuoted?.range?.[0];
   if (start === undefined) return undefined;
@@ -169,7 +169,7 @@ function quoteStart(text: string, survey: Survey): Span | undefined {
   return trimSpan(text, start, lineEnd < 0 ? text.length : lineEnd);
 }
 
-/** YAML's own words where they help, ours where the cause is one that rules files are prone to. */
+/** YAML's own words where they help, ours for causes that are common in rules files. */
 function syntaxMessage(text: string, { code, message, pos }: YAMLError): { message: string; hint?: string } {
   const lineStart = text.lastIndexOf('\n', pos[0] - 1) + 1;
   const braces = /(^|[:-])\s*{{/.test(text.slice(lineStart, pos[0] + 2)) ? TEMPLATE_HINT : undefined;
@@ -230,7 +230,7 @@ function lowerFirst(message: string): string {
   return message.charAt(0).toLowerCase() + message.slice(1);
 }
 
-/** The parser stumbles several times over one mistake; the first time says most. */
+/** The parser reports one mistake several times; the first report says most. */
 function firstOfEachLine(text: string, errors: YAMLError[]): YAMLError[] {
   const kept: YAMLError[] = [];
   let lineEnd = -1; // of the last one kept

@@ -8,12 +8,12 @@ import type { FieldPath } from './model.ts';
 
 // The scan recurses along paths, and WebAssembly Micro Runtime gives it 8 KiB of stack: 13 steps fit.
 export const FIELD_DEPTH_MAX = 10;
-// A longer key is data that was put where a name belongs.
+// A longer key is data in the place of a name.
 export const FIELD_KEY_SIZE_MAX = 256;
 // A log record's arrays hold a handful of items; up to here an index fits in 16 bits.
 export const FIELD_INDEX_MAX = 65_535;
 
-// What a key without quotes is made of: everything that means nothing in a path or in a template.
+// What a key without quotes is made of: every character without a meaning in a path or a template.
 const PLAIN_KEY = /[^.[\]'"\s{}]+/y;
 const QUOTES = `'"`;
 const ESCAPES: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', '/': '/', '\\': '\\' };

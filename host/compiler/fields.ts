@@ -21,7 +21,7 @@ export function triesOf({ atoms, fields }: Pick<Compiled, 'atoms' | 'fields'>): 
   late: TrieNode;
 } {
   const tested = new Set(atoms.map(atom => atom.field));
-  // A field is in one of the two: met twice, its gate would be opened twice.
+  // A field is in only one of the two: in both, its gate would be opened twice.
   const tries = {
     early: trieOf(fields, field => tested.has(field)),
     late: trieOf(fields, field => !tested.has(field)),
@@ -62,7 +62,7 @@ function childOf(node: TrieNode, step: string | number): TrieNode {
   return child;
 }
 
-/** A node and all below it, the node first. A path has few steps, so that the recursion is not deep. */
+/** A node and all below it, the node first. A path has few steps, so the recursion is not deep. */
 export function* nodesOf(node: TrieNode): Iterable<TrieNode> {
   yield node;
   for (const child of node.keys.values()) yield* nodesOf(child);

@@ -1,9 +1,9 @@
 // What names a rule in hits: a hash of all that the rule says. The same rule has the same fingerprint in every rules
-// file, wherever it stands there, so a counter with other rules beside it can go on with its hits.
+// file, wherever it is in the file, so a counter can continue with its hits when other rules change.
 import { createHash } from 'node:crypto';
 import type { Rule } from './model.ts';
 
-/** One fingerprint a rule, 64 bits each. A rule that is there twice has two. */
+/** One fingerprint per rule, 64 bits each. A rule that is in the file twice has two. */
 export function fingerprintsOf(rules: Rule[]): bigint[] {
   const taken = new Set<bigint>();
   return rules.map(rule => {
@@ -17,7 +17,7 @@ export function fingerprintsOf(rules: Rule[]): bigint[] {
   });
 }
 
-/** Where a rule stands is not what it says, and a pattern's tree follows from its source. */
+/** A rule's position is not part of what it says, and a pattern's tree follows from its source. */
 function withoutDerived(key: string, value: unknown): unknown {
   return key === 'span' || key === 'pattern' ? undefined : value;
 }

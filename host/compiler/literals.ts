@@ -56,7 +56,7 @@ const COMMON_WORDS =
   /https?(:\/\/|\/[12])?|\b(get|post|info|level|time|msg|message|kube|pod|name(space)?)\b|mozilla|\.com\b/gi;
 const COMMON_WORD_BITS = 2;
 
-/** Bits of information in each byte of a folded text, roughly: how rare it is in logs, where it stands. */
+/** Bits of information in each byte of a folded text, roughly: how rare it is in logs, in its place. */
 export function bitsOf(text: ByteString): number[] {
   return discountWords(
     text,
@@ -64,14 +64,14 @@ export function bitsOf(text: ByteString): number[] {
   );
 }
 
-/** Takes back what bits, one for each character of a text, say of common words in it. */
+/** Lowers the bits of common words in a text; `bits` has one number for each character. */
 export function discountWords(text: string, bits: number[]): number[] {
   for (const { 0: word, index } of text.matchAll(COMMON_WORDS))
     bits.fill(COMMON_WORD_BITS / word.length, index, index + word.length);
   return bits;
 }
 
-/** The part of a folded text that makes the best needle: at most 8 bytes, `taken` by as few others as can be. */
+/** The part of a folded text that makes the best needle: at most 8 bytes, `taken` by as few others as possible. */
 export function bestWindow(text: ByteString, taken: (window: ByteString) => number): ByteString {
   let best = '';
   let bestScore = -Infinity;
@@ -91,7 +91,7 @@ export function windowsOf(text: ByteString): Array<{ window: ByteString; bits: n
   }));
 }
 
-/** How well a set of literals filters: its commonest member decides, and each more member costs. */
+/** How well a set of literals filters: its most common member decides, and each further member costs. */
 export function selectivity(literals: ByteString[]): number {
   const weakest = smallest(literals.map(text => largest(windowsOf(text).map(({ bits }) => bits))));
   return weakest - 2 * Math.log2(literals.length);

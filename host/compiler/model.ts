@@ -44,7 +44,7 @@ export interface Rule {
   alert: string;
   group: string;
   span: Span;
-  /** The conditions that a record must meet, one a step: a plain rule has one, a sequence two or more. */
+  /** The conditions that a record must meet, one per step: a plain rule has one, a sequence two or more. */
   steps: Condition[];
   /** Sorted by name (UTF-8 byte order, as Go sorts); `alertname` and `rule_level` are not among them. */
   labels: Template[];

@@ -22,10 +22,10 @@ import { UserError } from '../error.ts';
 import type { Assertion, CodePoints, Pattern } from './pattern.ts';
 import { union } from './pattern.ts';
 
-/** The most instructions a pattern may need: what RE2 allows is of the same order, and a bit of each is kept a byte of text. */
+/** The most instructions a pattern may need: RE2 allows about as many; a search keeps a bit per instruction and byte. */
 export const INSTRUCTION_COUNT_MAX = 10_000;
 
-/** `operand` as in assembly/layout.ts; of RUN_SET and RUN_SKIP it is an index into the program's sets. */
+/** `operand` as in assembly/layout.ts; for RUN_SET and RUN_SKIP it is an index into the program's sets. */
 export interface Instruction {
   op: number;
   operand: number;
@@ -179,7 +179,7 @@ export function toProgram(pattern: Pattern, captures: string[]): Program {
   return { instructions, sets, captures, anchored: isAnchored(pattern) };
 }
 
-/** The code points of which one must come next, or null: that is not known, or nothing need come. */
+/** The code points of which one must come next, or null: that is not known, or nothing has to come. */
 type Follow = CodePoints | null;
 
 /** What nodes begin with. Each node is looked at once, however often a repeat builds it. */
@@ -277,7 +277,7 @@ function areDisjoint(a: CodePoints, b: CodePoints): boolean {
   return true;
 }
 
-/** True when the pattern can match without reading anything, assertions granted. */
+/** True when the pattern can match without reading anything, if its assertions hold. */
 export function canBeEmpty(node: Pattern, ofInner: (node: Pattern) => boolean = canBeEmpty): boolean {
   switch (node.kind) {
     case 'empty':

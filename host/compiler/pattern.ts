@@ -24,7 +24,7 @@ export type Pattern =
   | { kind: 'alternate'; of: Pattern[] } // the first is preferred
   | { kind: 'repeat'; of: Pattern; min: number; max: number; lazy: boolean }; // max Infinity: no bound
 
-/** A longer pattern is a word list or generated code, and belongs into several rules. */
+/** A longer pattern is a word list or generated code, and belongs in several rules. */
 export const PATTERN_LENGTH_MAX = 16_384; // UTF-16 units
 
 /** Every stage walks the tree by recursion; this many levels fit well into the default stack of Node. */
@@ -697,7 +697,7 @@ function alternate(branches: Pattern[]): Pattern {
   return of.length === 1 ? of[0]! : { kind: 'alternate', of };
 }
 
-/** "a|b|c" is "[abc]": of branches that each take one code point, at most one matches, so order is no matter. */
+/** "a|b|c" is "[abc]": of branches that each take one code point, at most one matches, so order does not matter. */
 function mergeSets(branches: Pattern[]): Pattern[] {
   const merged: Pattern[] = [];
   let run: CodePoints[] = [];
@@ -734,7 +734,7 @@ function pairs(characters: string): CodePoints {
   return Array.from(characters, character => character.codePointAt(0)!);
 }
 
-// "\s" has no "\v" and "[:space:]" has: RE2 follows Perl 5 of old here.
+// "\s" has no "\v" and "[:space:]" has: RE2 follows older versions of Perl 5 here.
 const ESCAPED_CLASSES = new Map([
   ['d', pairs('09')],
   ['s', pairs('\t\n\f\r  ')],
@@ -866,7 +866,7 @@ function propertySet(name: string): CodePoints | undefined {
 
 const OTHER_PROPERTIES = ['Any', 'Assigned', 'ASCII'];
 
-// RE2 knows scripts by their long names only, and all their codes have four letters. So have these long names.
+// RE2 knows scripts by their long names only, and all their codes have four letters. These names have four letters too.
 const FOUR_LETTER_SCRIPTS = ['Ahom', 'Cham', 'Kawi', 'Lisu', 'Miao', 'Modi', 'Newa', 'Thai', 'Toto'];
 
 function propertyMatcher(name: string): RegExp | undefined {
@@ -897,7 +897,7 @@ function matchedCodePoints(matcher: RegExp): CodePoints {
 
 let allCodePointsText: string | undefined;
 
-/** All code points in order, without the surrogates: in a text they would join up to other characters. */
+/** All code points in order, without the surrogates: in a text they would combine into other characters. */
 function allCodePoints(): string {
   if (allCodePointsText !== undefined) return allCodePointsText;
   const blocks: string[] = [];

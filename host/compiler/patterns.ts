@@ -1,4 +1,4 @@
-// Patterns → programs, and automata where they are small. Equal patterns are compiled once, also when several
+// Patterns → programs, and automata where they are small. Equal patterns are compiled once, even when several
 // rules and fields have them.
 import * as layout from '../../assembly/layout.ts';
 import type { Report } from '../error.ts';
@@ -12,11 +12,11 @@ import { literal } from './pattern.ts';
 import type { Table } from './table.ts';
 import { indexOf } from './table.ts';
 
-/** States that an automaton may have before it is made small: above it the program runs instead. */
+/** States that an automaton may have before it is made small: with more, the program runs instead. */
 const DFA_STATE_COUNT_MAX = 2_000;
 /** Bytes that one automaton may take. */
 const DFA_SIZE_MAX = 64 * 1024;
-/** Rows that an automaton of 1 byte a state can have: dead and matched are the other two. */
+/** Rows that an automaton of 1 byte per state can have: dead and matched are the other two. */
 const NARROW_ROWS_MAX = 254;
 
 /** The tests that search a text for a pattern. */
@@ -91,7 +91,7 @@ function patternsWithoutNeedle(steps: CompiledStep[], atoms: Atom[]): Set<number
   return new Set(steps.filter(step => step.needles === null).flatMap(step => patternsOfStep(step, atoms)));
 }
 
-/** Where a needle has chosen the records, most of them match: then the captures are wanted at once. */
+/** When a needle has chosen the records, most of them match: then the captures are needed at once. */
 export function preferCaptures(patterns: CompiledPattern[], steps: CompiledStep[], atoms: Atom[]): void {
   const withoutNeedle = patternsWithoutNeedle(steps, atoms);
   for (const { extracts } of steps) {
@@ -123,7 +123,7 @@ export function keepAutomata(
   }
 }
 
-/** The size of one automaton after the other: a map of classes that an earlier one has costs nothing. */
+/** The size of each automaton in turn: a map of classes that an earlier one has too costs nothing. */
 function sizerOf(widthOf: (dfa: Dfa) => number): (dfa: Dfa) => number {
   const classMaps = new Set<string>();
   return dfa => {

@@ -46,7 +46,7 @@ export function parseRules(source: string, report: Report): RuleFile {
 interface Context {
   document: Document;
   report: Report;
-  /** Tells whether a rule had a mistake: whatever was reported between two looks at it. */
+  /** Errors so far: a rule has a mistake when the count grew while it was read. */
   errorCount: number;
 }
 
@@ -65,7 +65,7 @@ function makeContext(document: Document, report: Report): Context {
   return context;
 }
 
-/** Where the YAML is broken, its own error is the one that helps; what the rest seems to say is noise. */
+/** Where the YAML is broken, its own error is the one that helps; errors about the rest do not help. */
 function quietIfDamaged(context: Context, node: Node): Context {
   return isDamaged(context.document, node) ? { ...context, report: () => {} } : context;
 }
@@ -167,7 +167,7 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   return rule;
 }
 
-/** One of match and sequence; threshold and absence go with match, and not together. */
+/** A rule has either match or sequence; threshold and absence need match, and exclude each other. */
 function checkKindOfRule(context: Context, map: ReadMap): void {
   const apart = (name: string, other: string, hint: string) => {
     const entry = map.get(name);
@@ -403,7 +403,7 @@ interface TemplateDraft {
   node: YamlScalar;
 }
 
-/** Sorted by name. Names are ASCII, so that comparing UTF-16 units is comparing bytes. */
+/** Sorted by name. Names are ASCII, so comparing UTF-16 units is comparing bytes. */
 function readTemplates(
   context: Context,
   entry: Entry | undefined,
@@ -580,7 +580,7 @@ function readSequence(context: Context, entry: Entry | undefined): SequenceDraft
   return { steps, withinMs, by: map.get('by'), place: map.get('by')?.key ?? entry.key, span: map.span };
 }
 
-/** Steps belong together when the labels in `by` are the same, so that every step must have them. */
+/** Steps belong together when the labels in `by` are the same, so every step must have them. */
 function tieSteps(context: Context, sequence: SequenceDraft, labels: TemplateDraft[]): Rule['sequence'] {
   const by = readBy(context, sequence.by, labels.map(label => label.name)); // prettier-ignore
   const untied = labels.map(label => ({ label, missing: missingCapture(label, sequence.steps) }));
@@ -706,7 +706,7 @@ function readMap(
     if (!known.has(entry.name)) meant.add(failUnknownKey(context, entry, keys, known));
   const place = entries[0]?.key ?? map;
   for (const [name, key] of Object.entries(keys)) {
-    // A condition is not a test by necessity: its own reader asks for `field`.
+    // A condition need not be a test: its own reader requires `field`.
     if (!key.required || known.has(name) || meant.has(name) || keys === schema.CONDITION_KEYS) continue;
     fail(context, place, `missing key "${name}" in ${what}`, `${name}: ${key.description}`);
   }

@@ -182,7 +182,7 @@ function encodeNode(
   });
 }
 
-/** At least twice as many buckets as things, and two: a shift by 64 bits would be none. */
+/** At least twice as many buckets as things, and at least two: a shift by 64 bits would not shift. */
 function bucketBits(count: number): number {
   return Math.max(1, Math.ceil(Math.log2(Math.max(1, count) * 2)));
 }
@@ -457,7 +457,7 @@ function encodeAtom(
 }
 
 function encodeNumber(writer: Writer, text: string): number {
-  const { negative, digits, exponent } = parseDecimal(text)!; // the rules hold nothing else
+  const { negative, digits, exponent } = parseDecimal(text)!; // the rules contain only decimal numbers
   const at = writer.allocate(layout.NUMBER_DIGITS + digits.length, 4);
   writer.record(at, {
     [layout.NUMBER_SIGN]: negative ? 1 : 0,

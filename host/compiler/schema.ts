@@ -8,7 +8,7 @@ import {
 } from '../../assembly/layout.ts';
 import { PATTERN_LENGTH_MAX } from './pattern.ts';
 
-// 900 KB of ruleset hold a few thousand rules; more than this is a generator gone wrong.
+// 900 KB of ruleset hold a few thousand rules; more than this comes from a faulty generator.
 export const RULES_MAX = 10_000;
 // 10,000 rules of 1.6 KB each.
 export const FILE_SIZE_MAX = 16 * 1024 * 1024;
@@ -19,13 +19,13 @@ export const CONDITIONS_MAX = 1_000;
 export const IN_VALUES_MAX = 10_000;
 // A name is shown in full in every alert, and label sets are kept by hash, never cut.
 export const NAME_SIZE_MAX = 256;
-// The text of one value: a notification that is longer is not read.
+// The text of one value: nobody reads a longer notification.
 export const TEXT_SIZE_MAX = 4 * 1024;
 // Prometheus itself advises a handful; the alert must stay small enough for one POST.
 // With alertname and rule_level they make the 64 bits of a mask.
 export const LABELS_MAX = 62;
 export const ANNOTATIONS_MAX = 64;
-// What a slice of a window counts to (assembly/state.ts).
+// The highest count of a slice of a window (assembly/state.ts).
 export const COUNT_MAX = 65_535;
 // Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
@@ -36,11 +36,11 @@ export const KEYS_MIN = 1_000;
 // 64 MiB of state.
 export const KEYS_MAX = KEY_COUNT_MAX;
 export const ALERTS_PER_SECOND_MAX = 1_000_000;
-// In milliseconds it fits 32 bits, and an alert about last month is a report.
+// In milliseconds it fits into 32 bits; what spans more than a month is a report, not an alert.
 export const DURATION_MAX_MS = 30 * 24 * 60 * 60_000;
 // Absence is noticed by a clock that ticks once a second.
 export const ABSENCE_MIN_MS = 1_000;
-// A first-time user's rule that matches everything sends 12 messages an hour a label set, not 12 a second.
+// A first-time user's rule that matches everything sends 12 messages per hour and label set, not 12 per second.
 export const REALERT_DEFAULT_MS = 5 * 60_000;
 
 export const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
@@ -160,7 +160,7 @@ export const ABSENCE_KEYS = {
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
 } satisfies Keys;
 
-/** Words of other tools that are no near miss of a key, and what to write instead. */
+/** Words of other tools that are not similar to a key, and what to write instead. */
 export const FOREIGN_KEYS = new Map<Keys, Record<string, string>>([
   [GROUP_KEYS, { interval: 'a rule sees each record as it comes; nothing is evaluated at intervals' }],
   [
@@ -297,7 +297,7 @@ function property({ kind, description }: Key): object {
   return { description, ...KINDS[kind].schema };
 }
 
-/** One of match and sequence; threshold and absence go with match, and not together. */
+/** A rule has either match or sequence; threshold and absence need match, and exclude each other. */
 function ruleKinds(): object {
   return {
     oneOf: [{ required: ['match'] }, { required: ['sequence'] }],

@@ -19,7 +19,7 @@ export function indexOf<T>({ indexes, list }: Table<T>, key: string, make: () =>
   return index;
 }
 
-/** For things that JSON can tell apart. */
+/** Like `indexOf`, for things that differ in their JSON. */
 export function indexOfEqual<T>(table: Table<T>, thing: T): number {
   return indexOf(table, JSON.stringify(thing), () => thing);
 }

@@ -20,7 +20,7 @@ const REFERENCES = ['$record', '$captures', '$labels', '$value', '$alert'];
 export const REFERENCE_FORMS =
   'a template can hold {{ $record.path }}, {{ $captures.name }}, {{ $labels.name }}, {{ $value }} and {{ $alert }}';
 
-// With so many mistakes the text was not meant to be a template.
+// With more mistakes than this, the text was not meant to be a template.
 const MISTAKES_MAX = 100;
 
 /** Every mistake is reported, and the reference left out. */
@@ -67,7 +67,7 @@ function closingBraces(text: string, start: number): number | undefined {
     else if (mark === '' && text.startsWith(CLOSE, at)) return at;
     else if (mark === '' && text.startsWith(OPEN, at)) return undefined;
   }
-  // A quote was not closed: the path says so better than "not closed" would.
+  // A quote was not closed: the error of the path says so better than "not closed" would.
   const plain = text.indexOf(CLOSE, start);
   return mark !== '' && plain >= 0 ? plain : undefined;
 }

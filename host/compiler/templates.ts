@@ -65,7 +65,7 @@ export function labelsOf(rule: Rule, slots: Slots, fields: Table<FieldPath>): Co
     ...rule.labels,
     { name: 'alertname', parts: [{ kind: 'alert' }] },
   ];
-  // Notification Manager routes an alert to a namespace's tenants only with this label beside `namespace`.
+  // Notification Manager routes an alert to a namespace's tenants only with this label in addition to `namespace`.
   if (templates.some(({ name }) => name === 'namespace'))
     templates.push({ name: 'rule_level', parts: [{ kind: 'text', text: 'namespace' }] });
   const sorted = sortByName(templates);

@@ -1,5 +1,5 @@
 // Bytes that grow, little-endian. A record is written by the names that assembly/layout.ts has for its fields,
-// so that writer and reader use the same constants.
+// so writer and reader use the same constants.
 import type { ByteString } from './literals.ts';
 
 /** The fields of a record: offset in the record → value. A bigint is 8 bytes. */
@@ -21,7 +21,7 @@ export class Writer {
   private readonly known = new Map<string, number>();
   size = 0;
 
-  /** Zeros; returns their offset. */
+  /** Writes zeros; returns their offset. */
   allocate(size: number, align = 8): number {
     const offset = Math.ceil(this.size / align) * align;
     this.size = offset + size;
@@ -46,7 +46,7 @@ export class Writer {
     return table;
   }
 
-  /** As `records`, for tables that nobody changes any more: equal tables are stored once. */
+  /** Like `records`, for tables that nobody changes any more: equal tables are stored once. */
   sharedRecords(size: number, all: Fields[], widths: Widths = {}): number {
     const bytes = new Uint8Array(all.length * size);
     const view = new DataView(bytes.buffer);
@@ -62,7 +62,7 @@ export class Writer {
     return this.shared(bytes, 4);
   }
 
-  /** Bytes that are stored once, however often they are wanted. */
+  /** Bytes that are stored once, however often they are needed. */
   shared(bytes: Uint8Array, align = 1): number {
     const key = `${align} ${Buffer.from(bytes).toString('latin1')}`;
     let offset = this.known.get(key);

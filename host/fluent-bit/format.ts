@@ -38,7 +38,7 @@ function yamlValue(value: string | string[]): string {
   return value.map(item => `\n        - ${yamlScalar(item)}`).join('');
 }
 
-/** Plain where nobody could read it otherwise, else in single quotes, in which nothing needs an escape. */
+/** Plain where it has only one reading, otherwise in single quotes, in which only a quote is doubled. */
 export function yamlScalar(text: string): string {
   const isPlain = /^(?:[A-Za-z/][\w./*-]*|\d+|\d+[a-zA-Z]+|[\d.]+\.\d+\.\d+|\$\w+)$/.test(text);
   return isPlain && !/^(?:true|false|null|yes|no|on|off)$/i.test(text)

@@ -49,7 +49,7 @@ generatorOptions:
 `;
 }
 
-/** Behind what makes the records. Operators before 3.3 sort filters by their names alone, hence the `z-`. */
+/** After what makes the records. Operators before 3.3 sort filters only by name, hence the `z-`. */
 const ORDINALS = { clock: 0, fork: 1000, module: 1001, split: 1002, notify: 0 };
 
 function resource(section: Section): string {

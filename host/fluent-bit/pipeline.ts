@@ -1,4 +1,4 @@
-// The pipeline, described once: fluent-bit.ts writes it as YAML and in the classic format, operator.ts as
+// The pipeline, described once: setup.ts writes it as YAML and in the classic format, operator.ts as
 // resources of Fluent Operator. Each step is there because of something that Fluent Bit does; the comments,
 // which go into the files, say what.
 import { formatFieldPath } from '../compiler/field.ts';
@@ -13,7 +13,7 @@ export interface Section {
   properties: Record<string, string | string[]>;
 }
 
-/** Who gets the alerts. */
+/** Who receives the alerts. */
 export interface Receiver {
   name: 'Notification Manager' | 'Alertmanager';
   /** The module's door that writes bodies as the receiver takes them. */
@@ -40,12 +40,12 @@ export const LOG_TAGS = 'kube.*';
 const CANDIDATE_TAG = 'earshot.candidate';
 const CLOCK_TAG = 'earshot.tick'; // the module knows it
 const MODULE_TAGS = 'earshot.*';
-const ALERT_TAGS = 'earshot-alert.*'; // not among MODULE_TAGS, or alerts would go round
+const ALERT_TAGS = 'earshot-alert.*'; // not among MODULE_TAGS, or alerts would go round in circles
 
 /** Strings that records of containers have, for rules that name no string: the best that rewrite_tag can do. */
 const ANY_STRING = [['log'], ['message'], ['kubernetes', 'pod_name']];
 
-/** A way that bodies are posted, whatever is around it. */
+/** How bodies are posted, whatever is around it. */
 export function delivery({ host, port }: Receiver): Record<string, string> {
   return {
     host,
@@ -133,7 +133,7 @@ function forkRules({ lines, unseen }: Prefilter): string[] {
   return all.map(({ accessor, regex }) => `${accessor} ${regex} ${CANDIDATE_TAG} true`);
 }
 
-/** What the fork cannot know beforehand, and which rules are to blame: a sentence each. */
+/** What the fork cannot know beforehand, and which rules cause it: a sentence each. */
 export function notesOf({ unselective, unseen }: Prefilter): string[] {
   const notes = unselective.map(
     ({ alert, fields }) =>

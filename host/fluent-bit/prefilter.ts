@@ -1,19 +1,19 @@
 // Rules → the tests by which Fluent Bit's rewrite_tag picks candidates: records that a rule may match.
 //
 // A line of rewrite_tag is one Onigmo regex on one field, and a record is forked by the first line that
-// matches. What comes out here is an over-approximation: whatever a rule matches, some line matches. It is
+// matches. The result is an over-approximation: whatever a rule matches, some line matches. It is
 // made of required literals, values and nothing that could backtrack. How Fluent Bit sees a field:
-// - as the bytes of a string; a field that is absent or no string is not matched by any regex;
-// - not yet as JSON: there, bytes that are not UTF-8 have become U+E000 + byte or U+FFFD, or are gone (5.1.1
+// - as the bytes of a string; no regex matches a field that is absent or not a string;
+// - before it becomes JSON: there, bytes that are not UTF-8 are U+E000 + byte or U+FFFD, or are gone (5.1.1
 //   drops them, some with the byte after them). What can match those characters is no part of a literal. A
-//   literal that only comes about where bytes go (`err\xffor`) is not seen: README says so.
+//   literal that only appears where bytes are dropped (`err\xffor`) is not seen: README says so.
 // - as it folds case: its `(?i:)` takes U+017F for s and U+212A for k, as RE2 does, but not everywhere (`foldsAsOne`).
 // Assumes strings that are msgpack strings, as most inputs of Fluent Bit make them: rewrite_tag does not match the
 // binary values that in_forward may pass on.
 //
 // Measured on lines of 110 bytes (Onigmo as Fluent Bit builds it): one literal 0.1 µs, its search skips;
 // `\A(?:a|b)\z` of any size 0.05 to 0.1 µs; an alternation of two literals 0.9 µs, of ten 2 µs, as a trie
-// of 1,000 17 µs. So literals have a line each, while they are few.
+// of 1,000 17 µs. So each literal has a line of its own, while they are few.
 import { bitsOf as bitsOfBytes, discountWords, utf8 } from '../compiler/literals.ts';
 import type { Condition, FieldPath, Rule } from '../compiler/model.ts';
 import { smallest, sum } from '../compiler/numbers.ts';
@@ -29,9 +29,9 @@ export interface PrefilterLine {
 
 export interface Prefilter {
   lines: PrefilterLine[];
-  /** Rules for whose sake every record with some field is forked. */
+  /** Rules because of which every record with some field is forked. */
   unselective: Array<{ alert: string; fields: FieldPath[] }>;
-  /** Rules that hold without any string being there: the lines do not cover them. */
+  /** Rules that can match a record without any string: the lines do not cover them. */
   unseen: string[];
 }
 
@@ -49,15 +49,15 @@ type Need =
 
 /** Literals that are looked for one by one; more of them share a trie. */
 const LINES_OF_ONE_MAX = 24;
-/** Literals that a trie may hold before values, which cost next to nothing, are preferred to it. */
+/** Literals that a trie may hold before values, which cost almost nothing, are preferred to it. */
 const TRIE_SIZE_MAX = 200;
 /** Bytes of a regex: before 3.0 a line of a classic configuration had 4,095. */
 const REGEX_SIZE_MAX = 3_500;
 /** Bits that a value of a field like the namespace is worth: one record in 64. */
 const VALUE_BITS = 6;
-/** What is nested is metadata most of the time: all lines of a container share it, however rare it looks. */
+/** What is nested is mostly metadata: all lines of a container share it, however rare it looks. */
 const NESTED_BITS_MAX = 8;
-/** Less is found in every other line. */
+/** A run with fewer is found in every second line. */
 const RUN_BITS_MIN = 6;
 /** A line of some hundred bytes has 2⁷ places at which a literal may be by chance; its start is one of them. */
 const LINE_BITS = 7;
@@ -84,7 +84,7 @@ export function derivePrefilter(rules: Rule[]): Prefilter {
 
 type Score = (needs: Need[]) => number;
 
-/** Of which one must be met by every record that takes part in the rule; null when there is no such thing. */
+/** Needs of which every record that takes part in the rule must meet one; null when there are none. */
 function needsOfRule(rule: Rule, score: Score): Need[] | null {
   return anyOf(rule.steps.map(step => needsOf(step, score)));
 }
@@ -152,7 +152,7 @@ export function accessorOf([first, ...rest]: FieldPath): string | null {
   return accessor;
 }
 
-/** How well needs choose: bits of the poorest, and each more of them costs. */
+/** How well needs choose: the bits of the poorest, and each further need costs. */
 function scoreOf(needs: Need[]): number {
   const bits = needs.flatMap(need => {
     const bitsMax = need.field.length > 1 ? NESTED_BITS_MAX : Infinity;
@@ -184,7 +184,7 @@ const RUNS: Pieces<Run> = {
   ofSet: set => (isPart(set) ? [{ atStart: false, sets: [set] }] : null),
   ofAssertion: at => (at === 'textStart' ? { atStart: true, sets: [] } : EMPTY),
   join: joinRuns,
-  distinct: runs => runs, // `linesOf` finds those that are the same
+  distinct: runs => runs, // `linesOf` finds equal ones
   usable: usableRuns,
   selectivity: runs => smallest(runs.map(bitsOf)) - 2 * Math.log2(runs.length),
 };
@@ -312,7 +312,7 @@ function linesOf(needs: Need[]): PrefilterLine[] {
   );
 }
 
-/** The cheapest first: a record that one line matches is not asked the next. */
+/** The cheapest first: a record that one line matches is not tested with the next. */
 function regexesOf({ anyString, values, starts, free }: FieldNeeds, freeCount: number): string[] {
   if (anyString) return ['\\A'];
   const literals = withoutLonger(free);
@@ -327,7 +327,7 @@ function regexesOfAll(runs: Map<string, string[]>): string[] {
   return [...new Set([...runs.values()].map(regexOf))];
 }
 
-/** Without literals that hold another one: position by position the same is surely no more than it. */
+/** Leaves out literals that contain another one: the same positions match no more texts than that one. */
 function withoutLonger(free: Map<string, string[]>): Map<string, string[]> {
   const texts = [...free.values()].map(positions => `\n${positions.join('\n')}\n`);
   return new Map(
@@ -349,7 +349,7 @@ function tries(runs: string[][]): string[] {
   return inLines(sorted, positions => Buffer.byteLength(positions.join('')) + 6).map(trie);
 }
 
-/** Texts that begin alike share their beginning. One that is the beginning of another makes that one needless. */
+/** Texts that begin alike share their beginning. One that is the beginning of another makes the other unnecessary. */
 function trie(runs: string[][]): string {
   const branches = new Map<string, string[][]>();
   for (const [first, ...rest] of runs) {
@@ -421,7 +421,7 @@ function classOf(set: CodePoints): string {
 const PLAIN = /[A-Za-z0-9_,:;<>=!%~'@]/;
 const ESCAPABLE = /[.*+?()|[\]^\\/]/;
 
-/** Neither a blank nor a quotation mark, which the rule's tokens end and begin with, nor `$`, which begins a variable, nor `#` and braces. */
+/** Writes no blank (it ends a token of the rule), no quotation mark (it begins one), no `$` (a variable), `#` or brace. */
 function escape(code: number, inClass: boolean): string {
   const character = String.fromCodePoint(code);
   if (code < 0x80) {

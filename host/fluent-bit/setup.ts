@@ -32,7 +32,7 @@ export interface SetupFile {
 
 export interface Setup {
   files: SetupFile[];
-  /** Sentences for whoever builds: what the fork cannot know beforehand, and which rules are to blame. */
+  /** Sentences for the person who builds: what the fork cannot know beforehand, and which rules cause it. */
   notes: string[];
 }
 

@@ -1,12 +1,12 @@
 // The counting role: hits → alerts. A partition of the hits topic holds all that its counter knows: the counter's state is
-// a fold over the hits and the marks in it. A `told` mark follows an alert that the sink has accepted and goes before
-// the commit. So whoever gets the partition reads, before anything else,
+// a fold over the hits and the marks in it. A `told` mark is written after the sink has accepted the alert and before
+// the commit. So a new owner of the partition reads, before anything else,
 //
-//   1. the marks from the look-back's start up to the end: which hits' alerts were told, and what was told of no hit;
+//   1. the marks from the look-back's start up to the end: which hits' alerts were told, and what was told without a hit;
 //   2. the hits from the look-back's start up to the committed offset, in silence: cool-downs begin at told alerts only;
 //   3. from the committed offset on: counts, tells, marks, commits. An alert that has its mark already is not told again.
 //
-// A mark of what no hit says is taken where it was written: when the hits before it are counted, and no other one is.
+// A mark of what no hit says is applied where it was written: after the hits before it, and before all others.
 //
 //   look-back's start        committed            end
 //   ├── hits in silence ─────┤── hits ────────────┤─▶
@@ -40,7 +40,7 @@ interface Parts {
   delivery: Delivery;
   metrics: Metrics;
   log: Log;
-  /** How far matching has come: absences wait for it. Undefined: no rule is about an absence. */
+  /** How far matching has come: absences wait for it. Undefined: no rule is an absence. */
   matched?: Matched;
 }
 
@@ -59,7 +59,7 @@ interface Window {
   end: number;
 }
 
-/** What a tick has to tell, if anything, and the marks of it. */
+/** What a tick has to tell, if anything, and its marks. */
 interface Due {
   parcel: Parcel | undefined;
   marks: Letter[];
@@ -73,9 +73,9 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   const streak: Streak = { failures: 0 };
   /** Hits whose alerts were told, by their offset. */
   const told = new Map<number, Told>();
-  /** What was told of no hit, in the order of the hits. */
+  /** What was told without a hit, in the order of the hits. */
   let noted: (Noted & { writtenMs: number })[] = [];
-  /** How many of those are taken. */
+  /** How many of those are applied. */
   let taken = 0;
   /** Offsets of hits that broke the counter: they are dead letters, and are not shown to it again. */
   const trapped = new Set<number>();
@@ -86,12 +86,12 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   let counter: Matcher;
   let phase: Phase = 'marks';
   let window: Window = { start: 0, committed: 0, end: 0 };
-  /** Below it every message is counted. Those from `acknowledged` on come again after a pause, and are passed over. */
+  /** Below it every message is counted. Those from `acknowledged` on come again after a pause, and are skipped. */
   let counted = 0;
-  /** What the message at `counted` came to, while it can't be delivered. */
+  /** The result of the message at `counted`, while it cannot be delivered. */
   let pending: Parcel | undefined;
   let due: Due | undefined;
-  /** Until when all that fell due was told. Milliseconds since 1970; undefined: nobody has counted here yet. */
+  /** Everything that fell due until this time was told. Milliseconds since 1970; undefined: nobody has counted here yet. */
   let toldMs: number | undefined;
   /** Rules that wait for their key here, whether or not it was ever seen. */
   let expected: number[] | undefined;
@@ -170,7 +170,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
         for (const message of messages) remember(message);
         task.position = end;
         if (end < window.end) return DELIVERED;
-        // One owner writes them in order; after an owner who did not know that he was none any more, they may not be.
+        // One owner writes them in order; after an owner that did not notice its end, they may not be.
         noted.sort((a, b) => a.at - b.at);
         if (window.start < window.committed) read('silence', window.start);
         else read('live', window.committed);
@@ -192,7 +192,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     else noted.push({ at: mark.at, mark: mark.mark.slice(), writtenMs: believedTime(timestamp) ?? 0 });
   }
 
-  /** Takes the marks that were written when all hits below `offset` were counted. */
+  /** Applies the marks that were written when all hits below `offset` were counted. */
   function take(offset: number): void {
     for (; taken < noted.length && noted[taken]!.at <= offset; taken++) {
       const { mark, writtenMs } = noted[taken]!;
@@ -227,7 +227,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     }
   }
 
-  /** A hit that is not to be counted: a mark, a hit that was there before, or one that broke the counter. */
+  /** A message that is not to be counted: a mark, a hit that was counted before, or one that broke the counter. */
   function isPassedOver(place: number, value: Uint8Array): boolean {
     if (trapped.has(place)) return true;
     const id = hitId(value);
@@ -293,7 +293,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
       pending = undefined;
       counted = offset + 1;
     }
-    // Also when the lease is over: the alerts are told, whoever has the partition now.
+    // Even when the lease is over: the alerts are told, whoever has the partition now.
     const flushed = await flush(lease);
     if (flushed.kind === 'held') {
       task.position = task.acknowledged;
@@ -319,7 +319,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     return delivery.bury([{ offset: Number(offset), key, bytes: value ?? EMPTY, poison }], lease, streak);
   }
 
-  /** What has to leave the house before the message is acknowledged. */
+  /** What must be delivered before the message is acknowledged. */
   function countOne({ offset, key, value, timestamp, unreadable }: Message): Parcel | undefined {
     const place = Number(offset);
     if (unreadable !== undefined) return { offset: place, key, bytes: EMPTY, poison: unreadable };
@@ -373,7 +373,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     const outcome = await flush(lease);
     if (outcome.kind === 'held') return outcome;
     const known = matched?.progress(at.partition);
-    // Hits that are in the topic, and not here yet, may be of a key that would be missed.
+    // Hits that are in the topic, and not counted yet, may be of a key that would be missed.
     if (matched && (!known || counted < known.hitsEnd)) return DELIVERED;
     return tell(Math.min(timeMs, known?.untilMs ?? timeMs), lease);
   }
@@ -393,7 +393,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     return DELIVERED;
   }
 
-  /** The counter is up to date for the first time: from now on also a key that was never seen can be missing. */
+  /** The counter is up to date for the first time: from now on a key that was never seen can be missing too. */
   function expectKeys(timeMs: number): void {
     for (const rule of expected ?? []) {
       if (counter.expect(rule, ...secondsOf(timeMs)) !== MARKS) continue;
@@ -431,7 +431,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     return { key: null, value: writeNoted({ at: counted, mark }), headers: {}, partition: at.partition };
   }
 
-  /** What the rate cap suppressed is reported by an alert; whoever watches the function learns of it at once. */
+  /** What the rate cap suppressed is reported by an alert later; the log and the metrics say it at once. */
   function reportCapped(): void {
     counter.capped().forEach((count, rule) => {
       const more = count - (capped[rule] ?? 0);

@@ -47,13 +47,13 @@ export interface Delivery {
   deliver(parcel: Parcel, lease: Lease, streak: Streak): Promise<AlertDelivered>;
   /** Puts poison records into the dead-letter topic, many at once. */
   bury(parcels: Parcel[], lease: Lease, streak: Streak): Promise<Delivered>;
-  /** Produces letters to a topic. A broker's trouble is tried again as a sink's is. */
+  /** Produces letters to a topic. A failure of a broker is tried again like one of a sink. */
   produce(topic: string, letters: Letter[], lease: Lease, streak: Streak): Promise<Delivered>;
-  /** Writes the counts that the log still owes. */
+  /** Logs the counts that are not logged yet. */
   close(): void;
 }
 
-/** A dead letter, and what the log says of it. */
+/** A dead letter, and what the log says about it. */
 interface Burial {
   letter: Letter;
   offset: number;
@@ -219,7 +219,7 @@ export function openDelivery({
     return { kind: 'accepted' };
   }
 
-  /** The same in smaller requests; undefined when they are as small as can be. */
+  /** The same in smaller requests; undefined when they are as small as possible. */
   function smallerThan(some: Burial[], { topic, partition }: Lease): Burial[][] | undefined {
     const half = Math.ceil(some.length / 2);
     if (some.length > 1) return [some.slice(0, half), some.slice(half)];
@@ -253,7 +253,7 @@ function burialOf(
 /** The same without its key and with the beginning of its value; undefined when it is cut already. */
 function cutBurial(burial: Burial): Burial | undefined {
   const { key, headers } = burial.letter;
-  const value = burial.letter.value!; // Also an empty record has one.
+  const value = burial.letter.value!; // Even an empty record has one.
   const isCut = value.length > LETTER_VALUE_MAX;
   if (!isCut && key === null) return undefined;
   const what = isCut ? `cut from ${value.length}` : `without its key of ${key!.length}`;

@@ -14,7 +14,7 @@
 //
 // How it is kept. A partition is read in order. `acknowledged` is the offset below which the sentence above holds, and
 // only it is committed. When something cannot be delivered, the partition pauses and reads on from there. Matching
-// remembers nothing, so what it read twice gives the same hits twice, with the same ids, and they are counted once.
+// remembers nothing, so a record that it reads twice has the same hits twice, with the same ids, and they are counted once.
 // What counting remembers is in the hits topic (count.ts). When a group rebalances, what is not acknowledged is
 // dropped, and the next owner of the partition reads it again.
 
@@ -64,14 +64,14 @@ export interface Dependencies {
   openSource?: (options: KafkaOptions, log: Log) => Source;
 }
 
-/** `earshot function`: settings from the flags and the environment, stopped by a signal. The caller exits with the answer. */
+/** `earshot function`: settings from the flags and the environment, stopped by a signal. The caller exits with the result. */
 export async function runCommand(args: string[], environment: NodeJS.ProcessEnv): Promise<number> {
   const controller = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => controller.abort());
   return runFunction(readSettings(args, environment), { stop: controller.signal });
 }
 
-/** Runs until stopped: 0. Or until something is wrong that only a fresh process or a person can mend: 1. */
+/** Runs until it is stopped: 0. Or until something fails that only a fresh process or a person can repair: 1. */
 export async function runFunction(settings: Settings, dependencies: Dependencies): Promise<number> {
   const log = dependencies.log ?? openLog(settings.logLevel);
   const metrics = dependencies.metrics ?? openMetrics();
@@ -138,7 +138,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     return { ...(isCount ? countRole(parts) : await matchRole(parts)), delivery };
   }
 
-  /** Rejects when a topic is not as it must be. A broker that does not answer is the consumers' trouble. */
+  /** Rejects when a topic is not as it must be. A broker that does not answer is left to the consumers. */
   async function wrongTopic(): Promise<void> {
     await checkTopics(roles[0]!.source, { settings, module, log }).catch(error => {
       if (error instanceof UserError) throw error;

@@ -1,4 +1,4 @@
-// /healthz, /readyz and /metrics. Healthy means that Kafka has lately answered a heartbeat, and accepted a commit if
+// /healthz, /readyz and /metrics. Healthy means that Kafka has recently answered a heartbeat, and accepted a commit if
 // there was something to commit. A sink that is down is no reason for a restart; a consumer that has died, or whose
 // commits are all refused, is one.
 

@@ -1,11 +1,11 @@
-// Marks: what the counter writes into the hits topic beside the hits, so that whoever owns the partition next knows what
-// it knew. They go to the partition of their hits, after the sink's 2xx and before the commit. Two kinds:
+// Marks: what the counter writes into the hits topic next to the hits, so that the next owner of the partition knows what
+// the counter knew. They go to the partition of their hits, after the sink's 2xx and before the commit. Two kinds:
 //
 //   {"earshot":1,"told":12345,"fate":"accepted","alert":"404 Request"}
 //     The alert of the hit at offset `told` of this partition was told: `fate` says whether the sink accepted it or the
 //     dead-letter topic has it. `alert` is for the reader.
 //   {"earshot":1,"at":12345,"mark":{"earshot":1,"missing":"…",…}}
-//     What no hit says, as the core writes it (assembly/layout.ts draws it): an absence was told, for example. It was so
+//     What no hit says, as the core writes it (assembly/layout.ts shows it): an absence was told, for example. It was true
 //     when all hits below offset `at` were counted. One such mark is the function's own: which hits of Kafka topics were
 //     counted, {"earshot":1,"seen":{"<topic>/<partition>":[<offset>,<timestamp>,"<rule>/<step>",…],…}}.
 

@@ -1,5 +1,5 @@
 // The matching role: logs → hits. It remembers nothing. Before a message is acknowledged its hits are in the hits topic
-// (acks=all), and what is no record is in the dead-letter topic.
+// (acks=all), and what is not a record is in the dead-letter topic.
 
 import type { Delivered, Delivery, Parcel, Streak } from './deliver.ts';
 import { hitKey, kafkaSource } from '../hit.ts';
@@ -11,7 +11,7 @@ import type { Settings } from './settings.ts';
 import type { Letter, Message, Source, TopicPartition } from '../source/source.ts';
 import type { Role, Task } from './worker.ts';
 
-/** Elements of a message that is an array: each that is no record is a dead letter, and 1 MB holds half a million. */
+/** Elements of a message that is an array: each that is not a record is a dead letter, and 1 MB holds half a million. */
 const ELEMENTS_MAX = 10_000;
 const EMPTY = new Uint8Array();
 const DELIVERED: Delivered = { kind: 'delivered' };
@@ -31,7 +31,7 @@ interface Element {
   index: number;
 }
 
-/** What has to leave the house before the messages are acknowledged. */
+/** What must be delivered before the messages are acknowledged. */
 interface Findings {
   /** With the offset of their message. */
   hits: { offset: number; letter: Letter }[];
@@ -114,7 +114,7 @@ export async function matchRole({ settings, module, source, delivery, metrics }:
   return { name: 'match', source, open };
 }
 
-/** The time of the message at hand; of one that has none, that of the message before, or else the wall clock. */
+/** The time of the current message; when it has none, that of the message before, or else the wall clock. */
 interface Clock {
   sec: number;
   nsec: number;
@@ -139,8 +139,8 @@ function openClock(): Clock {
 }
 
 /**
- * The time of a message, in milliseconds. Its producer may have set it to anything: what is ahead of the wall clock is
- * taken for now, so that no window ends and no absence falls due before its time; −1 stands for no time at all.
+ * The time of a message, in milliseconds. Its producer may have set it to anything: what is ahead of the wall clock
+ * counts as now, so that no window ends and no absence falls due before its time; −1 means no time at all.
  */
 export function believedTime(timestamp: string, nowMs = Date.now()): number | undefined {
   const timeMs = Number(timestamp);

@@ -1,4 +1,4 @@
-// How far matching has come, for the counter of absences: while the matchers are behind, a key may well have been seen in
+// How far matching has come, for the counter of absences: while the matchers are behind, a key may have been seen in
 // a record that nobody has matched yet. So a silence counts up to the time until which everything was matched:
 //
 //   At some time the logs ended at these offsets. Once the matchers have committed them all, every hit of a record that
@@ -12,7 +12,7 @@ import type { Settings } from './settings.ts';
 import type { Source } from '../source/source.ts';
 
 const POLL_MS = 1000;
-/** Ends of the logs that wait to be committed. Where the matchers are further behind, fewer are looked at. */
+/** Ends of the logs that wait to be committed. When the matchers are further behind, fewer are kept. */
 const WAITING_MAX = 60;
 const BEHIND_LOG_MS = 60_000;
 
@@ -71,7 +71,7 @@ export function followMatching({ settings, source, metrics, log }: Parts): Match
   async function look(): Promise<void> {
     const timeMs = Date.now();
     const standings = await source.progress(settings.group, settings.topics);
-    // Without a topic nothing is to be matched: hits come from elsewhere.
+    // Without a topic there is nothing to match: hits come from elsewhere.
     const offsets = new Map(standings.map(({ topic, partition, end }) => [`${topic}/${partition}`, end]));
     if (waiting.length < WAITING_MAX) waiting.push({ timeMs, offsets });
     const committed = new Map(
@@ -81,7 +81,7 @@ export function followMatching({ settings, source, metrics, log }: Parts): Match
     trouble = behind
       ? `${behind[0]} is matched up to offset ${committed.get(behind[0])} of ${behind[1]}`
       : '';
-    // A partition that is not there any more has nothing left to match.
+    // A partition that no longer exists has nothing left to match.
     const isMatched = ({ offsets: ends }: Ends) =>
       [...ends].every(([place, end]) => (committed.get(place) ?? Infinity) >= end);
     let reached: Ends | undefined;

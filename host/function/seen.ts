@@ -2,8 +2,8 @@
 //
 // A matcher that was killed reads from its last commit again and produces the same hits again. It produces the hits of
 // a partition in the order of their records, one request after the other, so of each partition of a source the
-// highest offset is enough to know: what is not above it was there before. A topic that was made anew has another id, so
-// its partitions are others. Where brokers have no ids, it begins at offset 0 with later timestamps: its hits are new.
+// highest offset is enough to know: what is not above it was counted before. A topic that was created again has another
+// id, so its partitions are new ones. Where brokers have no ids, it begins at offset 0 with later timestamps: its hits are new.
 //
 // Hits of other sources (Fluent Bit) have an id that is a hash of the record. Of those the last HASHES_MAX are known:
 // Fluent Bit sends a chunk again after seconds, or after a restart.
@@ -22,7 +22,7 @@ export class Seen {
   readonly #partitions = new Map<string, SourcePartition>();
   readonly #hashes = new Set<string>();
 
-  /** Whether the hit of this id was there before; it is from now on. */
+  /** Adds the id of a hit, and returns whether it was there before. */
   add(id: string): boolean {
     // topic/partition/offset/timestamp/hit: the name of a topic has no slash.
     const topicEnd = id.indexOf('/');
@@ -83,7 +83,7 @@ export class Seen {
 const ZERO = 0x30;
 const MINUS = 0x2d;
 
-/** Where a number ends that begins at `start` and has a slash after it; −1: there is none. */
+/** Where the number ends that begins at `start` and has a slash after it; −1 when there is none. */
 function endOfNumber(id: string, start: number): number {
   if (start === 0) return -1; // what comes before has no end
   let at = id.charCodeAt(start) === MINUS ? start + 1 : start;

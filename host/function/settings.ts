@@ -249,7 +249,7 @@ function mistaken(mistakes: string[]): UserError {
   return new UserError(mistakes.join('\n'), 2);
 }
 
-/** Without the prefix, which all have: it would make any two names alike. */
+/** Compares without the prefix, which all have: it would make any two names alike. */
 function hint(word: string, known: string[], prefix: string): string {
   const near = nearest(
     word.slice(prefix.length),

@@ -1,6 +1,6 @@
-// What the function needs of its topics, checked against the broker at the start: a topic that is missing, or whose
-// records go before they are needed, is an error that names the topic and the remedy. `earshot build` says the same
-// beforehand. The number of partitions is not judged: one is right where one counter is enough.
+// What the function needs from its topics, checked against the broker at the start: a topic that is missing, or whose
+// records are deleted before they are needed, is an error that names the topic and the remedy. `earshot build` says the
+// same beforehand. The number of partitions is not judged: one is right where one counter is enough.
 
 import { UserError, formatDuration } from '../error.ts';
 import type { Log } from '../log.ts';
@@ -8,7 +8,7 @@ import type { MatcherModule } from '../matcher.ts';
 import type { Settings } from './settings.ts';
 import type { Source } from '../source/source.ts';
 
-/** Hits must not be gone while the function is: what its outage may last, beside the look-back. */
+/** How long an outage of the function may last without losing hits, in addition to the look-back. */
 export const OUTAGE_MS = 86_400_000;
 
 /** The least retention.ms of the hits topic that is recommended. */

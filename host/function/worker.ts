@@ -1,4 +1,4 @@
-// What happens to the messages of the partitions that are ours: worked on in order, acknowledged, committed. The role
+// What happens to the messages of our partitions: worked on in order, acknowledged, committed. The role
 // says what the work is (match.ts, count.ts); host/function/function.ts has the contract.
 
 import { whileBeating } from './deliver.ts';
@@ -14,9 +14,9 @@ const SLICE_MESSAGES = 1000;
 
 /** The work on one partition, from its assignment to the end of the generation. */
 export interface Task {
-  /** Where it reads on; undefined: wherever the group has committed. A batch that begins elsewhere is not for it. */
+  /** Where it reads next; undefined: at the group's committed offset. A batch that begins elsewhere is not for it. */
   readonly position: number | undefined;
-  /** Below it all is done: only this is committed. */
+  /** Everything below it is done: only this is committed. */
   readonly acknowledged: number | undefined;
   /** When the last acknowledged message was written, milliseconds since 1970; kept with the commit. */
   readonly timestamp: number | undefined;
@@ -24,7 +24,7 @@ export interface Task {
   open(lease: Lease): Promise<void>;
   /** Works on messages that begin at `position` and reach up to `end`, and moves `position`. */
   work(messages: Message[], end: number, lease: Lease): Promise<Delivered>;
-  /** Tells the time, when all that is there was worked on. */
+  /** Reports the time, when all known messages have been worked on. */
   tick?(timeMs: number, lease: Lease): Promise<Delivered>;
   /** What it remembers: keys, and those that were evicted. */
   keys?(): { keyCount: number; evictedCount: number };
@@ -40,7 +40,7 @@ export interface Worker extends Probes {
   handler: Handler;
   /** Commits what is acknowledged, for all partitions at once. */
   commit(): Promise<void>;
-  /** Tells the time to the partitions that are idle. */
+  /** Reports the time to the partitions that are idle. */
   tick(): Promise<void>;
   /** Ends the leases: what is still being tried is given up. */
   close(): void;
@@ -204,7 +204,7 @@ export function openWorker({ settings, role, metrics, log }: Parts): Worker {
   }
 
   /**
-   * One partition after the other, and one round at a time. Else a sink that hangs would collect a tick of every
+   * One partition after the other, and one round at a time. Otherwise a sink that hangs would collect a tick of every
    * partition, and each batch would have to wait until all ticks before its own had their turn at the sink.
    */
   async function tick(): Promise<void> {
@@ -213,7 +213,7 @@ export function openWorker({ settings, role, metrics, log }: Parts): Worker {
     await tickAll().finally(() => (isTicking = false));
   }
 
-  /** The time of an idle partition is that of the last heartbeat: when Kafka is away, no silence is an absence. */
+  /** The time of an idle partition is that of the last heartbeat: when Kafka is down, no silence is an absence. */
   async function tickAll(): Promise<void> {
     for (const stream of streams.values()) {
       const { task } = stream;

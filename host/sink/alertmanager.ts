@@ -4,9 +4,9 @@
 // Only the times change on the way. A body has event time; Alertmanager compares with its own clock:
 // - It refuses an alert that starts after its end, so `startsAt` is now at the latest.
 // - It ends an alert at `endsAt`, or after its resolve_timeout (5 min) without one. So a firing alert ends at now plus
-//   what its rule needs (hold.ts). Not at the record's time plus that: an alert that has ended when it comes is answered
+//   what its rule needs (hold.ts). Not at the record's time plus that: an alert that has ended when it arrives is answered
 //   200 and never reported.
-// - It takes an alert that ends in the future for a firing one, so a resolved alert ends now at the latest.
+// - It treats an alert that ends in the future as firing, so a resolved alert ends now at the latest.
 
 import { alertsOf } from '../body.ts';
 import { holdsOf } from './hold.ts';

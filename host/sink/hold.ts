@@ -1,4 +1,4 @@
-// How long an alert stands at a sink that ends it when nothing more is heard of it, as Alertmanager does.
+// How long an alert lasts at a sink that ends it when it hears nothing more of it, as Alertmanager does.
 
 /** The part of a rule that decides it. */
 export interface HoldRule {
@@ -27,7 +27,7 @@ export function holdsOf(rules: readonly HoldRule[]): HoldOf {
   for (const { alert, realertMs, resolves } of rules) {
     // Earshot itself ends an absence; until then nothing else may.
     const holdMs = resolves ? HOLD_MAX_MS : Math.min(realertMs + MARGIN_MS, HOLD_MAX_MS);
-    // Rules can share a name. An alert that stands too long is better than one that ends too early.
+    // Rules can share a name. An alert that lasts too long is better than one that ends too early.
     holds.set(alert, Math.max(holdMs, holds.get(alert) ?? 0));
   }
   return alertname => holds.get(alertname) ?? MARGIN_MS;

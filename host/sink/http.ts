@@ -6,9 +6,9 @@ import { openTurns } from './turns.ts';
 
 const REFUSED = [400, 413, 422];
 const MISCONFIGURED = [401, 403, 404, 405]; // And 3xx: a POST is not sent on to an address that a stranger names.
-const ANSWER_SIZE_MAX = 64 * 1024; // Bytes of an answer that are read: it is a sentence, or of something that is no sink.
+const ANSWER_SIZE_MAX = 64 * 1024; // Bytes of an answer that are read: it is a sentence, or it is not from a sink.
 const ANSWER_SHOWN_MAX = 300; // Characters of an answer in a log line or a dead letter.
-const RETRY_AFTER_MAX_MS = 3_600_000; // A sink that is away for longer is asked again all the same.
+const RETRY_AFTER_MAX_MS = 3_600_000; // A sink that is down for longer is tried again earlier.
 
 export interface Poster {
   /** A function as content is called when the post has a connection. */
@@ -26,7 +26,7 @@ export function openPoster(options: SinkOptions, slowMs = Infinity): Poster {
     // A sink behind a proxy closes idle connections; a POST on one that is just closing would be sent twice.
     keepAliveTimeout: 4000,
   });
-  // One for each connection. The pool has a queue of its own, but in there the time of a post would already run.
+  // One for each connection. The pool has a queue of its own, but in that queue the time of a post would already run.
   const turns = openTurns(options.sinkConnections);
   const headers = { 'content-type': 'application/json', 'user-agent': 'earshot', ...authorization(options) };
   const prefix = url.pathname.replace(/\/$/, '');

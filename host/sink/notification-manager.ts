@@ -1,5 +1,5 @@
 // KubeSphere's Notification Manager. `POST /api/v2/alerts` takes template.Data as it is. It answers 200 when the alert
-// is in a queue in memory, and also when that queue was full for 3 s and the alert is dropped: so slow an answer is the
+// is in a queue in memory, and also when that queue was full for 3 s and the alert is dropped: an answer that slow is the
 // only sign. In strict mode `POST /api/v2/notifications` answers after the channel (Slack, …) has the alert.
 
 import { openPoster } from './http.ts';
@@ -22,7 +22,7 @@ export function notificationManager(options: SinkOptions): Sink {
     });
     const content = Buffer.concat([Buffer.from(`${envelope.slice(0, -1)},"alert":`), body, Buffer.from('}')]);
     const fate = await poster.post('/api/v2/notifications', content, unwanted);
-    // It answers 400 for whatever went wrong, and most of that is the channel's trouble, not the alert's.
+    // It answers 400 for every failure, and most failures are the channel's, not the alert's.
     return fate.kind === 'refused' ? { ...fate, kind: 'retry' } : fate;
   }
 }

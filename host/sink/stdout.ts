@@ -1,4 +1,4 @@
-// One body a line on standard output.
+// One body per line on standard output.
 
 import type { Fate, Sink } from './sink.ts';
 

@@ -5,7 +5,7 @@
 // - The coordinator. kafkajs sends commits to the coordinator of its last successful join, and heartbeats to that of its
 //   last attempt to join. When a coordinator moves and still loads, commits fail for ever and heartbeats succeed. kafkajs
 //   looks for the coordinator only when it joins: after a kill -9 it fails for a minute, crashes and starts again. Here
-//   one coordinator serves heartbeats, commits and offsets, and it is looked for as soon as it is gone.
+//   one coordinator serves heartbeats, commits and offsets, and a new one is looked for as soon as it is gone.
 // - Joins. kafkajs gives up when a join fails because the coordinator loads or is gone. Here it tries again.
 // - Fetches. In kafkajs a broker that cannot be reached stops the fetches from all brokers, for longer each time, and at
 //   last the consumer; a partition whose leader moves makes the whole group join again. Here both are an empty answer
@@ -276,7 +276,7 @@ export function mendCluster(given: Cluster, { groupId, sessionTimeoutMs, onHeart
       const asked = await brokerPool.findConnectedBroker();
       const found = await asked.findGroupCoordinator({ groupId: other, coordinatorType: 0 });
       const broker = await findBroker({ nodeId: found.coordinator.nodeId });
-      // Without topics the broker answers for all of them.
+      // Without topics, the broker returns all of them.
       return flat<Committed>(
         await methodsOf(broker).offsetFetch.call(broker, { groupId: other, topics: [] }),
       );
@@ -348,7 +348,7 @@ export function isUnreachable(error: unknown): boolean {
 
 // ── Producing ───────────────────────────────────────────────────────────────────────────────────────
 // On connections of its own: a broker answers the requests of a connection one after the other, and a batch that waits for
-// its replicas would hold up the heartbeats behind it.
+// its replicas would hold up the heartbeats after it.
 
 const PRODUCE_TRIES = 3;
 const PRODUCE_PAUSE_MS = 200;
@@ -383,7 +383,7 @@ export function openSender(given: Cluster): Sender {
     return given.findTopicPartitionMetadata(topic).length;
   }
 
-  /** Sends the next batch of each partition to its leader, takes off what that has, and returns what went wrong. */
+  /** Sends the next batch of each partition to its leader, removes what the leader has, and returns what went wrong. */
   async function sendTo(topic: string, left: Map<number, Buffer[]>): Promise<unknown> {
     const leaders = cluster.findLeaderForPartitions(topic, [...left.keys()]);
     let failure: unknown;
@@ -449,7 +449,7 @@ export function openSender(given: Cluster): Sender {
   };
 }
 
-/** Messages without a key and a partition go to the same one of a request: a batch costs more than a message. */
+/** Messages of a request without a key and a partition go to one partition: a batch costs more than a message. */
 function batchesOf(letters: readonly Letter[], partitionCount: number): Map<number, Buffer[]> {
   const any = Math.floor(Math.random() * partitionCount);
   const byPartition = new Map<number, Letter[]>();

@@ -1,6 +1,6 @@
 // Decoders for the codecs of record batches, each with the limit of decode.ts: 16 KiB of zstd can become 512 MiB. There
-// are no encoders, because dead letters are not compressed. A decoder is loaded when the first batch needs it, to keep
-// the cold start short.
+// are no encoders, because nothing that we produce is compressed. A decoder is loaded when the first batch needs it, to
+// keep the cold start short.
 
 import { DECODED_SIZE_MAX, tooLarge } from './decode.ts';
 

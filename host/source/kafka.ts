@@ -32,7 +32,7 @@ import { piecesOf } from './records.ts';
 import { SourceEnd } from './source.ts';
 import type { Handler, Lease, Position, Source, TopicPartition } from './source.ts';
 
-// Below the session timeout by a wide margin, so that a lost heartbeat is no lost session.
+// Below the session timeout by a wide margin, so that one lost heartbeat does not lose the session.
 const HEARTBEATS_PER_SESSION = 10;
 // A fetch can delay a stop or a rebalance for this long.
 const FETCH_WAIT_MS = 500;
@@ -217,7 +217,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     let position = Number((batch as unknown as { fetchedOffset: string }).fetchedOffset);
     const pieces = piecesOf(fetched, position, fetchedEnd);
     try {
-      // Not before: a topic that was made anew since the last commit is read from its beginning, and the ids of hits have
+      // Not before: a topic that was created again since the last commit is read from its beginning, and the ids of hits have
       // the id of their topic. Without it the same record would be counted twice.
       while (!(await whileBeating(examination, lease))) {
         if (!lease.live()) return;
@@ -365,7 +365,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     if (recreated.length > 0) beginAgain(recreated.map(([topic]) => topic));
   }
 
-  /** Reads the topics from their beginning. Batches in work are void, as after a rebalance. */
+  /** Reads the topics from their beginning. Batches under work are void, as after a rebalance. */
   function beginAgain(topics: string[]): void {
     for (const topic of topics) handler.recreated(topic);
     const positions = owned
@@ -492,7 +492,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       const held = offsets.find(entry => entry.partition === partition);
       if (!held) throw new Error(`the broker does not know ${topic}/${partition}`);
       const [low, high] = [Number(held.low), Number(held.high)];
-      // A commit beyond the end is of a topic that was there before this one.
+      // A commit beyond the end is of an earlier topic of this name.
       const committed = stored && stored.offset <= high ? stored.offset : -1;
       return { committed, timestamp: readMetadata(stored?.metadata).timestamp, low, high };
     },
@@ -633,7 +633,7 @@ function byTopic(positions: Position[], topicIds: Map<string, string>): Committe
   }));
 }
 
-/** What a commit carries beside its offset: the id of the topic, and when the last record below was written. */
+/** What a commit carries in addition to its offset: the id of the topic, and when the last record below was written. */
 interface CommitMetadata {
   id?: string;
   /** Milliseconds since 1970. */
@@ -652,7 +652,7 @@ function readMetadata(text: string | null | undefined): CommitMetadata {
   return { id, timestamp: timestamp === undefined ? undefined : Number(timestamp) };
 }
 
-/** When a log was last told that a broker cannot be reached: the clients of both roles share a log, and it a line. */
+/** When a log last got the line that a broker cannot be reached: the clients of both roles share a log and this line. */
 const unreachedAt = new WeakMap<Log, number>();
 
 /**

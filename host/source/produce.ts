@@ -14,7 +14,7 @@ const PRODUCE = 0;
 const VERSION = 7;
 const ALL_REPLICAS = -1;
 const BATCH_HEADER_SIZE = 61;
-const CRC_START = 21; // What the checksum is of begins here.
+const CRC_START = 21; // What the checksum covers begins here.
 /** Length, attributes, both deltas and the sizes of key, value and headers. */
 const RECORD_EXTRA_SIZE = 40;
 const NONE = new Uint8Array();
@@ -39,7 +39,7 @@ export interface Answer {
   error: number;
 }
 
-/** The errors that Kafka has numbers for, as kafkajs names them: those that a message, and not a moment, can cause. */
+/** The names that kafkajs has for Kafka's numbers of errors; any other error is named by its number. */
 const ERRORS = new Map([
   [3, 'UNKNOWN_TOPIC_OR_PARTITION'],
   [6, 'NOT_LEADER_FOR_PARTITION'],
@@ -67,7 +67,7 @@ export class ProduceError extends Error {
   }
 }
 
-/** The partition of a key, as Java's producer and librdkafka's `murmur2_random` have it. */
+/** The partition of a key, as Java's producer and librdkafka's `murmur2_random` compute it. */
 export function partitionOfKey(key: Uint8Array, partitionCount: number): number {
   return (murmur2(key) & 0x7fffffff) % partitionCount;
 }
@@ -167,7 +167,7 @@ function encodeBatch(letters: readonly Letter[], timeMs: number): Buffer {
   let at = BATCH_HEADER_SIZE;
   letters.forEach((letter, index) => (at = putRecord(bytes, at, letter, index)));
   bytes.writeBigInt64BE(0n, 0); // first offset
-  bytes.writeInt32BE(at - 12, 8); // of what comes after this number
+  bytes.writeInt32BE(at - 12, 8); // the size of what comes after this number
   bytes.writeInt32BE(-1, 12); // leader epoch
   bytes.writeInt8(2, 16); // version
   bytes.writeInt16BE(0, CRC_START); // attributes: not compressed, the producer's time

@@ -1,7 +1,7 @@
-// What the host function needs of a Kafka client. host/source/kafka.ts has it from kafkajs; another client can replace
-// it by offering the same. Offsets are numbers: exact up to 2^53, which is 285 years at a million records a second.
+// What the host function needs from a Kafka client. host/source/kafka.ts provides it with kafkajs; another client can
+// replace it by offering the same. Offsets are numbers: exact up to 2^53, which is 285 years at a million records a second.
 
-/** Why the source ends. It is no bug: the message says all, and no stack is logged. */
+/** Why the source ends. It is not a bug: the message says everything, and no stack is logged. */
 export class SourceEnd extends Error {}
 
 export interface TopicPartition {
@@ -16,7 +16,7 @@ export interface Position extends TopicPartition {
   timestamp?: number;
 }
 
-/** How a partition stands. */
+/** The state of a partition. */
 export interface Standing {
   /** −1: nothing is committed. */
   committed: number;
@@ -110,9 +110,9 @@ export interface Source {
   offsetAt(partition: TopicPartition, timestampMs: number): Promise<number>;
   /** What is committed for the partition, and what it holds. */
   standing(partition: TopicPartition): Promise<Standing>;
-  /** Reads the partition from `offset` on, also when no batch has come. */
+  /** Reads the partition from `offset` on, even when no batch has come. */
   seek(partition: TopicPartition, offset: number): void;
-  /** The id of a topic that is read; undefined where brokers have none. A topic that is made anew has another. */
+  /** The id of a topic that is read; undefined where brokers have none. A topic that is created again has another. */
   topicId(topic: string): string | undefined;
   /** Undefined: there is no such topic. */
   topic(name: string): Promise<TopicFacts | undefined>;
