@@ -8,7 +8,7 @@ import type { TestCluster } from '../kafka.ts';
 import { stageTests, messages, range, until } from './harness.ts';
 import type { Stage } from './harness.ts';
 
-const ROUNDS = Number(process.env.EARSHOT_TEST_ROLLS ?? 5);
+const ROUNDS = Number(process.env.EARSHOT_TEST_ROLLS ?? 3);
 const PARTITIONS = 6;
 const NODES = [1, 2, 3];
 
