@@ -81,7 +81,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   const trapped = new Set<number>();
   let seen = new Seen();
   /** When `seen` was written down last, and whether the partition has anything new since then. */
-  let seenNotedMs = 0;
+  let seenNotedMs: number | undefined;
   let hasMoved = false;
   let counter: Matcher;
   let phase: Phase = 'marks';
@@ -408,6 +408,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
    * hits, and produce them again.
    */
   function noteSeen(timeMs: number): void {
+    seenNotedMs ??= timeMs; // What is seen until now is found in the look-back.
     if (!hasMoved || timeMs - seenNotedMs < (module.info.lookBackMs + LOOK_BACK_MARGIN_MS) / 4) return;
     hasMoved = false;
     seenNotedMs = timeMs;

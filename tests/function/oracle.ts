@@ -40,7 +40,7 @@ export interface Verdict {
   wrong: string[];
   /** How many came again, byte for byte. */
   twice: number;
-  /** Those that were posted before by a process that was not killed after it. */
+  /** Those that were posted before by a process that was never killed. */
   unexplained: { by: string; again: Delivery }[];
 }
 
@@ -135,11 +135,11 @@ export function judge(
   const sent = new Map(records.map(record => [record.id, record]));
   const byText = groupBy(deliveries, ({ text }) => text);
   const told = [...byText.keys()].map(text => read(text, sent, rules));
+  // A post of a process that was killed can be read here after the kill.
   const unexplained = [...byText.values()].flatMap(([first, ...again]) =>
     again.flatMap((delivery, index) => {
-      const { by, atMs } = index === 0 ? first! : again[index - 1]!;
-      const killedAt = killed.get(by);
-      return killedAt !== undefined && killedAt >= atMs ? [] : [{ by, again: delivery }];
+      const { by } = index === 0 ? first! : again[index - 1]!;
+      return killed.has(by) ? [] : [{ by, again: delivery }];
     }),
   );
   const words = (alerts: { words: string }[]) => alerts.map(alert => alert.words);
