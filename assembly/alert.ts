@@ -39,7 +39,6 @@ export const ALERT_TIME = SUBJECT_SIZE + 64; // i64
 const ALERT_SIZE: usize = SUBJECT_SIZE + 72;
 
 // What to remember when an alert has been told.
-export const EFFECT_NONE: u32 = 0;
 export const EFFECT_COOL_DOWN: u32 = 1; // the cool-down of the label set KEY begins
 export const EFFECT_MISSING: u32 = 2; // the absence of KEY has been told
 

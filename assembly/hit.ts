@@ -10,7 +10,6 @@ import { addressOf, findByte, sameBytes, sizeOf, textOf } from './bytes';
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
-  COLON,
   COMMA,
   OPEN_BRACKET,
   QUOTE,

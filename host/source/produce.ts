@@ -8,6 +8,8 @@
 
 import crc32C from 'kafkajs/src/protocol/recordBatch/crc32C/index.js';
 import { Reader } from './bytes.ts';
+import { request } from './request.ts';
+import type { Request } from './request.ts';
 import type { Letter } from './source.ts';
 
 const PRODUCE = 0;
@@ -18,20 +20,6 @@ const CRC_START = 21; // What the checksum covers begins here.
 /** Length, attributes, both deltas and the sizes of key, value and headers. */
 const RECORD_EXTRA_SIZE = 40;
 const NONE = new Uint8Array();
-
-/** A request in the form that kafkajs' connections accept. */
-export interface ProduceRequest {
-  request: {
-    apiKey: number;
-    apiVersion: number;
-    apiName: string;
-    encode: () => Promise<{ buf: Buffer; buffer: Buffer }>;
-  };
-  response: {
-    decode: (bytes: Buffer) => Promise<Answer[]>;
-    parse: (answers: Answer[]) => Promise<Answer[]>;
-  };
-}
 
 /** What the broker says of a partition: 0, all in-sync replicas have its batch, or Kafka's number of an error. */
 export interface Answer {
@@ -92,19 +80,8 @@ export function produceRequest(
   topic: string,
   batches: ReadonlyMap<number, Buffer>,
   timeoutMs: number,
-): ProduceRequest {
-  return {
-    request: {
-      apiKey: PRODUCE,
-      apiVersion: VERSION,
-      apiName: 'Produce',
-      encode: async () => {
-        const bytes = encodeRequest(topic, batches, timeoutMs);
-        return { buf: bytes, buffer: bytes };
-      },
-    },
-    response: { decode: async bytes => decodeAnswer(bytes), parse: async answers => answers },
-  };
+): Request<Answer[]> {
+  return request([PRODUCE, VERSION, 'Produce'], () => encodeRequest(topic, batches, timeoutMs), decodeAnswer);
 }
 
 function encodeRequest(topic: string, batches: ReadonlyMap<number, Buffer>, timeoutMs: number): Buffer {

@@ -9,25 +9,13 @@
 // Sizes of arrays and strings are unsigned varints, one more than the size, and 0 for null; tags are a count of 0 here.
 
 import { Reader } from './bytes.ts';
+import { request } from './request.ts';
+import type { Request } from './request.ts';
 
 const METADATA = 3;
 const VERSION = 12;
 const ID_SIZE = 16;
 const NO_TAGS = 0;
-
-/** A request in the form that kafkajs' connections accept. */
-export interface TopicIdRequest {
-  request: {
-    apiKey: number;
-    apiVersion: number;
-    apiName: string;
-    encode: () => Promise<{ buf: Buffer; buffer: Buffer }>;
-  };
-  response: {
-    decode: (bytes: Buffer) => Promise<Map<string, string>>;
-    parse: (ids: Map<string, string>) => Promise<Map<string, string>>;
-  };
-}
 
 /** Whether a broker that supports Metadata up to this version can be asked. */
 export function hasTopicIds(maxVersion: number): boolean {
@@ -35,19 +23,8 @@ export function hasTopicIds(maxVersion: number): boolean {
 }
 
 /** Asks for the ids of the topics by name. Topics that do not exist are left out. */
-export function topicIdRequest(topics: readonly string[]): TopicIdRequest {
-  return {
-    request: {
-      apiKey: METADATA,
-      apiVersion: VERSION,
-      apiName: 'Metadata',
-      encode: async () => {
-        const bytes = encode(topics);
-        return { buf: bytes, buffer: bytes };
-      },
-    },
-    response: { decode: async bytes => decode(bytes), parse: async ids => ids },
-  };
+export function topicIdRequest(topics: readonly string[]): Request<Map<string, string>> {
+  return request([METADATA, VERSION, 'Metadata'], () => encode(topics), decode);
 }
 
 function encode(topics: readonly string[]): Buffer {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kafkaMissing, startCluster } from '../kafka.ts';
 import type { TestCluster } from '../kafka.ts';
-import { stageTests, messages, range, until } from './harness.ts';
+import { stageTests, messages, range, until, persist } from './harness.ts';
 import type { Stage } from './harness.ts';
 
 const ROUNDS = Number(process.env.EARSHOT_TEST_ROLLS ?? 3);
@@ -73,15 +73,4 @@ async function inSync(stage: Stage): Promise<void> {
     'all replicas in sync',
     60_000,
   );
-}
-
-/** A producer may fail while its broker is away. */
-async function persist(work: () => Promise<void>): Promise<void> {
-  for (let tries = 0; ; tries++)
-    try {
-      return await work();
-    } catch (error) {
-      if (tries === 20) throw error;
-      await sleep(500);
-    }
 }

@@ -8,7 +8,7 @@ import { readMark } from '../../host/function/mark.ts';
 import { hitId } from '../../host/hit.ts';
 import type { TestCluster } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
-import { openStage, readTopic, until } from './harness.ts';
+import { openStage, readTopic, until, persist } from './harness.ts';
 import { buildModuleOf } from './module.ts';
 import type { Delivery, Sent } from './oracle.ts';
 import { spawnFunction } from './process.ts';
@@ -232,14 +232,4 @@ async function restartBroker(cluster: TestCluster, { stage }: Fleet, node: numbe
     return topics.every(({ partitions }) => partitions.every(({ isr }) => isr.length === NODES.length));
   };
   await until(() => inSync().catch(() => false), 'all replicas in sync', SETTLE_MS);
-}
-
-async function persist(work: () => Promise<void>): Promise<void> {
-  for (let tries = 0; ; tries++)
-    try {
-      return await work();
-    } catch (error) {
-      if (tries === 60) throw error;
-      await sleep(500);
-    }
 }

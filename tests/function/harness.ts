@@ -259,3 +259,14 @@ export async function metric(running: Running, name: string): Promise<number> {
   const found = (await running.metrics.registry.getMetricsAsJSON()).find(entry => entry.name === name);
   return (found?.values as { value: number }[] | undefined)?.reduce((sum, { value }) => sum + value, 0) ?? 0;
 }
+
+/** Work that may fail while a broker is away, tried again every half second. */
+export async function persist(work: () => Promise<void>, triesMax = 60): Promise<void> {
+  for (let tries = 1; ; tries++)
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === triesMax) throw error;
+      await sleep(500);
+    }
+}

@@ -7,7 +7,7 @@ import { hitId } from '../../host/hit.ts';
 import { kafkaMissing, startKafka, uniqueName } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
-import { stageTests, messages, metric, openStage, range, readTopic, until } from './harness.ts';
+import { stageTests, messages, metric, openStage, range, readTopic, until, persist } from './harness.ts';
 import type { LogLine, Stage } from './harness.ts';
 import { LIST_OFFSETS, METADATA, openWire, OFFSET_COMMIT } from './mock-kafka.ts';
 import { buildModule } from './module.ts';
@@ -235,16 +235,6 @@ async function recreate(stage: Stage, partitions: number): Promise<void> {
   await persist(async () => {
     if (!(await create())) throw new Error('the topic is still there');
   });
-}
-
-async function persist(work: () => Promise<void>): Promise<void> {
-  for (let tries = 0; ; tries++)
-    try {
-      return await work();
-    } catch (error) {
-      if (tries === 40) throw error;
-      await sleep(100);
-    }
 }
 
 /** Commits for a group that has no members. */
