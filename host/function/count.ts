@@ -301,15 +301,18 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     }
     counted = Math.max(counted, reached);
     task.position = task.acknowledged = reached;
-    passTimeTo(Number(messages.at(-1)?.timestamp));
+    passTime(messages);
     return outcome;
   }
 
   /** What falls due later is still to be told: the look-back of the next owner must reach back to what it depends on. */
-  function passTimeTo(timeMs: number): void {
-    if (!(timeMs > 0)) return;
-    toldMs ??= timeMs;
-    task.timestamp = Math.min(timeMs, toldMs);
+  function passTime(messages: Message[]): void {
+    // Where nobody has committed before, nothing is known to be told since the first message.
+    toldMs ??= messages[0] && believedTime(messages[0].timestamp);
+    const last = messages.at(-1);
+    const timeMs = last && believedTime(last.timestamp);
+    if (timeMs === undefined) return;
+    task.timestamp = Math.min(timeMs, toldMs ?? timeMs);
   }
 
   async function bury(message: Message, error: unknown, lease: Lease): Promise<Delivered> {
