@@ -7,12 +7,14 @@ import { UserError, formatCount, formatDuration } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import { largest, sum } from '../compiler/numbers.ts';
 import { patternSize, patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
+import { parseTargets } from '../fluent-bit/aot.ts';
 import { fluentBitSetup } from '../fluent-bit/setup.ts';
 import { OUTAGE_MS, retentionFor } from '../function/topics.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';
 import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
+import { removeStaleAot, writeAot } from './wamrc.ts';
 
 /** Bytes that a ConfigMap holds, and the size that warns: the rest of the object needs room too. */
 const CONFIG_MAP_SIZE = 1024 * 1024;
@@ -28,22 +30,30 @@ the same bytes.
 
   -o, --output FILE   the module to write (earshot.wasm)
   --fluent-bit DIR    write a folder that Fluent Bit runs as it lies: the module, and its configuration
+  --aot TARGET,…      also compile the module to machine code with wamrc, for x86_64 or aarch64 or both
 `;
 }
 
 export async function run(args: string[], io: Io): Promise<number> {
-  const options = { output: { type: 'string', short: 'o' }, 'fluent-bit': { type: 'string' } } as const;
+  const options = {
+    output: { type: 'string', short: 'o' },
+    'fluent-bit': { type: 'string' },
+    aot: { type: 'string' },
+  } as const;
   const { values, positionals } = readArguments(args, options);
   if (positionals.length !== 1) throw usage('build takes one rules file');
+  const targets = values.aot === undefined ? [] : parseTargets(values.aot);
   const rules = await readRulesFile(positionals[0]!);
   const ruleset = requireRuleset(rules, io);
   const module = await bakeModule(ruleset);
   const directory = values['fluent-bit'];
-  if (directory !== undefined) await writeFluentBit(rules, module, directory, io);
   const output = values.output ?? join(directory ?? '', 'earshot.wasm');
+  await removeStaleAot(output, module, io);
+  if (directory !== undefined) await writeFluentBit(rules, module, directory, io);
   await replaceFile(output, module);
   io.stdout.write(describe(output, module.length, ruleset));
   warnOfSize(module.length, io);
+  await writeAot(output, module, targets, replaceFile, io);
   return 0;
 }
 
