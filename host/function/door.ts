@@ -37,6 +37,8 @@ const ANSWER_MAX_MS = 20_000;
 const RETRY_AFTER_S = 5;
 /** How often to look whether hits can be produced. */
 const REACH_MS = 2000;
+/** A broker that hangs does not even refuse. */
+const REACH_STALE_MS = 10_000;
 /** Notices that are not logged again when their body comes again. */
 const NOTICES_MAX = 1000;
 const PLACE = { topic: `POST ${HITS_PATH}`, partition: 0 };
@@ -96,6 +98,7 @@ function kafkaKeeper(parts: Parts & { settings: KafkaSettings; producer: Produce
   const streak: Streak = { failures: 0 };
   let trouble: string | undefined = 'no Kafka broker has answered yet';
   let isChecked = false;
+  let reachedMs = 0;
   let fail!: (error: Error) => void;
   const failed = new Promise<never>((_, reject) => (fail = reject));
   failed.catch(() => {}); // Awaited elsewhere, if at all.
@@ -118,6 +121,7 @@ function kafkaKeeper(parts: Parts & { settings: KafkaSettings; producer: Produce
       isChecked = true;
     }
     await producer.reach(settings.hitsTopic);
+    reachedMs = Date.now();
   }
 
   return {
@@ -128,13 +132,17 @@ function kafkaKeeper(parts: Parts & { settings: KafkaSettings; producer: Produce
       if (outcome.kind === 'delivered') parts.metrics.hits.inc(hits.length);
       return outcome;
     },
-    unready: () => trouble,
+    unready() {
+      const silentMs = Date.now() - reachedMs;
+      return (
+        trouble ?? (silentMs > REACH_STALE_MS ? `no Kafka broker has answered for ${silentMs} ms` : undefined)
+      );
+    },
     failed,
     async close() {
       closing.abort();
       delivery.close();
-      await producer.stop();
-      await polling;
+      await Promise.all([producer.stop(), polling]);
     },
   };
 }

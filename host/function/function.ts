@@ -60,7 +60,7 @@ const TICK_MS = 1000;
 /** The part of the time to finish that requests have for it. What is not done then is answered 503, and comes again. */
 const REQUESTS_PART = 0.6;
 
-/** How long the function tries to leave the group after a failure. */
+/** How long the function tries to leave the group after a failure, and Kafka in any case. */
 const FAREWELL_MS = 3000;
 
 export interface Dependencies {
@@ -127,7 +127,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     matched?.close();
     for (const worker of workers) worker.close();
     await servers.close();
-    await door?.close();
+    await Promise.race([door?.close(), sleep(FAREWELL_MS, undefined, { ref: false })]);
     for (const { delivery } of roles) delivery.close();
     await sink.close();
   }
@@ -172,7 +172,6 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
 
   async function stop(): Promise<void> {
     log.info({}, 'stopping: no new records');
-
     for (const { source } of roles) source.drain();
     const late = sleep(settings.shutdownMs, 'late', { ref: false });
     // Each of them may wait for a broker that hangs.

@@ -340,7 +340,7 @@ test('Kafka that never answers: 503 in time, and the body counts as long as it i
   const facts = { partitionCount: 1, retentionMs: -1, cleanupPolicy: 'delete' };
   const producer: Producer = {
     topic: async () => facts,
-    reach: async () => {},
+    reach: () => hanging,
     produce: () => hanging.then(() => assert.fail('no answer')),
     stop: async () => {},
   };
@@ -352,7 +352,7 @@ test('Kafka that never answers: 503 in time, and the body counts as long as it i
       EARSHOT_DEAD_LETTER_TOPIC: 'letters',
       EARSHOT_ROLE: 'match',
       EARSHOT_LISTEN: `127.0.0.1:${port}`,
-      EARSHOT_PORT: '0',
+      EARSHOT_PORT: String(port),
       EARSHOT_SHUTDOWN_MS: '9000',
     }),
     { stop: stop.signal, log, metrics, openProducer: () => producer },
@@ -361,6 +361,10 @@ test('Kafka that never answers: 503 in time, and the body counts as long as it i
   const post = () => fetch(`http://127.0.0.1:${port}/hits`, { method: 'POST', body });
   await until(async () => (await post().catch(() => undefined))?.status === 503, 'an answer');
   assert.equal((await metrics.listenBytes.get()).values[0]!.value, body.length, 'it is still in memory');
+  assert.match(
+    await (await fetch(`http://127.0.0.1:${port}/readyz`)).text(),
+    /^no Kafka broker has answered/,
+  );
   const second = post();
   await sleep(300);
   stop.abort();
