@@ -33,6 +33,8 @@ export interface Prefilter {
   unselective: Array<{ alert: string; fields: FieldPath[] }>;
   /** Rules that can match a record without any string: the lines do not cover them. */
   unseen: string[];
+  /** The lines before a module that may also see every record: none where they would cost more than they spare. */
+  grep: { lines: PrefilterLine[]; reason: string };
 }
 
 /** A literal, or nearly: text positions that each take a few characters. */
@@ -73,11 +75,10 @@ export function derivePrefilter(rules: Rule[]): Prefilter {
     const fields = (plan[i] ?? []).flatMap(need => (need.kind === 'string' ? [need.field] : []));
     return fields.length === 0 ? [] : [{ alert: rule.alert, fields }];
   });
-  return {
-    lines: linesOf(plan.flatMap(needs => needs ?? [])),
-    unselective,
-    unseen: rules.flatMap((rule, i) => (plan[i] === null ? [rule.alert] : [])),
-  };
+  const unseen = rules.flatMap((rule, i) => (plan[i] === null ? [rule.alert] : []));
+  const lines = linesOf(plan.flatMap(needs => needs ?? []));
+  const selects = unselective.length + unseen.length === 0;
+  return { lines, unselective, unseen, grep: { lines: selects ? lines : [], reason: 'todo' } };
 }
 
 // ── Conditions → needs ──

@@ -1,116 +1,109 @@
-// `earshot build --fluent-bit`: rules → everything that Fluent Bit needs to raise their alerts itself.
+// `earshot build --fluent-bit`: rules → everything that Fluent Bit needs to send their hits or alerts itself.
 //
-//   logs ─▶ rewrite_tag ─▶ wasm filter ─▶ rewrite_tag ─▶ out_http ─▶ Notification Manager
-//           copies          only alerts    a tag, so a     posts a
-//           candidates      leave it       chunk, each     body
+//   YAML     logs ─▶ output [ grep ▸ wasm ▸ lua ] ─▶ Kafka | the function | Alertmanager
+//                             candidates  hits   one by one
+//   classic  logs ─▶ rewrite_tag ─▶ wasm ─▶ … ─▶ the same outputs, and Notification Manager
+//                    copies candidates
+import type { Rule } from '../compiler/model.ts';
 import { commented, toClassic, toYaml, yamlScalar } from './format.ts';
 import { operatorFiles } from './operator.ts';
-import {
-  ALERTMANAGER,
-  LOG_TAGS,
-  NOTIFICATION_MANAGER,
-  NOTIFICATION_MANAGER_SERVICE,
-} from './pipeline.ts';
-import { delivery, moduleProperties, notesOf, pipeline } from './pipeline.ts';
+import type { PipelineOptions, Target } from './pipeline.ts';
+import { LOG_TAGS, RECEIVERS, forkForm, forkNotes, processorForm, yamlForm } from './pipeline.ts';
 import { derivePrefilter } from './prefilter.ts';
-import type { Rule } from '../compiler/model.ts';
 
 export interface SetupOptions {
   rules: Rule[];
   module: Uint8Array;
+  /** Of the rules: it is in the module's name, so that other rules are another file. */
+  hash: string;
   /** The rules file, as the user calls it: for the comments. */
   source: string;
-  /** The directory of the files, as Fluent Bit gets it: relative to where it is started, or absolute. */
-  directory: string;
+  /** The folder of the files, as Fluent Bit gets it: relative to where it is started, or absolute. */
+  folder: string;
+  target?: Target;
+  address?: string | undefined;
+  /** The tags of the logs. */
+  match?: string;
+  emitterStorage?: 'memory' | 'filesystem';
 }
 
 export interface SetupFile {
-  /** Relative to the directory. */
+  /** Relative to the folder. */
   path: string;
   content: string | Uint8Array;
+  /** Fluent Bit cannot do without it: if it is somebody else's, nothing is written. */
+  isNeeded: boolean;
 }
 
 export interface Setup {
+  /** In the order in which they are to be written: the module before what names it. */
   files: SetupFile[];
-  /** Sentences for the person who builds: what the fork cannot know beforehand, and which rules cause it. */
+  /** Sentences for the person who builds. */
   notes: string[];
+  /** For the table of `build`. */
+  summary: string[];
 }
 
-export function fluentBitSetup({ rules, module, source, directory }: SetupOptions): Setup {
+/** Every file of ours begins with it, the module apart: others are left as they are. */
+export const MARK = '# Made by `earshot build --fluent-bit`';
+export const DEFAULT_TARGET: Target = 'alertmanager';
+
+export function moduleName(hash: string): string {
+  return `earshot-${hash}.wasm`;
+}
+
+export function fluentBitSetup({
+  rules,
+  module,
+  hash,
+  source,
+  folder: directory,
+  target = DEFAULT_TARGET,
+  address,
+  match = LOG_TAGS,
+  emitterStorage = 'memory',
+}: SetupOptions): Setup {
   const folder = directory.replace(/(?<=.)\/+$/, '');
-  const modulePath = `${folder}/earshot.wasm`;
   const prefilter = derivePrefilter(rules);
-  const notes = notesOf(prefilter);
   const needsClock = rules.some(rule => rule.absence !== undefined);
-  const standard = pipeline(prefilter, needsClock, modulePath, NOTIFICATION_MANAGER);
-  const alertmanager = pipeline(prefilter, needsClock, modulePath, ALERTMANAGER);
-  const introduce = (text: string, ...more: string[]) =>
-    [
-      `Made by \`earshot build --fluent-bit\` from ${source}: change the rules and build again.`,
-      ...more,
-      text,
-    ].join('\n\n');
-  const forkNotes = notes.map(note => `Note: ${note}.`);
+  const receiver = RECEIVERS[target];
+  const options: PipelineOptions = {
+    prefilter,
+    needsClock,
+    modulePath: `${folder}/${moduleName(hash)}`,
+    receiver,
+    address,
+    match,
+    emitterStorage,
+  };
+  const notes = forkNotes(prefilter);
+  const introduce = (...paragraphs: string[]) =>
+    [`Made by \`earshot build --fluent-bit\` from ${source}: change the rules and build again.`, ...paragraphs].join(
+      '\n\n',
+    );
+  const own = (path: string, content: string, isNeeded = false): SetupFile => ({ path, content, isNeeded });
+  const forkTexts = [...notes.map(note => `Note: ${note}.`)];
+  const isFork = processorForm(options) === null;
   return {
     files: [
-      { path: 'earshot.wasm', content: module },
-      { path: 'fluent-bit.yaml', content: mainYaml(folder) },
-      { path: 'fluent-bit.conf', content: mainClassic(folder) },
-      { path: 'parsers.conf', content: PARSERS },
-      { path: 'earshot.yaml', content: toYaml(introduce(STANDARD, ...forkNotes), standard) },
-      { path: 'earshot.conf', content: toClassic(introduce(STANDARD, ...forkNotes), standard) },
-      {
-        path: 'earshot-alertmanager.yaml',
-        content: toYaml(introduce(FOR_ALERTMANAGER, ...forkNotes), alertmanager),
-      },
-      {
-        path: 'earshot-alertmanager.conf',
-        content: toClassic(introduce(FOR_ALERTMANAGER, ...forkNotes), alertmanager),
-      },
-      { path: 'earshot-processor.yaml', content: processorYaml(introduce(AS_PROCESSOR), modulePath) },
-      ...operatorFiles({ prefilter, needsClock, introduction: introduce(FOR_OPERATOR, ...forkNotes) }),
+      { path: moduleName(hash), content: module, isNeeded: true },
+      own('earshot.yaml', toYaml(introduce(...(isFork ? forkTexts : [])), yamlForm(options)), true),
+      own('earshot.conf', toClassic(introduce(...forkTexts), forkForm(options)), true),
+      own('parsers.conf', `${commented(introduce())}${PARSERS}`),
+      own('fluent-bit.yaml', mainYaml(introduce(MAIN), folder, match)),
+      own('fluent-bit.conf', mainClassic(introduce(MAIN), folder, match)),
+      ...operatorFiles({
+        pipeline: { prefilter, needsClock, match },
+        moduleName: moduleName(hash),
+        introduction: introduce(),
+      }).map(({ path, content }) =>
+        own(path, content),
+      ),
     ],
     notes,
+    summary: [],
   };
 }
-
-const HOW_TO_INCLUDE = `\
-Include this file after the filters that make the records (kubernetes, parser): filters work in the order of
-the file.
-
-The main configuration needs \`storage.path\` in its service section: without it an alert that waits is lost
-when Fluent Bit ends. Newer Fluent Bits (2026) pause the inputs of all logs while \`storage.max_chunks_up\`
-chunks (128) are in memory, and every alert that waits is a chunk: set it to 2000 or more.
-
-Outputs that match \`*\` get the alerts, too: match the tags of your logs instead.`;
-
-const STANDARD = `\
-Alerts to Notification Manager; in KubeSphere its host is
-${NOTIFICATION_MANAGER_SERVICE}.
-
-${HOW_TO_INCLUDE}`;
-
-const FOR_ALERTMANAGER = `\
-Alerts to Alertmanager: take this file in place of earshot.yaml (earshot.conf) when there is no Notification
-Manager. Alertmanager takes arrays of alerts, which the module writes for it.
-
-${HOW_TO_INCLUDE}`;
-
-const AS_PROCESSOR = `\
-The module as a processor of one output: it sees every record, and no record is copied. Take this file in
-place of earshot.yaml when the fork would take nearly all records anyway, or when rules look at no string at
-all, so that rewrite_tag cannot see what they match. In turn
-- alerts of one chunk share its fate: the answer to the last one decides whether the chunk is sent again. An
-  outage of the receiver is survived, a single request that fails in the midst of others is not;
-- a chunk that is sent again goes through the rules again: \`realert\` then suppresses what was not delivered,
-  and counts it into the next alert;
-- there is no clock, so rules with \`absence\` know the time from the records only;
-- \`workers\` must be 0: Fluent Bit cannot call WebAssembly from a worker's thread, and drops every record.`;
-
-const FOR_OPERATOR = `\
-For Fluent Operator, and so for KubeSphere: \`kubectl apply --server-side -k .\` here, then the two patches in
-kubernetes/, each of which says how.`;
-
 const MAIN = `\
 To try the rules: reads the records in logs/, one JSON object a line, and posts alerts to localhost. Start it
 where the paths below begin. With a Fluent Bit that runs already, include earshot.yaml (earshot.conf) there.`;
@@ -118,8 +111,8 @@ where the paths below begin. With a Fluent Bit that runs already, include earsho
 const RETRIES = `An alert that could not be delivered is tried again after seconds, then less and less often: at most 5
 minutes apart.`;
 
-function mainYaml(folder: string): string {
-  return `${commented(MAIN)}
+function mainYaml(introduction: string, folder: string, match: string): string {
+  return `${commented(introduction)}
 service:
   flush: 1
   log_level: info
@@ -146,12 +139,12 @@ pipeline:
   outputs:
     # The logs go where they always went.
     - name: 'null'
-      match: ${LOG_TAGS}
+      match: ${yamlScalar(match)}
 `;
 }
 
-function mainClassic(folder: string): string {
-  return `${commented(MAIN)}
+function mainClassic(introduction: string, folder: string, match: string): string {
+  return `${commented(introduction)}
 [SERVICE]
     flush                 1
     log_level             info
@@ -176,7 +169,7 @@ ${commented(RETRIES, '    ')}    scheduler.base        2
 # The logs go where they always went.
 [OUTPUT]
     name                  null
-    match                 ${LOG_TAGS}
+    match                 ${match}
 `;
 }
 
@@ -190,19 +183,3 @@ const PARSERS = `\
     time_keep   on
 `;
 
-function processorYaml(comment: string, modulePath: string): string {
-  const lines = (properties: Record<string, string>, indent: string) =>
-    Object.entries(properties)
-      .map(([name, value]) => `${indent}${name}: ${yamlScalar(value)}\n`)
-      .join('');
-  return `${commented(comment)}
-pipeline:
-  outputs:
-    - name: http
-      match: ${LOG_TAGS}
-      workers: 0
-${lines(delivery(NOTIFICATION_MANAGER), '      ')}      processors:
-        logs:
-          - name: wasm
-${lines(moduleProperties(modulePath, NOTIFICATION_MANAGER), '            ')}`;
-}

@@ -9,7 +9,7 @@ const root = new URL('../../', import.meta.url);
 const { files, notes } = setupOf(
   readFileSync(new URL('fluent-bit/rules.yaml', root), 'utf8'),
   'fluent-bit',
-  'fluent-bit/rules.yaml',
+  { source: 'fluent-bit/rules.yaml' },
 );
 const text = (path: string) => String(files.find(file => file.path === path)!.content);
 const parsed = (path: string) => parseYaml(text(path));
