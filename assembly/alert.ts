@@ -67,6 +67,10 @@ export function hasAlerts(): bool {
   return firstAlert != 0;
 }
 
+export function hasOneAlert(): bool {
+  return load<usize>(firstAlert, ALERT_NEXT) == 0;
+}
+
 /** Alerts that the body has no room for. */
 export function refusedAlerts(): u32 {
   return refusedCount;
@@ -172,7 +176,8 @@ function memberSizeMax(template: usize, textSize: usize): usize {
 
 // ── Label sets ──────────────────────────────────────────────────────────────────────────────────────
 
-const FNV_OFFSET: u64 = 14695981039346656037;
+/** The fingerprint of no labels. */
+export const FNV_OFFSET: u64 = 14695981039346656037;
 const FNV_PRIME: u64 = 1099511628211;
 const SEPARATOR: u64 = 0xff;
 
@@ -183,9 +188,8 @@ export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
   for (let left = templateCountOf(rule, true); left != 0; left--) {
     const size = load<u32>(references, 4);
     if (mask & 1 && size != 0) {
-      hash = addBytes(hash, nameOf(template), <u32>load<u16>(template, layout.TEMPLATE_NAME_SIZE));
-      hash = addBytes((hash ^ SEPARATOR) * FNV_PRIME, load<usize>(references), size);
-      hash = (hash ^ SEPARATOR) * FNV_PRIME;
+      hash = addToFingerprint(hash, nameOf(template), <u32>load<u16>(template, layout.TEMPLATE_NAME_SIZE));
+      hash = addToFingerprint(hash, load<usize>(references), size);
     }
     mask >>= 1;
     references += 8;
@@ -194,9 +198,10 @@ export function fingerprint(rule: usize, references: usize, mask: u64): u64 {
   return hash;
 }
 
-function addBytes(hash: u64, at: usize, size: usize): u64 {
+/** Adds a label's name, or its value, to a fingerprint. */
+export function addToFingerprint(hash: u64, at: usize, size: usize): u64 {
   for (const end = at + size; at < end; at++) hash = (hash ^ (<u64>load<u8>(at))) * FNV_PRIME;
-  return hash;
+  return (hash ^ SEPARATOR) * FNV_PRIME;
 }
 
 /** Writes the labels' values one after the other, each after its size (u16); returns their end, or 0 when they are too long. */

@@ -13,6 +13,7 @@ import {
   NO_END,
   alerts,
   bodyRoomNeeded,
+  hasOneAlert,
   refusedAlerts,
 } from './alert';
 import { addressOf, sameBytes, sizeOf } from './bytes';
@@ -152,7 +153,7 @@ function writeGroup(): void {
 
 /** Writes the labels, or annotations, that all alerts of the body have in common. */
 function writeCommon(ofLabels: bool): void {
-  if (hasOne()) {
+  if (hasOneAlert()) {
     // One alert has all of its own in common: they are in the output already.
     if (ofLabels) repeat(labelsMark, labelsEnd);
     else repeat(annotationsMark, annotationsEnd);
@@ -177,10 +178,6 @@ function writeIfCommon(rule: usize, index: u32, ofLabels: bool, isFirst: bool): 
 
 function referencesOf(alert: usize, ofLabels: bool): usize {
   return ofLabels ? load<usize>(alert, SUBJECT_LABELS) : load<usize>(alert, ALERT_ANNOTATIONS);
-}
-
-function hasOne(): bool {
-  return load<usize>(alerts(), ALERT_NEXT) == 0;
 }
 
 function haveSameName(a: usize, b: usize): bool {

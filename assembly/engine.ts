@@ -94,35 +94,56 @@ export function matchCounters(): usize {
 
 /** Matches the record at `record` … `end`; returns NO_ALERT, ALERT (the body is the output), HIT, MALFORMED or TOO_LARGE. */
 export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
+  const answer = findHits(record, end, sec, nsec, flags);
+  return answer == layout.HIT && (flags & layout.FLAG_HITS) == 0 ? countHits(flags) : answer;
+}
+
+let recordTime: i64 = 0; // of the record that `findHits` read
+let hasClock: bool = false; // its time counts, for absences
+
+/**
+ * Finds the hits of a record. Returns HIT when there is something to count: hits, or for absences the record's time.
+ * Otherwise NO_ALERT, MALFORMED or TOO_LARGE.
+ */
+export function findHits(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
   begin();
   const scanned = scan(record, end, epoch, (flags & layout.FLAG_WHOLE) != 0);
   if (scanned == SCAN_REJECTED) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT; // never with an absence: its clock needs every record's time
   if (scanned == SCAN_MALFORMED) return giveUp(layout.MALFORMED);
   findNeedles();
   let step = nextCandidate();
-  const hasClock = load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0 && (flags & layout.FLAG_HITS) == 0;
+  hasClock = load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0 && (flags & layout.FLAG_HITS) == 0;
   if (step < 0 && !hasClock) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT;
-  let time = NO_TIME;
+  recordTime = NO_TIME;
   if (hasClock) {
     if (!scanLate(record, end)) return giveUp(layout.MALFORMED);
-    time = timeOf(sec, nsec, flags);
+    recordTime = timeOf(sec, nsec, flags);
   }
   for (; step >= 0 && !isExhausted(); step = nextCandidate()) {
     if (!meets(step)) continue;
-    if (time == NO_TIME) {
+    if (recordTime == NO_TIME) {
       if (!scanLate(record, end)) return giveUp(layout.MALFORMED);
-      time = timeOf(sec, nsec, flags);
+      recordTime = timeOf(sec, nsec, flags);
     }
-    keepHit(stepAt(step), time, flags);
+    keepHit(stepAt(step), recordTime, flags);
   }
   dropCandidates();
   if (isExhausted()) return layout.TOO_LARGE;
-  if (flags & layout.FLAG_HITS) return firstHit == 0 ? layout.NO_ALERT : layout.HIT;
+  return firstHit == 0 && !hasClock ? layout.NO_ALERT : layout.HIT;
+}
+
+/** Whether the record has hits, after HIT. */
+export function hasHits(): bool {
+  return firstHit != 0;
+}
+
+/** Counts what `findHits` found; returns NO_ALERT, ALERT or TOO_LARGE. */
+export function countHits(flags: u32): i32 {
   if (!reserveAlerts()) return layout.TOO_LARGE;
   if (hasClock) {
     const isFirst = clockTime() == NEVER;
-    countTime(time);
-    if (isFirst && (flags & layout.FLAG_EXPECT) != 0) expectAll(time);
+    countTime(recordTime);
+    if (isFirst && (flags & layout.FLAG_EXPECT) != 0) expectAll(recordTime);
   }
   for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) countHit(hit);
   if (hasClock) tellDue();

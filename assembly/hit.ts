@@ -18,7 +18,7 @@ import {
   skipString,
 } from './json';
 import { RULESET, allocate, resize } from './memory';
-import { write, writeByte, writeConstant, writeHash, writeMoment, writeString } from './output';
+import { constantOf, write, writeByte, writeConstant, writeHash, writeMoment, writeString } from './output';
 import {
   SUBJECT_LABELS,
   SUBJECT_SIZE,
@@ -272,23 +272,14 @@ function takeMoment(): i64 {
   return time;
 }
 
-function textAt(index: usize): usize {
-  return RULESET + load<u32>(RULESET, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
-}
-
 /** Whether this one of TEXT_… comes next. */
 function isNext(index: usize): bool {
-  const text = textAt(index);
-  const size = <usize>load<u32>(text, layout.TEXT_SIZE);
-  return (
-    cursor != 0 &&
-    cursor + size <= limit &&
-    sameBytes(cursor, RULESET + load<u32>(text, layout.TEXT_OFFSET), size)
-  );
+  const text = constantOf(index);
+  return cursor != 0 && cursor + sizeOf(text) <= limit && sameBytes(cursor, addressOf(text), sizeOf(text));
 }
 
 function take(index: usize): void {
-  cursor = isNext(index) ? cursor + load<u32>(textAt(index), layout.TEXT_SIZE) : 0;
+  cursor = isNext(index) ? cursor + sizeOf(constantOf(index)) : 0;
 }
 
 function takeByte(byte: u32): bool {

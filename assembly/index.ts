@@ -1,10 +1,10 @@
 // The doors of the module. A host puts a record into a block from `malloc` and calls `match`; the result
-// says whether there is a body to fetch. Fluent Bit calls `alerts_only`. No door traps, whatever the record.
+// says whether there is a body to fetch. Fluent Bit calls one of the doors `…_only`. No door traps, whatever the record.
 // The only trap is at the start, on a ruleset that is damaged or of another version: nothing must run with that.
 import * as layout from './layout';
 import { beginBudget } from './budget';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
-import { writeEdgeRecord } from './edge';
+import * as edge from './edge';
 import {
   countRecord,
   examineRecord,
@@ -201,16 +201,28 @@ export function cappedCounts(): usize {
   return cappedCounters();
 }
 
-// ── The edge: Fluent Bit's filter_wasm ──────────────────────────────────────────────────────────────
+// ── The edge: Fluent Bit's filter_wasm (edge.ts) ───────────────────────────────────────────────────
 
-const NOTHING: usize = memory.data(8); // an empty string
+/** The record's hits, for the hits topic: the function counts them. Nothing of a record stays in the filter. */
+export function hits_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32): usize {
+  return filter(tag, tagSize, sec, nsec, record, size, edge.AS_HITS);
+}
 
-/**
- * filter_wasm's function (`event_format: json`): the record is replaced by what this returns, and an empty
- * string drops it. Only alerts leave it, so it belongs on a fork of the stream, never on its only copy.
- */
+/** The record's alerts as Alertmanager takes them. A record that Fluent Bit sends again has the same alerts again. */
+export function alert_objects_only(
+  tag: usize,
+  tagSize: u32,
+  sec: u32,
+  nsec: u32,
+  record: usize,
+  size: u32,
+): usize {
+  return filter(tag, tagSize, sec, nsec, record, size, edge.AS_ALERTS);
+}
+
+/** The record's alerts as one body, for a request of its own. */
 export function alerts_only(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32): usize {
-  return filter(tag, tagSize, sec, nsec, record, size, false);
+  return filter(tag, tagSize, sec, nsec, record, size, edge.AS_BODY);
 }
 
 /** Like `alerts_only`, but with the bare array of alerts that Alertmanager's `/api/v2/alerts` takes, not the body. */
@@ -222,39 +234,18 @@ export function alert_arrays_only(
   record: usize,
   size: u32,
 ): usize {
-  return filter(tag, tagSize, sec, nsec, record, size, true);
+  return filter(tag, tagSize, sec, nsec, record, size, edge.AS_ALERT_ARRAY);
 }
 
-function filter(
-  tag: usize,
-  tagSize: u32,
-  sec: u32,
-  nsec: u32,
-  record: usize,
-  size: u32,
-  onlyArray: bool,
-): usize {
-  const answer = isTick(tag, tagSize) ? tellTime(sec, nsec, true) : judge(record, size, sec, nsec, 0);
-  let result = NOTHING;
-  if (answer == layout.ALERT) result = writeEdgeRecord(record, size, sec, nsec, onlyArray);
-  if (answer == layout.MALFORMED || answer == layout.TOO_LARGE || result == 0) unreadable++;
+function filter(tag: usize, tagSize: u32, sec: u32, nsec: u32, record: usize, size: u32, form: u32): usize {
+  const answer = edge.answerFilter(tag, tagSize, sec, nsec, record, size, form);
   finish();
-  return result == 0 ? NOTHING : result;
+  return answer;
 }
 
-const TICK_EARSHOT_: u64 = 0x2e746f6873726165; // "earshot."
-const TICK_TICK: u32 = 0x6b636974; // "tick"
-
-/** A record whose tag begins with `earshot.tick` is from a clock: only its time counts. */
-function isTick(tag: usize, tagSize: u32): bool {
-  return (
-    loaded && tag != 0 && tagSize >= 12 && load<u64>(tag) == TICK_EARSHOT_ && load<u32>(tag, 8) == TICK_TICK
-  );
-}
-
-/** Records that `alerts_only` could not read: not JSON, too large, or in need of more memory or work than allowed. */
+/** Records that the filter could not read: not JSON, too large, or in need of more memory or work than allowed. */
 export function unreadableCount(): u32 {
-  return unreadable;
+  return edge.unreadableRecords();
 }
 
 // ── For `earshot explain`: the same atoms, tested one by one ─────────────────────────────────────────

@@ -10,12 +10,12 @@
 // A field is a u32 unless its comment says otherwise; host/compiler/widths.ts has the others as lists.
 //
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
-//   45 41 52 53 | 04 00 00 00 | checksum, 8 bytes | size u32 | …
-//   "EARS"        version 4
+//   45 41 52 53 | 05 00 00 00 | checksum, 8 bytes | size u32 | …
+//   "EARS"        version 5
 // A test checks the whole example, byte for byte (tests/compiler/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
-export const VERSION: u32 = 4;
+export const VERSION: u32 = 5;
 export const NONE: u32 = 0xffffffff; // no index
 
 // ── Header ──────────────────────────────────────────────────────────────────────────────────────────
@@ -117,7 +117,23 @@ export const TEXT_MARK_TIME = 34;
 export const TEXT_MARK_COUNT = 35;
 export const TEXT_MARK_ALERT = 36;
 export const TEXT_MARK_END = 37;
-export const TEXT_COUNT = 38;
+// What leaves Fluent Bit's filter (edge.ts shows it).
+export const TEXT_EDGE_HIT_KEY = 38;
+export const TEXT_EDGE_HIT = 39;
+export const TEXT_EDGE_HITS = 40;
+export const TEXT_EDGE_ALERTS = 41;
+export const TEXT_UNREADABLE = 42; // the notice of records that could not be read
+export const TEXT_UNREADABLE_TAG = 43;
+export const TEXT_UNREADABLE_TIME = 44;
+export const TEXT_UNREADABLE_WHY = 45;
+export const TEXT_UNREADABLE_RECORD = 46;
+export const TEXT_UNREADABLE_KEY = 47;
+export const TEXT_UNREADABLE_LABELS = 48; // the same notice as an alert
+export const TEXT_UNREADABLE_MESSAGE = 49;
+export const TEXT_UNREADABLE_COUNT = 50;
+export const TEXT_WHY_MALFORMED = 51;
+export const TEXT_WHY_TOO_LARGE = 52;
+export const TEXT_COUNT = 53;
 
 export const MARK_MISSING: u32 = 0;
 export const MARK_EXPECTED: u32 = 1;

@@ -1,7 +1,7 @@
 // A growing run of bytes in the arena, and JSON strings written into it as Go's encoding/json writes them
 // (`<`, `>`, `&`, U+2028 and U+2029 escaped), because the alert is Go's template.Data.
 import * as layout from './layout';
-import { copyBytes, firstMarked } from './bytes';
+import { addressOf, copyBytes, firstMarked, sizeOf, textOf } from './bytes';
 import { RULESET, allocate, markExhausted, resize } from './memory';
 import { writeTime } from './time';
 
@@ -75,8 +75,14 @@ export function advance(size: usize): void {
 
 /** Writes one of TEXT_…. */
 export function writeConstant(index: usize): void {
+  const text = constantOf(index);
+  write(addressOf(text), sizeOf(text));
+}
+
+/** One of TEXT_…, as a reference. */
+export function constantOf(index: usize): u64 {
   const entry = RULESET + load<u32>(RULESET, layout.HEADER_TEXTS_OFFSET) + index * layout.TEXT_ENTRY_SIZE;
-  write(RULESET + load<u32>(entry, layout.TEXT_OFFSET), load<u32>(entry, layout.TEXT_SIZE));
+  return textOf(RULESET + load<u32>(entry, layout.TEXT_OFFSET), load<u32>(entry, layout.TEXT_SIZE));
 }
 
 /** 16 hexadecimal digits, the highest first. */

@@ -71,6 +71,21 @@ const TEXTS: Record<number, string> = {
   [layout.TEXT_MARK_COUNT]: '","count":',
   [layout.TEXT_MARK_ALERT]: ',"alert":',
   [layout.TEXT_MARK_END]: '}',
+  [layout.TEXT_EDGE_HIT_KEY]: '{"key":"',
+  [layout.TEXT_EDGE_HIT]: '","hit":',
+  [layout.TEXT_EDGE_HITS]: '{"hits":[',
+  [layout.TEXT_EDGE_ALERTS]: '{"alerts":',
+  [layout.TEXT_UNREADABLE]: '{"earshot":1,"unreadable":',
+  [layout.TEXT_UNREADABLE_TAG]: ',"tag":',
+  [layout.TEXT_UNREADABLE_TIME]: ',"time":"',
+  [layout.TEXT_UNREADABLE_WHY]: '","why":"',
+  [layout.TEXT_UNREADABLE_RECORD]: '","record":',
+  [layout.TEXT_UNREADABLE_KEY]: 'unreadable',
+  [layout.TEXT_UNREADABLE_LABELS]: '"alertname":"Earshot cannot read records","tag":',
+  [layout.TEXT_UNREADABLE_MESSAGE]: '"message":"Records that could not be read so far: ',
+  [layout.TEXT_UNREADABLE_COUNT]: '. The last one is ',
+  [layout.TEXT_WHY_MALFORMED]: 'not JSON',
+  [layout.TEXT_WHY_TOO_LARGE]: 'larger than 32 MiB, or needs more memory or work than a record may take',
 };
 
 const encoder = new TextEncoder();
