@@ -14,7 +14,7 @@
 // Measured in grep of Fluent Bit 5.1.1, µs a record with a line of 110 bytes: the filter itself 0.9, a literal 0.1 (its
 // search skips), `\A(?:a|b)\z` of any size 0.1, an alternation of 24 literals 4 to 13, because at most places some
 // literal may begin. So the literals that share a line begin where a rare character is (`cutAtRare`): 24 of them 1.5,
-// 300 of them 1.7. A list in a processor holds 10 values: with more Fluent Bit does not start.
+// 1,000 of them 2.5; without regard to case 0.3 alone, 6 together. A list in a processor holds 10 values: with more Fluent Bit does not start.
 import { bitsOf as bitsOfBytes, discountWords, utf8 } from '../compiler/literals.ts';
 import type { Condition, FieldPath, Rule } from '../compiler/model.ts';
 import { smallest, sum } from '../compiler/numbers.ts';
@@ -51,7 +51,7 @@ type Need =
   | { accessor: string; field: FieldPath; kind: 'string' };
 
 /** Literals of a field that are looked for one by one; more of them share a line. */
-const LINES_OF_ONE_MAX = 4;
+const LINES_OF_ONE_MAX = 8;
 /** Lines of a grep: two less than a list of a processor holds. One may be the clock's. */
 const GREP_LINES_MAX = 8;
 /** Bytes of a grep's regexes: what takes long to compile helps nobody. */
@@ -102,7 +102,7 @@ function planOf(rules: Rule[], needs: Array<Need[] | null>): Plan {
   const moduleCost = MODULE_COST + MODULE_COST_OF_RULE * rules.length;
   const isSelective = unselective.length + unseen.length === 0;
   const share = isSelective ? shareOf(known) : 1;
-  const grepCost = GREP_COST + costOfLines(fields, grepLines) + share * moduleCost;
+  const grepCost = GREP_COST + sum(grepLines.map(costOfLine)) + share * moduleCost;
   let reason = '';
   if (unseen.length > 0) reason = `"${unseen[0]}" can match records without a string`;
   else if (unselective.length > 0) reason = `"${unselective[0]!.alert}" has no literal and no value to look for`;
@@ -125,26 +125,38 @@ function planOf(rules: Rule[], needs: Array<Need[] | null>): Plan {
 
 const GREP_COST = 0.9;
 const LINE_COST = 0.1;
+const FOLDED_LINE_COST = 0.3;
 const SHARED_LINE_COST = 1.5;
+const SHARED_FOLDED_LINE_COST = 6;
 const MODULE_COST = 6;
 const MODULE_COST_OF_RULE = 0.006;
 
-function costOfLines(fields: Map<string, FieldNeeds>, lines: PrefilterLine[]): number {
-  const shared = [...fields.values()].filter(({ free }) => free.size > LINES_OF_ONE_MAX).length;
-  return LINE_COST * lines.length + SHARED_LINE_COST * shared;
+function costOfLine({ regex }: PrefilterLine): number {
+  const isFolded = regex.includes(FOLDED) || /\[[A-Z][a-z]/.test(regex);
+  const isShared = regex.includes('|') && !regex.startsWith('\\A');
+  if (isShared) return isFolded ? SHARED_FOLDED_LINE_COST : SHARED_LINE_COST;
+  return isFolded ? FOLDED_LINE_COST : LINE_COST;
 }
 
-/** The part of all records that the needs choose, by chance: what they are chosen for may be more. */
+/** What a value of the metadata, which all records of some container have, chooses: nobody knows it beforehand. */
+const METADATA_SHARE = 1 / 32;
+
+/** The part of all records that the needs choose, if the rules match nothing. */
 function shareOf(needs: Need[]): number {
   const distinct = new Map<string, number>();
   for (const need of needs) {
+    const least = need.field.length > 1 ? METADATA_SHARE : 0;
     if (need.kind === 'value')
-      for (const value of need.values) distinct.set(`${need.accessor} ${value}`, VALUE_BITS);
+      for (const value of need.values)
+        distinct.set(`${need.accessor} ${value}`, Math.max(least, 2 ** -VALUE_BITS));
     if (need.kind === 'runs')
       for (const run of need.runs)
-        distinct.set(`${need.accessor} ${positionsOf(run).join('')}`, bitsOfRunIn(need.field, run));
+        distinct.set(
+          `${need.accessor} ${positionsOf(run).join('')}`,
+          Math.max(least, 2 ** -bitsOfRunIn(need.field, run)),
+        );
   }
-  return Math.min(1, sum([...distinct.values()].map(bits => 2 ** -bits)));
+  return Math.min(1, sum([...distinct.values()]));
 }
 
 function sizeOf(lines: PrefilterLine[]): number {
@@ -354,6 +366,8 @@ interface FieldNeeds {
   values: Set<string>; // as regexes
   starts: Map<string, Run>; // by their positions: runs that fold other letters of one text may have the same regex
   free: Map<string, Run>;
+  /** As `cutAtRare` makes them of `free`. */
+  cut?: string[][];
 }
 
 function fieldsOf(needs: Need[]): Map<string, FieldNeeds> {
@@ -379,16 +393,22 @@ function fieldsOf(needs: Need[]): Map<string, FieldNeeds> {
 
 /** `size` is the most bytes of a regex. */
 function linesOf(fields: Map<string, FieldNeeds>, size: number): PrefilterLine[] {
-  return [...fields].flatMap(([accessor, own]) => regexesOf(own, size).map(regex => ({ accessor, regex })));
+  const lines = (ofOneMax: number) =>
+    [...fields].flatMap(([accessor, own]) =>
+      regexesOf(own, ofOneMax, size).map(regex => ({ accessor, regex })),
+    );
+  const single = lines(LINES_OF_ONE_MAX);
+  return single.length <= GREP_LINES_MAX ? single : lines(1);
 }
 
 /** The cheapest first: a record that one line matches is not tested with the next. */
-function regexesOf({ anyString, values, starts, free }: FieldNeeds, size: number): string[] {
+function regexesOf(own: FieldNeeds, ofOneMax: number, size: number): string[] {
+  const { anyString, values, starts, free } = own;
   if (anyString) return ['\\A'];
   return [
     ...alternations([...values].sort(), '\\A', '\\z', size),
     ...alternations(regexesOfAll(starts).sort(), '\\A', '', size),
-    ...(free.size <= LINES_OF_ONE_MAX ? regexesOfAll(free) : tries(cutAtRare([...free.values()]), size)),
+    ...(free.size <= ofOneMax ? regexesOfAll(free) : tries((own.cut ??= cutAtRare([...free.values()])), size)),
   ];
 }
 
@@ -460,8 +480,17 @@ function alternations(regexes: string[], before: string, after: string, size: nu
 }
 
 function tries(runs: string[][], size: number): string[] {
-  const sorted = runs.sort((a, b) => (a.join('') < b.join('') ? -1 : 1));
+  const sorted = runs
+    .map(positions => positions.map(withoutFold))
+    .sort((a, b) => (a.join('') < b.join('') ? -1 : 1));
   return inLines(sorted, size, positions => Buffer.byteLength(positions.join('')) + 6).map(trie);
+}
+
+/** Among others a class of both cases costs a fifth of `(?i:)`, whose letters Onigmo does not skip to. */
+function withoutFold(position: string): string {
+  if (!position.startsWith(FOLDED)) return position;
+  const letter = position.slice(FOLDED.length, -1);
+  return `[${letter.toUpperCase()}${letter}${MORE_FORMS[letter] ?? ''}]`;
 }
 
 /** Texts that begin alike share their beginning. One that is the beginning of another makes the other unnecessary. */
@@ -492,6 +521,8 @@ function inLines<T>(items: T[], sizeMax: number, sizeOf: (item: T) => number): T
 // ── Runs → Onigmo ──
 
 const FOLDED = '(?i:';
+/** Of k and s, which RE2 folds to them. */
+const MORE_FORMS: Record<string, string> = { k: '\\x{212a}', s: '\\x{17f}' };
 
 function runOf(text: string): Run {
   return {
