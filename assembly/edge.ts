@@ -159,7 +159,7 @@ function answerHits(): usize {
 /** Writes the lines `at` … `end`, each a hit, as the record that leaves. */
 function wrapHits(at: usize, end: usize): void {
   beginOutput((end - at) * 2 + ENVELOPE_SIZE_MAX);
-  let line = endOfLine(at);
+  let line = findByte(at, end, LINE_END); // JSON has none in it, and each hit has one after it
   const isOne = line + 1 == end;
   if (!isOne) writeConstant(layout.TEXT_EDGE_HITS);
   for (;;) {
@@ -171,19 +171,13 @@ function wrapHits(at: usize, end: usize): void {
     at = line + 1;
     if (at >= end) break;
     writeByte(0x2c);
-    line = endOfLine(at);
+    line = findByte(at, end, LINE_END);
   }
   if (!isOne) {
     writeByte(0x5d);
     writeConstant(layout.TEXT_EDGE_CLOSE);
   }
   writeByte(0);
-}
-
-/** JSON has no line end in it, and each line has one. */
-function endOfLine(at: usize): usize {
-  while (load<u8>(at) != LINE_END) at++;
-  return at;
 }
 
 // ── Alerts ──────────────────────────────────────────────────────────────────────────────────────────

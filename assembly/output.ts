@@ -126,9 +126,28 @@ function stringSizeMax(size: usize): u64 {
   return <u64>size * JSON_BYTE_SIZE_MAX + 2;
 }
 
-/** Writes JSON that this file wrote as a string: what it escaped stays as it is, so a byte becomes at most two. */
+/** Writes JSON that this file wrote as a string: only quotes and backslashes are left to escape. */
 export function writeJsonAsString(source: usize, size: usize): void {
-  if (ensure(<u64>size * 2 + 2)) at = putString(at, source, size);
+  if (!ensure(<u64>size * 2 + 2)) return;
+  const end = source + size;
+  let target = at;
+  store<u8>(target++, 0x22);
+  while (source < end) {
+    const word = load<u64>(source);
+    const quotes = word ^ (ONES * 0x22);
+    const backslashes = word ^ (ONES * 0x5c);
+    const escapes = (((quotes - ONES) & ~quotes) | ((backslashes - ONES) & ~backslashes)) & HIGHS;
+    store<u64>(target, word); // the part that is not taken is overwritten
+    const taken = escapes == 0 ? min(end - source, 8) : min(end - source, firstMarked(escapes));
+    source += taken;
+    target += taken;
+    if (escapes == 0 || source == end) continue;
+    store<u16>(target, ((<u16>load<u8>(source)) << 8) | 0x5c);
+    source++;
+    target += 2;
+  }
+  store<u8>(target++, 0x22);
+  at = target;
 }
 
 /** Writes a JSON string where there is room for it, and returns its end. */

@@ -6,7 +6,8 @@ import { formatCount, formatDuration } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import { largest, sum } from '../compiler/numbers.ts';
 import { patternSize, patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
-import { replaceFile, writeFolder } from '../fluent-bit/folder.ts';
+import { parseTargets } from '../fluent-bit/aot.ts';
+import { findForeign, replaceFile, writeFolder } from '../fluent-bit/folder.ts';
 import type { Target } from '../fluent-bit/pipeline.ts';
 import { LOG_TAGS, RECEIVERS } from '../fluent-bit/pipeline.ts';
 import type { Setup } from '../fluent-bit/setup.ts';
@@ -15,6 +16,7 @@ import { OUTAGE_MS, retentionFor } from '../function/topics.ts';
 import type { Io } from './command.ts';
 import { choice, readArguments, usage } from './command.ts';
 import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
+import { removeStaleAot, writeAot } from './wamrc.ts';
 
 /** Bytes that a ConfigMap holds, and the size that warns: the rest of the object needs room too. */
 const CONFIG_MAP_SIZE = 1024 * 1024;
@@ -30,6 +32,7 @@ const OPTIONS = {
   match: { type: 'string' },
   path: { type: 'string' },
   'emitter-storage': { type: 'string' },
+  aot: { type: 'string' },
 } as const;
 const FLUENT_BIT_OPTIONS = ['to', 'address', 'match', 'path', 'emitter-storage'] as const;
 const TARGETS = Object.keys(RECEIVERS) as Target[];
@@ -43,6 +46,7 @@ the same bytes.
   -o, --output FILE   the module to write (earshot.wasm)
   --fluent-bit DIR    write a folder that Fluent Bit runs as it lies: the module, under a name that its rules give
                       it, and its configuration. Files in it that are somebody else's are left as they are
+  --aot TARGET,…      also compile the module to machine code with wamrc, for x86_64 or aarch64 or both
 
 With --fluent-bit:
   --to RECEIVER       ${TARGETS.join(', ')}
@@ -63,6 +67,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const name of FLUENT_BIT_OPTIONS)
     if (directory === undefined && values[name] !== undefined)
       throw usage(`--${name} goes with --fluent-bit`);
+  const aotTargets = values.aot === undefined ? [] : parseTargets(values.aot);
   const target = choice('--to', values.to ?? DEFAULT_TARGET, TARGETS);
   const emitterStorage = choice('--emitter-storage', values['emitter-storage'] ?? 'memory', [
     'memory',
@@ -85,16 +90,18 @@ export async function run(args: string[], io: Io): Promise<number> {
     match: values.match ?? LOG_TAGS,
     emitterStorage,
   });
+  const output =
+    values.output ?? (directory === undefined ? 'earshot.wasm' : join(directory, moduleName(ruleset.hash)));
+  const foreign = directory === undefined ? [] : await findForeign(directory, setup.files);
+  await removeStaleAot(output, module, io);
   if (directory !== undefined) {
-    const notes = await writeFolder(directory, setup.files);
+    const notes = await writeFolder(directory, setup.files, foreign);
     for (const note of [...setup.notes, ...notes]) io.stderr.write(`earshot: note: ${note}\n`);
   }
-  const output =
-    values.output ??
-    join(directory ?? '', directory === undefined ? 'earshot.wasm' : moduleName(ruleset.hash));
   await replaceFile(output, module);
   io.stdout.write(describe(output, module.length, ruleset, setup));
   warnOfSize(module.length, io);
+  await writeAot(output, module, aotTargets, replaceFile, io);
   return 0;
 }
 

@@ -8,17 +8,25 @@ import type { SetupFile } from './setup.ts';
 
 const MODULE = /^earshot-[0-9a-f]{16}\..*(?:wasm|aot)$/;
 
-/** Returns what the person who builds should know, a sentence each. */
-export async function writeFolder(directory: string, files: SetupFile[]): Promise<string[]> {
+/** The files that somebody else wrote. Throws when Fluent Bit needs one of them: then nothing is to be written. */
+export async function findForeign(directory: string, files: SetupFile[]): Promise<SetupFile[]> {
   const foreign: SetupFile[] = [];
   for (const file of files) if (await isForeign(join(directory, file.path), file)) foreign.push(file);
-  const pathsOf = (some: SetupFile[]) => some.map(({ path }) => join(directory, path)).join(', ');
-  const needed = foreign.filter(({ isNeeded }) => isNeeded);
+  const needed = foreign.filter(({ isNeeded }) => isNeeded).map(({ path }) => join(directory, path));
   if (needed.length > 0)
     throw new UserError(
-      `${pathsOf(needed)}: not made by \`earshot build --fluent-bit\`, so nothing is written; ` +
+      `${needed.join(', ')}: not made by \`earshot build --fluent-bit\`, so nothing is written; ` +
         'rename it, or name another folder',
     );
+  return foreign;
+}
+
+/** Returns what the person who builds should know, a sentence each. */
+export async function writeFolder(
+  directory: string,
+  files: SetupFile[],
+  foreign: SetupFile[],
+): Promise<string[]> {
   for (const file of files) {
     if (foreign.includes(file)) continue;
     const target = join(directory, file.path);
@@ -26,8 +34,8 @@ export async function writeFolder(directory: string, files: SetupFile[]): Promis
     await replaceFile(target, file.content);
   }
   const notes = foreign.map(
-    file =>
-      `${pathsOf([file])} was not made by \`earshot build --fluent-bit\` and is left as it is; ` +
+    ({ path }) =>
+      `${join(directory, path)} was not made by \`earshot build --fluent-bit\` and is left as it is; ` +
       'to have the generated one, rename it or name another folder',
   );
   const current = new Set(files.map(({ path }) => path));

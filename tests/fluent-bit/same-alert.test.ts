@@ -2,52 +2,18 @@
 // records as that Fluent Bit writes them, byte for byte. The module runs as a processor here, because the cases
 // include rules that no fork can prefilter; the fork's own test is the demo's.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ALERT, loadModule } from '../../host/matcher.ts';
+import { corpus } from './corpus.ts';
+import type { Block } from './corpus.ts';
 import { bakeRules } from './module.ts';
 import { FluentBit, skip, startReceiver } from './process.ts';
 import type { Options } from './process.ts';
 
-const FOLDER = new URL('../cases/', import.meta.url);
 const LAST = 'the last record of the case';
-
-interface Block {
-  name: string;
-  rules: string;
-  records: string[];
-}
-
-/** Of each record the time is set, for Fluent Bit in `time`; `@timestamp` is what Fluent Bit's outputs add to it. */
-function blocksOf(file: string): Block[] {
-  return readFileSync(new URL(file, FOLDER), 'utf8')
-    .split(/^===\n/m)
-    .map((block, index) => {
-      const [rules, cases] = block.split(/^---\n/m);
-      const lines = cases!
-        .split('\n')
-        .filter((line, i, all) => line.startsWith('{') && all[i - 1] !== '==> body');
-      const records = lines.filter(isUsable).map((line, i) => withTime(line, i));
-      return { name: `${file} ${index + 1}`, rules: rules!, records };
-    })
-    .filter(({ records }) => records.length > 0);
-}
-
-/** Objects that have no time of their own, written in characters: what Fluent Bit's JSON parser reads as it is meant. */
-function isUsable(line: string): boolean {
-  if (/\\x[0-9A-F]{2}|"(?:@timestamp|time)"/.test(line)) return false;
-  try {
-    return Object.keys(JSON.parse(line)).length > 0;
-  } catch {
-    return false;
-  }
-}
-
-const timeOf = (index: number) => new Date(1_700_000_000_123 + index * 1000).toISOString();
-const withTime = (line: string, index: number) =>
-  `{"time":"${timeOf(index)}",${line.slice(line.indexOf('{') + 1)}`;
 
 async function compare(
   context: TestContext,
@@ -75,10 +41,8 @@ async function compare(
 }
 
 describe('the same alert', { skip, concurrency: 4, timeout: 120_000 }, () => {
-  for (const file of readdirSync(FOLDER).sort()) {
-    for (const block of blocksOf(file)) {
-      test(block.name, context => compare(context, block, 'earshot-processor.yaml'));
-    }
+  for (const block of corpus()) {
+    test(block.name, context => compare(context, block, 'earshot-processor.yaml'));
   }
 
   test('the demo, through the fork', context => {
