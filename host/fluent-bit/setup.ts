@@ -87,6 +87,12 @@ export function fluentBitSetup({
     forkSurroundings(options),
     ...notes.map(note => `Note: ${note}.`),
   ];
+  /** Without the lines on where to include it. */
+  const forkInOperator = (format: 'yaml' | 'classic') => [
+    forkPromise({ ...options, emitterStorage: 'filesystem' }, format),
+    forkSurroundings(options),
+    ...notes.map(note => `Note: ${note}.`),
+  ];
   const own = (path: string, content: string, isNeeded = false): SetupFile => ({ path, content, isNeeded });
   return {
     files: [
@@ -103,9 +109,10 @@ export function fluentBitSetup({
       own('fluent-bit.yaml', mainYaml(introduce(MAIN), folder, match)),
       own('fluent-bit.conf', mainClassic(introduce(MAIN), folder, match)),
       ...operatorFiles({
-        pipeline: { prefilter, needsClock, match },
+        pipeline: { prefilter, needsClock, match, receiver, address },
         moduleName: moduleName(hash),
-        introduction: introduce(FOR_OPERATOR),
+        introduction: introduce(),
+        promises: { classic: forkInOperator('classic'), yaml: processors === null ? forkInOperator('yaml') : processorText(options).slice(1) },
       }).map(({ path, content }) => own(path, content)),
     ],
     notes: processors === null ? notes : notes.map(note => `earshot.conf: ${note}`),
@@ -191,10 +198,6 @@ function forkSurroundings({ match }: PipelineOptions): string {
 - Outputs with \`Match *\` get hits and alerts, too: give them the tags of your logs.
 Without \`storage.path\` (as in the Helm chart's default) Fluent Bit starts, and has everything in memory.`;
 }
-
-const FOR_OPERATOR = `\
-For Fluent Operator, and so for KubeSphere: \`kubectl apply --server-side -k .\` here, then the two patches in
-kubernetes/, each of which says how.`;
 
 /** For `build`'s table: which way records come to the module, who counts, and what is promised. */
 function summaryOf({ prefilter: { grep }, receiver, address = receiver.address }: PipelineOptions): string[] {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { parseAllDocuments, parse as parseYaml } from 'yaml';
+import { parse as parseYaml } from 'yaml';
 import { setupOf } from './module.ts';
 
 const root = new URL('../../', import.meta.url);
@@ -95,30 +95,4 @@ test('a rule that the fork cannot see is named, in the build and in the files', 
     '$message \\A earshot.candidate true',
     "$kubernetes['pod_name'] \\A earshot.candidate true",
   ]);
-});
-
-test('the resources of Fluent Operator say what the configuration says', () => {
-  const resources = parseAllDocuments(text('kubernetes/pipeline.yaml')).map(document => document.toJS());
-  const [fork, module, split, notify] = resources;
-  const { filters, outputs } = parsed('earshot.yaml').pipeline;
-  assert.deepEqual(fork.spec.filters[0].rewriteTag.rules, filters[0].rule);
-  assert.equal(fork.spec.match, filters[0].match);
-  assert.equal(module.spec.filters[0].wasm.functionName, filters[1].function_name);
-  assert.equal(module.spec.match, filters[1].match);
-  assert.deepEqual(split.spec.filters[0].rewriteTag.rules, [filters[2].rule]);
-  assert.equal(notify.spec.match, outputs[0].match);
-  const order = [fork, module, split].map(({ spec, metadata }) => [spec.ordinal, metadata.name]);
-  assert.deepEqual(order.toSorted(), order);
-  for (const { metadata } of resources) assert.equal(metadata.labels['fluentbit.fluent.io/enabled'], 'true');
-  // The module's path is in the volume, and the storage's path is, too.
-  const { volumes, volumesMounts } = parsed('kubernetes/fluent-bit-patch.yaml').spec;
-  const mountOf = (path: string) =>
-    volumesMounts.find(({ mountPath }: { mountPath: string }) => path.startsWith(mountPath));
-  const [generator] = parsed('kustomization.yaml').configMapGenerator;
-  const mount = mountOf(module.spec.filters[0].wasm.wasmPath);
-  assert.equal(
-    volumes.find(({ name }: { name: string }) => name === mount.name).configMap.name,
-    generator.name,
-  );
-  assert.ok(mountOf(parsed('kubernetes/config-patch.yaml').spec.service.storage.path));
 });
