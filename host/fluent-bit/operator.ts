@@ -1,6 +1,6 @@
 // The pipeline as resources of Fluent Operator, once for each value of its `configFileFormat`: a customPlugin cannot
-// serve both. In a YAML configuration the operator writes nothing for `config`, so that Fluent Bit refuses the
-// whole file, and in a classic one an empty section for `yamlConfig`. Every section is a customPlugin, because the
+// serve both. In a YAML configuration the operator writes nothing for `config`; in a classic one it writes a section
+// without a name for `yamlConfig`, and Fluent Bit refuses the whole file. Every section is a customPlugin, because the
 // operator's own fields lack some properties, and in YAML their values come out without quotes.
 import { stringify } from 'yaml';
 import { classicProperties, commented } from './format.ts';
@@ -103,14 +103,10 @@ two minutes; a change to the pods makes it come at once:
 The field manager is called as the module, so the old module stays beside it, for a pod that starts before step 2.
 Remove it later, as all must fit into 1 MiB:
     kubectl -n ${NAMESPACE} patch configmap earshot --type json -p '[{"op":"remove","path":"/binaryData/OLD"}]'
-Step 2 changes the configuration, because the module's name is new, and the watcher in each pod has it reloaded. Look
-whether it was, after two minutes:
-- A pod that does not have the module yet goes on with the old rules (classic), or Fluent Bit ends, and is started
-  again until the module is there (yaml).
-- The watcher signals as soon as a file appears. Now and then (seen: 4 times of 18) Fluent Bit then still reads the old
-  configuration, refuses the signals that follow ("reloading in progress, aborting"), and goes on with the old rules.
-The output to the receiver is called as the module, so the metrics say which one a pod has. If it is the old one,
-restart them:
+Step 2 changes the configuration, because the module's name is new, and the watcher in each pod has it reloaded. A pod
+that does not have the module yet goes on with the old rules, and does not try again (classic), or Fluent Bit ends, and
+is started again until the module is there (yaml). So look after two minutes: the output to the receiver is called as
+the module, and the metrics have its name. If it is the old one, restart the pods.
     for pod in $(kubectl -n ${NAMESPACE} get pods -l app.kubernetes.io/name=fluent-bit -o name); do
       kubectl get --raw /api/v1/namespaces/${NAMESPACE}/pods/\${pod#pod/}:2020/proxy/api/v1/metrics/prometheus |
         grep 'output_proc_records_total.*earshot-'
@@ -123,11 +119,12 @@ format restart the pods: they decide at their start which one they read.
 }
 
 const FOR_CLASSIC = `\
-Where the ClusterFluentBitConfig says \`configFileFormat: classic\`, or nothing. Where it says \`yaml\`: pipeline-yaml.yaml.`;
+Where the ClusterFluentBitConfig says \`configFileFormat: classic\`, or nothing. Where it says \`yaml\` the operator would
+leave all this out, without a word: there it is pipeline-yaml.yaml.`;
 
 const FOR_YAML = `\
-Where the ClusterFluentBitConfig says \`configFileFormat: yaml\`. Elsewhere Fluent Bit would not start: there it is
-pipeline-classic.yaml.`;
+Where the ClusterFluentBitConfig says \`configFileFormat: yaml\`. Elsewhere Fluent Bit would refuse its whole
+configuration: there it is pipeline-classic.yaml.`;
 
 const ON_DISK = `\
 Step 1 has made the service section's part of it. In KubeSphere the input of the logs is called tail:
@@ -199,8 +196,11 @@ function yamlPlugin({ properties, processors }: Section): object {
 }
 
 const FOR_FLUENT_BIT = `\
-The module and a place for what waits, in the pods of Fluent Bit. A FluentBit that has \`volumes\` or \`volumesMounts\`
-already is a conflict: write them in here, too, and apply with --force-conflicts.`;
+The module and a place for what waits, in the pods of Fluent Bit. A FluentBit that has \`args\`, \`volumes\` or
+\`volumesMounts\` already is a conflict: write them in here, too, and apply with --force-conflicts.
+- args: the operator's watcher looks for a new configuration every 5 seconds. By itself it signals as soon as a file
+  appears, which can be before the new ones are in place (seen: 4 of 18 times): Fluent Bit then reads the old ones,
+  refuses the signals that follow ("reloading in progress, aborting"), and goes on with the old rules.`;
 
 const FOR_CONFIG = `\
 What the chunks that wait need of Fluent Bit's service section. A \`storage.path\` of yours is a conflict: take it out
@@ -217,6 +217,7 @@ metadata:
   name: fluent-bit
   namespace: ${NAMESPACE}
 spec:
+  args: ['-poll', '-poll-interval=5s']
   volumes:
     - name: earshot
       configMap:
