@@ -135,7 +135,10 @@ It is on disk, and so survives that Fluent Bit ends or is killed, when
 - the inputs have \`storage.type: filesystem\`;
 - tail has a \`db\`, or it forgets where it was.
 Without these Fluent Bit starts as well, and what is in its memory is lost when it is killed. Logs never wait for
-this output. \`scheduler.cap: 300\` in the service section makes it try again every 5 minutes at least.${counted}`,
+this output. In the service section
+- \`scheduler.cap: 300\` makes it try again every 5 minutes at least;
+- \`hot_reload.ensure_thread_safety: off\` ends a reload after \`grace\` seconds: else all inputs stand until everything is
+  delivered, and a receiver that is down holds the logs.${counted}`,
     `What in your configuration matters:
 - Filters work before the rules. What \`grep\`, \`throttle\` or another filter drops is seen by no rule, and after
   \`nest\` or \`modify\` a rule must name a field as it is then.
@@ -243,6 +246,7 @@ function demo(folder: string): { service: Properties; tail: Properties; comments
       'scheduler.base': '2',
       'scheduler.cap': '300',
       hot_reload: 'on',
+      'hot_reload.ensure_thread_safety': 'off',
     },
     tail: {
       name: 'tail',
@@ -262,6 +266,8 @@ function demo(folder: string): { service: Properties; tail: Properties; comments
       'storage.keep.rejected': '4.2 and later: a copy of what a receiver answered 4xx, in storage/rejected.',
       'scheduler.base': 'What could not be delivered is tried again after seconds, then less often: every 5 minutes at least.',
       hot_reload: 'SIGHUP loads new rules.',
+      'hot_reload.ensure_thread_safety':
+        'Else a reload stops all inputs until everything is delivered, for hours when a receiver is down.',
       db: 'How far each file was read. To read them once more, remove storage/.',
     },
   };
