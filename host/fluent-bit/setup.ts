@@ -40,8 +40,8 @@ export interface Setup {
   files: SetupFile[];
   /** Sentences for the person who builds. */
   notes: string[];
-  /** For the table of `build`. */
-  summary: string[];
+  /** For the table of `build`: what comes before the module, and what the configuration does with what it finds. */
+  summary: { grep: string; delivery: string[] };
 }
 
 /** Every file of ours begins with it, the module apart: others are left as they are. */
@@ -200,7 +200,11 @@ For Fluent Operator, and so for KubeSphere: \`kubectl apply --server-side -k .\`
 kubernetes/, each of which says how.`;
 
 /** For `build`'s table: which way records come to the module, who counts, and what is promised. */
-function summaryOf({ prefilter: { grep }, receiver, address = receiver.address }: PipelineOptions): string[] {
+function summaryOf({
+  prefilter: { grep },
+  receiver,
+  address = receiver.address,
+}: PipelineOptions): Setup['summary'] {
   const count = grep.lines.length;
   const choice =
     count > 0
@@ -219,11 +223,13 @@ function summaryOf({ prefilter: { grep }, receiver, address = receiver.address }
       'earshot.yaml and earshot.conf are a fork, which loses what is in memory when Fluent Bit ends',
   };
   const classic = receiver.processors === null ? '' : '; earshot.conf, a fork, loses what is in memory when it ends';
-  return [
-    `Fluent Bit: ${choice}`,
-    `Fluent Bit to ${receiver.name} at ${address}: ${counts}`,
-    `Fluent Bit: ${promises[receiver.target]}${classic}`,
-  ];
+  return {
+    grep: `Fluent Bit: ${choice}`,
+    delivery: [
+      `Fluent Bit to ${receiver.name} at ${address}: ${counts}`,
+      `Fluent Bit: ${promises[receiver.target]}${classic}`,
+    ],
+  };
 }
 
 // ── The demo ──
