@@ -10,7 +10,6 @@ import { parseTargets } from '../fluent-bit/aot.ts';
 import { findForeign, replaceFile, writeFolder } from '../fluent-bit/folder.ts';
 import type { Target } from '../fluent-bit/pipeline.ts';
 import { LOG_TAGS, RECEIVERS } from '../fluent-bit/pipeline.ts';
-import type { Setup } from '../fluent-bit/setup.ts';
 import { DEFAULT_TARGET, fluentBitSetup, moduleName } from '../fluent-bit/setup.ts';
 import { OUTAGE_MS, retentionFor } from '../function/topics.ts';
 import type { Io } from './command.ts';
@@ -73,8 +72,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     'memory',
     'filesystem',
   ]);
-  checkText('--match', values.match);
-  checkText('--path', values.path);
+  checkText('--match', values.match, /[\s\p{C}"'#$,]/u);
+  checkText('--path', values.path, /[\p{C}]|\$\{/u);
   checkAddress(target, values.address);
   const file = await readRulesFile(positionals[0]!);
   const ruleset = requireRuleset(file, io);
@@ -99,16 +98,17 @@ export async function run(args: string[], io: Io): Promise<number> {
     for (const note of [...setup.notes, ...notes]) io.stderr.write(`earshot: note: ${note}\n`);
   }
   await replaceFile(output, module);
-  io.stdout.write(describe(output, module.length, ruleset, setup));
+  const { grep, delivery } = setup.summary;
+  const edge = directory === undefined ? [grep] : [grep, ...delivery];
+  io.stdout.write(describe(output, module.length, ruleset, edge));
   warnOfSize(module.length, io);
   await writeAot(output, module, aotTargets, replaceFile, io);
   return 0;
 }
 
-/** What goes into configuration as it is: Fluent Bit reads \`${…}\` as a variable, and a blank ends a value of rewrite_tag. */
-function checkText(option: string, text: string | undefined): void {
-  if (text !== undefined && /[\s\p{C}"'#$]/u.test(text))
-    throw usage(`${option} has no blanks, quotation marks, # or $: "${text}"`);
+/** What goes into configuration as it is. Fluent Bit reads `${…}` as a variable, and a blank in a tag matches nothing. */
+function checkText(option: string, text: string | undefined, refused: RegExp): void {
+  if (text !== undefined && refused.test(text)) throw usage(`${option} cannot be "${text}"`);
 }
 
 function checkAddress(target: Target, address: string | undefined): void {
@@ -127,7 +127,7 @@ function warnOfSize(size: number, io: Io): void {
   io.stderr.write(`earshot: warning: the module has ${formatCount(size)} bytes, ${allowed}; ${advice}\n`);
 }
 
-function describe(output: string, size: number, ruleset: CompiledRuleset, { summary }: Setup): string {
+function describe(output: string, size: number, ruleset: CompiledRuleset, edge: string[]): string {
   const { compiled, hash, bytes } = ruleset;
   const share = ((size / CONFIG_MAP_SIZE) * 100).toFixed(1);
   const lines = [
@@ -148,7 +148,7 @@ function describe(output: string, size: number, ruleset: CompiledRuleset, { summ
     const names = [...new Set(needless.map(step => compiled.rules[step.rule]!.alert))];
     lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
   }
-  lines.push(...describeLarge(ruleset), '', ...summary, '', ...describeKafka(ruleset));
+  lines.push(...describeLarge(ruleset), '', ...edge, '', ...describeKafka(ruleset));
   return `${lines.join('\n')}\n`;
 }
 

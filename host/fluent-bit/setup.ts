@@ -40,8 +40,8 @@ export interface Setup {
   files: SetupFile[];
   /** Sentences for the person who builds. */
   notes: string[];
-  /** For the table of `build`. */
-  summary: string[];
+  /** For the table of `build`: what comes before the module, and what the configuration does with what it finds. */
+  summary: { grep: string; delivery: string[] };
 }
 
 /** Every file of ours begins with it, the module apart: others are left as they are. */
@@ -142,7 +142,10 @@ It is on disk, and so survives that Fluent Bit ends or is killed, when
 - the inputs have \`storage.type: filesystem\`;
 - tail has a \`db\`, or it forgets where it was.
 Without these Fluent Bit starts as well, and what is in its memory is lost when it is killed. Logs never wait for
-this output. \`scheduler.cap: 300\` in the service section makes it try again every 5 minutes at least.${counted}`,
+this output. In the service section
+- \`scheduler.cap: 300\` makes it try again every 5 minutes at least;
+- \`hot_reload.ensure_thread_safety: off\` ends a reload after \`grace\` seconds: else all inputs stand until everything is
+  delivered, and a receiver that is down holds the logs.${counted}`,
     `What in your configuration matters:
 - Filters work before the rules. What \`grep\`, \`throttle\` or another filter drops is seen by no rule, and after
   \`nest\` or \`modify\` a rule must name a field as it is then.
@@ -200,7 +203,11 @@ Without \`storage.path\` (as in the Helm chart's default) Fluent Bit starts, and
 }
 
 /** For `build`'s table: which way records come to the module, who counts, and what is promised. */
-function summaryOf({ prefilter: { grep }, receiver, address = receiver.address }: PipelineOptions): string[] {
+function summaryOf({
+  prefilter: { grep },
+  receiver,
+  address = receiver.address,
+}: PipelineOptions): Setup['summary'] {
   const count = grep.lines.length;
   const choice =
     count > 0
@@ -219,11 +226,13 @@ function summaryOf({ prefilter: { grep }, receiver, address = receiver.address }
       'earshot.yaml and earshot.conf are a fork, which loses what is in memory when Fluent Bit ends',
   };
   const classic = receiver.processors === null ? '' : '; earshot.conf, a fork, loses what is in memory when it ends';
-  return [
-    `Fluent Bit: ${choice}`,
-    `Fluent Bit to ${receiver.name} at ${address}: ${counts}`,
-    `Fluent Bit: ${promises[receiver.target]}${classic}`,
-  ];
+  return {
+    grep: `Fluent Bit: ${choice}`,
+    delivery: [
+      `Fluent Bit to ${receiver.name} at ${address}: ${counts}`,
+      `Fluent Bit: ${promises[receiver.target]}${classic}`,
+    ],
+  };
 }
 
 // ── The demo ──
@@ -246,6 +255,7 @@ function demo(folder: string): { service: Properties; tail: Properties; comments
       'scheduler.base': '2',
       'scheduler.cap': '300',
       hot_reload: 'on',
+      'hot_reload.ensure_thread_safety': 'off',
     },
     tail: {
       name: 'tail',
@@ -265,6 +275,8 @@ function demo(folder: string): { service: Properties; tail: Properties; comments
       'storage.keep.rejected': '4.2 and later: a copy of what a receiver answered 4xx, in storage/rejected.',
       'scheduler.base': 'What could not be delivered is tried again after seconds, then less often: every 5 minutes at least.',
       hot_reload: 'SIGHUP loads new rules.',
+      'hot_reload.ensure_thread_safety':
+        'Else a reload stops all inputs until everything is delivered, for hours when a receiver is down.',
       db: 'How far each file was read. To read them once more, remove storage/.',
     },
   };

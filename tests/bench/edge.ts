@@ -10,6 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import type { Target } from '../../host/fluent-bit/pipeline.ts';
 import { setupOf } from '../fluent-bit/module.ts';
 import { skip } from '../fluent-bit/process.ts';
 import { randomSource } from './records.ts';
@@ -57,15 +58,20 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const receiver = createServer((request, response) => request.resume().on('end', () => response.end()));
 await new Promise<void>(resolve => receiver.listen(0, '127.0.0.1', resolve));
 
-const setup = setupOf(RULES, folder);
-for (const { path, content } of setup.files) {
-  mkdirSync(join(folder, path, '..'), { recursive: true });
-  writeFileSync(join(folder, path), content);
+const address = `127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+/** What the build writes: the YAML include of a receiver. */
+function generated(target: Target, name: string): any {
+  const { files } = setupOf(RULES, folder, { target, address });
+  for (const { path, content } of files) {
+    mkdirSync(join(folder, path, '..'), { recursive: true });
+    writeFileSync(join(folder, path), content);
+  }
+  return parse(String(files.find(({ path }) => path === name)!.content)).pipeline;
 }
+const processors = generated('alertmanager', 'earshot.yaml');
+const fork = generated('notification-manager', 'earshot.yaml');
 writeFileSync(join(folder, 'rule.lua'), LUA);
-const generated = parse(String(setup.files.find(({ path }) => path === 'earshot.yaml')!.content)).pipeline;
-generated.outputs[0].port = (receiver.address() as AddressInfo).port;
-const module = { ...generated.filters[1], match: 'kube.*' };
+const module = { ...fork.filters[1], match: 'kube.*' };
 const grep = (regex: string) => ({ name: 'grep', match: 'kube.*', regex });
 
 interface Pipeline {
@@ -77,7 +83,8 @@ interface Pipeline {
 const NULL_OUTPUT = { name: 'null', match: 'kube.*' };
 const PIPELINES: Pipeline[] = [
   { name: 'no filter', filters: [], outputs: [NULL_OUTPUT] },
-  { name: 'generated pipeline', filters: generated.filters, outputs: [NULL_OUTPUT, ...generated.outputs] },
+  { name: 'output with processors', filters: [], outputs: [NULL_OUTPUT, ...processors.outputs] },
+  { name: 'fork', filters: fork.filters, outputs: [NULL_OUTPUT, ...fork.outputs] },
   {
     name: 'three grep filters',
     filters: [
