@@ -45,6 +45,7 @@ const COMPILE_SIDE = [
   'host/compiler/compile.ts',
   'host/compiler/bake.ts',
   'host/fluent-bit/setup.ts',
+  'host/fluent-bit/folder.ts',
   'host/fluent-bit/aot.ts',
 ];
 const RUN_SIDE = ['host/matcher.ts', 'host/function/function.ts', 'host/notify.ts', 'host/source/file.ts'];

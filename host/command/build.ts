@@ -1,18 +1,19 @@
 // `earshot build`: a rules file → the module, and a table of what is in it.
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { KIND_ABSENCE } from '../../assembly/layout.ts';
 import type { CompiledRuleset } from '../compiler/compile.ts';
-import { UserError, formatCount, formatDuration } from '../error.ts';
+import { formatCount, formatDuration } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import { largest, sum } from '../compiler/numbers.ts';
 import { patternSize, patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
 import { parseTargets } from '../fluent-bit/aot.ts';
-import { fluentBitSetup } from '../fluent-bit/setup.ts';
+import { findForeign, replaceFile, writeFolder } from '../fluent-bit/folder.ts';
+import type { Target } from '../fluent-bit/pipeline.ts';
+import { LOG_TAGS, RECEIVERS } from '../fluent-bit/pipeline.ts';
+import { DEFAULT_TARGET, fluentBitSetup, moduleName } from '../fluent-bit/setup.ts';
 import { OUTAGE_MS, retentionFor } from '../function/topics.ts';
 import type { Io } from './command.ts';
-import { readArguments, usage } from './command.ts';
-import type { RulesFile } from './rules-file.ts';
+import { choice, readArguments, usage } from './command.ts';
 import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
 import { removeStaleAot, writeAot } from './wamrc.ts';
 
@@ -22,6 +23,19 @@ const CONFIG_MAP_SIZE_TIGHT = 900 * 1024;
 /** The most rules that a line names; it only counts the others. */
 const NAMES_MAX = 5;
 
+const OPTIONS = {
+  output: { type: 'string', short: 'o' },
+  'fluent-bit': { type: 'string' },
+  to: { type: 'string' },
+  address: { type: 'string' },
+  match: { type: 'string' },
+  path: { type: 'string' },
+  'emitter-storage': { type: 'string' },
+  aot: { type: 'string' },
+} as const;
+const FLUENT_BIT_OPTIONS = ['to', 'address', 'match', 'path', 'emitter-storage'] as const;
+const TARGETS = Object.keys(RECEIVERS) as Target[];
+
 export function help(): string {
   return `Usage: earshot build [OPTION…] rules.yaml
 
@@ -29,58 +43,80 @@ Compiles a rules file into one WebAssembly module: the matcher with the rules in
 the same bytes.
 
   -o, --output FILE   the module to write (earshot.wasm)
-  --fluent-bit DIR    write a folder that Fluent Bit runs as it lies: the module, and its configuration
+  --fluent-bit DIR    write a folder that Fluent Bit runs as it lies: the module, under a name that its rules give
+                      it, and its configuration. Files in it that are somebody else's are left as they are
   --aot TARGET,…      also compile the module to machine code with wamrc, for x86_64 or aarch64 or both
+
+With --fluent-bit:
+  --to RECEIVER       ${TARGETS.join(', ')}
+                      (${DEFAULT_TARGET})
+  --address ADDRESS   host:port of the receiver, for Kafka more of them with commas (on this machine)
+  --match TAGS        tags of the logs, as Fluent Bit's \`match\` takes them (${LOG_TAGS})
+  --path DIR          the folder as Fluent Bit sees it, in its pod for example (DIR of --fluent-bit)
+  --emitter-storage memory|filesystem
+                      of the forks in the classic format and for notification-manager: \`filesystem\` keeps what
+                      waits over a restart, and Fluent Bit does not start without \`storage.path\` (memory)
 `;
 }
 
 export async function run(args: string[], io: Io): Promise<number> {
-  const options = {
-    output: { type: 'string', short: 'o' },
-    'fluent-bit': { type: 'string' },
-    aot: { type: 'string' },
-  } as const;
-  const { values, positionals } = readArguments(args, options);
+  const { values, positionals } = readArguments(args, OPTIONS);
   if (positionals.length !== 1) throw usage('build takes one rules file');
-  const targets = values.aot === undefined ? [] : parseTargets(values.aot);
-  const rules = await readRulesFile(positionals[0]!);
-  const ruleset = requireRuleset(rules, io);
-  const module = await bakeModule(ruleset);
   const directory = values['fluent-bit'];
-  const output = values.output ?? join(directory ?? '', 'earshot.wasm');
+  for (const name of FLUENT_BIT_OPTIONS)
+    if (directory === undefined && values[name] !== undefined)
+      throw usage(`--${name} goes with --fluent-bit`);
+  const aotTargets = values.aot === undefined ? [] : parseTargets(values.aot);
+  const target = choice('--to', values.to ?? DEFAULT_TARGET, TARGETS);
+  const emitterStorage = choice('--emitter-storage', values['emitter-storage'] ?? 'memory', [
+    'memory',
+    'filesystem',
+  ]);
+  checkText('--match', values.match, /[\s\p{C}"'#$,]/u);
+  checkText('--path', values.path, /[\p{C}]|\$\{/u);
+  checkAddress(target, values.address);
+  const file = await readRulesFile(positionals[0]!);
+  const ruleset = requireRuleset(file, io);
+  const module = await bakeModule(ruleset);
+  const setup = fluentBitSetup({
+    rules: file.file.rules,
+    module,
+    hash: ruleset.hash,
+    source: file.path,
+    folder: values.path ?? directory ?? '.',
+    target,
+    address: values.address,
+    match: values.match ?? LOG_TAGS,
+    emitterStorage,
+  });
+  const output =
+    values.output ?? (directory === undefined ? 'earshot.wasm' : join(directory, moduleName(ruleset.hash)));
+  const foreign = directory === undefined ? [] : await findForeign(directory, setup.files);
   await removeStaleAot(output, module, io);
-  if (directory !== undefined) await writeFluentBit(rules, module, directory, io);
+  if (directory !== undefined) {
+    const notes = await writeFolder(directory, setup.files, foreign);
+    for (const note of [...setup.notes, ...notes]) io.stderr.write(`earshot: note: ${note}\n`);
+  }
   await replaceFile(output, module);
-  io.stdout.write(describe(output, module.length, ruleset));
+  const { grep, delivery } = setup.summary;
+  const edge = directory === undefined ? [grep] : [grep, ...delivery];
+  io.stdout.write(describe(output, module.length, ruleset, edge));
   warnOfSize(module.length, io);
-  await writeAot(output, module, targets, replaceFile, io);
+  await writeAot(output, module, aotTargets, replaceFile, io);
   return 0;
 }
 
-async function writeFluentBit(
-  { path, file }: RulesFile,
-  module: Uint8Array,
-  directory: string,
-  io: Io,
-): Promise<void> {
-  const { files, notes } = fluentBitSetup({ rules: file.rules, module, source: path, directory });
-  for (const { path, content } of files) {
-    const target = join(directory, path);
-    await mkdir(dirname(target), { recursive: true });
-    await replaceFile(target, content);
-  }
-  for (const note of notes) io.stderr.write(`earshot: note: ${note}\n`);
+/** What goes into configuration as it is. Fluent Bit reads `${…}` as a variable, and a blank in a tag matches nothing. */
+function checkText(option: string, text: string | undefined, refused: RegExp): void {
+  if (text !== undefined && refused.test(text)) throw usage(`${option} cannot be "${text}"`);
 }
 
-/** A reader finds the old file or the new one, never a part. */
-async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
-  const draft = `${path}.${process.pid}.draft`;
-  try {
-    await writeFile(draft, content);
-    await rename(draft, path);
-  } catch (error) {
-    throw new UserError(`${path} cannot be written: ${(error as Error).message}`);
-  }
+function checkAddress(target: Target, address: string | undefined): void {
+  if (address === undefined) return;
+  const parts = target === 'kafka' ? address.split(',') : [address];
+  for (const part of parts)
+    if (!/^(?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5}$/i.test(part))
+      throw usage(`--address is host:port, not "${part}"`);
 }
 
 function warnOfSize(size: number, io: Io): void {
@@ -91,12 +127,17 @@ function warnOfSize(size: number, io: Io): void {
   io.stderr.write(`earshot: warning: the module has ${formatCount(size)} bytes, ${allowed}; ${advice}\n`);
 }
 
-function describe(output: string, size: number, ruleset: CompiledRuleset): string {
+function describe(output: string, size: number, ruleset: CompiledRuleset, edge: string[]): string {
   const { compiled, hash, bytes } = ruleset;
   const share = ((size / CONFIG_MAP_SIZE) * 100).toFixed(1);
   const lines = [
     `${output}  ${formatCount(size)} bytes, ${share} % of a ConfigMap; ${formatCount(bytes.length)} of them are rules`,
-    `hash ${hash}, ${compiled.rules.length} rules, ${compiled.fields.length} fields, ${compiled.patterns.length} patterns`,
+    [
+      `hash ${hash}`,
+      plural(compiled.rules.length, 'rule'),
+      plural(compiled.fields.length, 'field'),
+      plural(compiled.patterns.length, 'pattern'),
+    ].join(', '),
     '',
     ...table(fieldRows(ruleset)),
   ];
@@ -107,8 +148,12 @@ function describe(output: string, size: number, ruleset: CompiledRuleset): strin
     const names = [...new Set(needless.map(step => compiled.rules[step.rule]!.alert))];
     lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
   }
-  lines.push(...describeLarge(ruleset), '', ...describeKafka(ruleset));
+  lines.push(...describeLarge(ruleset), '', ...edge, '', ...describeKafka(ruleset));
   return `${lines.join('\n')}\n`;
+}
+
+function plural(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** The patterns that get no automaton, however much room there is, in the order of their rules. */

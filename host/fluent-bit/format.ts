@@ -1,5 +1,5 @@
 // Sections as text: YAML (Fluent Bit 2.0 and later) and the classic format.
-import type { Section } from './pipeline.ts';
+import type { Processor, Properties, Section } from './pipeline.ts';
 
 const KINDS = ['inputs', 'filters', 'outputs'] as const;
 const NAMES = { inputs: 'INPUT', filters: 'FILTER', outputs: 'OUTPUT' };
@@ -20,22 +20,36 @@ export function toClassic(comment: string, sections: Section[]): string {
   return `${commented(comment)}\n${blocks.join('\n')}`;
 }
 
-export function classicProperties(properties: Section['properties']): string {
+export function classicProperties(properties: Properties): string {
   return Object.entries(properties)
-    .flatMap(([name, value]) => [value].flat().map(one => `    ${name.padEnd(22)}${one}\n`))
+    .flatMap(([name, value]) => [value].flat().map(one => `    ${name.padEnd(22)} ${inOneLine(one)}\n`))
     .join('');
 }
 
-function yamlSection({ comment, properties }: Section): string {
-  const lines = Object.entries(properties).map(
-    ([name, value], index) => `${index === 0 ? '    - ' : '      '}${name}:${yamlValue(value)}\n`,
-  );
-  return commented(comment, '    ') + lines.join('');
+function inOneLine(text: string): string {
+  return text.trim().replaceAll(/\n\s*/g, ' ');
 }
 
-function yamlValue(value: string | string[]): string {
-  if (typeof value === 'string') return ` ${yamlScalar(value)}`;
-  return value.map(item => `\n        - ${yamlScalar(item)}`).join('');
+function yamlSection({ comment, properties, processors }: Section): string {
+  return yamlItem(comment, properties, '    ') + (processors === undefined ? '' : yamlProcessors(processors));
+}
+
+function yamlProcessors(processors: Processor[]): string {
+  const items = processors.map(({ comment, properties }) => yamlItem(comment, properties, ' '.repeat(10)));
+  return `      processors:\n        logs:\n${items.join('')}`;
+}
+
+function yamlItem(comment: string, properties: Properties, indent: string): string {
+  const lines = Object.entries(properties).map(
+    ([name, value], index) =>
+      `${indent}${index === 0 ? '- ' : '  '}${name}:${yamlValue(value, `${indent}    `)}\n`,
+  );
+  return commented(comment, indent) + lines.join('');
+}
+
+function yamlValue(value: string | string[], indent: string): string {
+  if (typeof value !== 'string') return value.map(item => `\n${indent}- ${yamlScalar(item)}`).join('');
+  return value.includes('\n') ? ` |\n${value.trim().replaceAll(/^/gm, indent)}` : ` ${yamlScalar(value)}`;
 }
 
 /** Plain where it has only one reading, otherwise in single quotes, in which only a quote is doubled. */

@@ -1,19 +1,20 @@
-// Rules → the tests by which Fluent Bit's rewrite_tag picks candidates: records that a rule may match.
+// Rules → the tests by which Fluent Bit picks candidates: records that a rule may match.
 //
-// A line of rewrite_tag is one Onigmo regex on one field, and a record is forked by the first line that
-// matches. The result is an over-approximation: whatever a rule matches, some line matches. It is
+// A line is one Onigmo regex on one field, of `grep` before the module or of rewrite_tag, and a record is a candidate when
+// a line matches. The result is an over-approximation: whatever a rule matches, some line matches. It is
 // made of required literals, values and nothing that could backtrack. How Fluent Bit sees a field:
 // - as the bytes of a string; no regex matches a field that is absent or not a string;
 // - before it becomes JSON: there, bytes that are not UTF-8 are U+E000 + byte or U+FFFD, or are gone (5.1.1
 //   drops them, some with the byte after them). What can match those characters is no part of a literal. A
 //   literal that only appears where bytes are dropped (`err\xffor`) is not seen: README says so.
 // - as it folds case: its `(?i:)` takes U+017F for s and U+212A for k, as RE2 does, but not everywhere (`foldsAsOne`).
-// Assumes strings that are msgpack strings, as most inputs of Fluent Bit make them: rewrite_tag does not match the
-// binary values that in_forward may pass on.
+// Assumes strings that are msgpack strings, as most inputs of Fluent Bit make them: neither grep nor rewrite_tag matches
+// the binary values that in_forward may pass on.
 //
-// Measured on lines of 110 bytes (Onigmo as Fluent Bit builds it): one literal 0.1 µs, its search skips;
-// `\A(?:a|b)\z` of any size 0.05 to 0.1 µs; an alternation of two literals 0.9 µs, of ten 2 µs, as a trie
-// of 1,000 17 µs. So each literal has a line of its own, while they are few.
+// Measured in grep of Fluent Bit 5.1.1, µs a record with a line of 110 bytes: the filter itself 0.9, a literal 0.1 (its
+// search skips), `\A(?:a|b)\z` of any size 0.1, an alternation of 24 literals 4 to 13, because at most places some
+// literal may begin. So the literals that share a line begin where a rare character is (`cutAtRare`): 24 of them 1.5,
+// 1,000 of them 2.5; without regard to case 0.3 alone, 6 together. A list in a processor holds 10 values: with more Fluent Bit does not start.
 import { bitsOf as bitsOfBytes, discountWords, utf8 } from '../compiler/literals.ts';
 import type { Condition, FieldPath, Rule } from '../compiler/model.ts';
 import { smallest, sum } from '../compiler/numbers.ts';
@@ -21,7 +22,7 @@ import type { CodePoints, Pattern } from '../compiler/pattern.ts';
 import type { Pieces } from '../compiler/required.ts';
 import { requiredPieces } from '../compiler/required.ts';
 
-/** One `rule` of rewrite_tag: a record accessor and a regex, neither with a blank in it. */
+/** One `regex` of grep, or `rule` of rewrite_tag: a record accessor and a regex, neither with a blank in it. */
 export interface PrefilterLine {
   accessor: string;
   regex: string;
@@ -33,6 +34,8 @@ export interface Prefilter {
   unselective: Array<{ alert: string; fields: FieldPath[] }>;
   /** Rules that can match a record without any string: the lines do not cover them. */
   unseen: string[];
+  /** The lines before a module that may also see every record: none where they would cost more than they spare. */
+  grep: { lines: PrefilterLine[]; reason: string };
 }
 
 /** A literal, or nearly: text positions that each take a few characters. */
@@ -47,10 +50,12 @@ type Need =
   | { accessor: string; field: FieldPath; kind: 'runs'; runs: Run[] }
   | { accessor: string; field: FieldPath; kind: 'string' };
 
-/** Literals that are looked for one by one; more of them share a trie. */
-const LINES_OF_ONE_MAX = 24;
-/** Literals that a trie may hold before values, which cost almost nothing, are preferred to it. */
-const TRIE_SIZE_MAX = 200;
+/** Literals of a field that are looked for one by one; more of them share a line. */
+const LINES_OF_ONE_MAX = 8;
+/** Lines of a grep: two less than a list of a processor holds. One may be the clock's. */
+const GREP_LINES_MAX = 8;
+/** Bytes of a grep's regexes: what takes long to compile helps nobody. */
+const GREP_SIZE_MAX = 64 * 1024;
 /** Bytes of a regex: before 3.0 a line of a classic configuration had 4,095. */
 const REGEX_SIZE_MAX = 3_500;
 /** Bits that a value of a field like the namespace is worth: one record in 64. */
@@ -66,18 +71,96 @@ const RUN_SIZE_MAX = 64;
 const RANGE_COUNT_MAX = 4;
 
 export function derivePrefilter(rules: Rule[]): Prefilter {
-  const byLiteral = rules.map(rule => needsOfRule(rule, scoreOf));
-  const plan =
-    countFreeRuns(byLiteral) <= TRIE_SIZE_MAX ? byLiteral : rules.map(rule => needsOfRule(rule, valuesFirst));
+  const choices = [scoreOf, valuesFirst, literalsFirst].map(score =>
+    rules.map(rule => needsOfRule(rule, score)),
+  );
+  const distinct = new Map(choices.map(needs => [JSON.stringify(needs), needs]));
+  const plans = [...distinct.values()].map(needs => planOf(rules, needs));
+  return plans.reduce((best, plan) => (costOf(plan) < costOf(best) ? plan : best)).prefilter;
+}
+
+interface Plan {
+  prefilter: Prefilter;
+  /** Without the grep, and with it: µs a record. */
+  moduleCost: number;
+  grepCost: number;
+}
+
+function costOf({ moduleCost, grepCost }: Plan): number {
+  return Math.min(moduleCost, grepCost);
+}
+
+function planOf(rules: Rule[], needs: Array<Need[] | null>): Plan {
   const unselective = rules.flatMap((rule, i) => {
-    const fields = (plan[i] ?? []).flatMap(need => (need.kind === 'string' ? [need.field] : []));
+    const fields = (needs[i] ?? []).flatMap(need => (need.kind === 'string' ? [need.field] : []));
     return fields.length === 0 ? [] : [{ alert: rule.alert, fields }];
   });
+  const unseen = rules.flatMap((rule, i) => (needs[i] === null ? [rule.alert] : []));
+  const known = needs.flatMap(some => some ?? []);
+  const fields = fieldsOf(known);
+  const grepLines = linesOf(fields, GREP_SIZE_MAX);
+  const moduleCost = MODULE_COST + MODULE_COST_OF_RULE * rules.length;
+  const isSelective = unselective.length + unseen.length === 0;
+  const share = isSelective ? shareOf(known) : 1;
+  const grepCost = GREP_COST + sum(grepLines.map(costOfLine)) + share * moduleCost;
+  let reason = '';
+  if (unseen.length > 0) reason = `"${unseen[0]}" can match records without a string`;
+  else if (unselective.length > 0) reason = `"${unselective[0]!.alert}" has no literal and no value to look for`;
+  else if (grepLines.length > GREP_LINES_MAX || sizeOf(grepLines) > GREP_SIZE_MAX)
+    reason = 'its regexes would be too many';
+  else if (grepCost >= moduleCost) reason = 'it would leave out too little for what it costs';
   return {
-    lines: linesOf(plan.flatMap(needs => needs ?? [])),
-    unselective,
-    unseen: rules.flatMap((rule, i) => (plan[i] === null ? [rule.alert] : [])),
+    prefilter: {
+      lines: linesOf(fields, REGEX_SIZE_MAX),
+      unselective,
+      unseen,
+      grep: { lines: reason === '' ? grepLines : [], reason },
+    },
+    moduleCost,
+    grepCost: reason === '' ? grepCost : Infinity,
   };
+}
+
+// ── Costs: µs a record, as measured ──
+
+const GREP_COST = 0.9;
+const LINE_COST = 0.1;
+const FOLDED_LINE_COST = 0.3;
+const SHARED_LINE_COST = 1.5;
+const SHARED_FOLDED_LINE_COST = 6;
+const MODULE_COST = 6;
+const MODULE_COST_OF_RULE = 0.006;
+
+function costOfLine({ regex }: PrefilterLine): number {
+  const isFolded = regex.includes(FOLDED) || /\[[A-Z][a-z]/.test(regex);
+  const isShared = regex.includes('|') && !regex.startsWith('\\A');
+  if (isShared) return isFolded ? SHARED_FOLDED_LINE_COST : SHARED_LINE_COST;
+  return isFolded ? FOLDED_LINE_COST : LINE_COST;
+}
+
+/** What a value of the metadata, which all records of some container have, chooses: nobody knows it beforehand. */
+const METADATA_SHARE = 1 / 32;
+
+/** The part of all records that the needs choose, if the rules match nothing. */
+function shareOf(needs: Need[]): number {
+  const distinct = new Map<string, number>();
+  for (const need of needs) {
+    const least = need.field.length > 1 ? METADATA_SHARE : 0;
+    if (need.kind === 'value')
+      for (const value of need.values)
+        distinct.set(`${need.accessor} ${value}`, Math.max(least, 2 ** -VALUE_BITS));
+    if (need.kind === 'runs')
+      for (const run of need.runs)
+        distinct.set(
+          `${need.accessor} ${positionsOf(run).join('')}`,
+          Math.max(least, 2 ** -bitsOfRunIn(need.field, run)),
+        );
+  }
+  return Math.min(1, sum([...distinct.values()]));
+}
+
+function sizeOf(lines: PrefilterLine[]): number {
+  return sum(lines.map(({ regex }) => Buffer.byteLength(regex)));
 }
 
 // ── Conditions → needs ──
@@ -155,24 +238,23 @@ export function accessorOf([first, ...rest]: FieldPath): string | null {
 /** How well needs choose: the bits of the poorest, and each further need costs. */
 function scoreOf(needs: Need[]): number {
   const bits = needs.flatMap(need => {
-    const bitsMax = need.field.length > 1 ? NESTED_BITS_MAX : Infinity;
-    if (need.kind === 'runs') return need.runs.map(run => Math.min(bitsMax, bitsInLine(run)));
+    if (need.kind === 'runs') return need.runs.map(run => bitsOfRunIn(need.field, run));
     return need.kind === 'value' ? need.values.map(() => VALUE_BITS) : [0];
   });
   return smallest(bits) - Math.log2(bits.length);
 }
 
-function bitsInLine(run: Run): number {
-  return Math.max(0.1, bitsOf(run) - LINE_BITS);
+function bitsOfRunIn(field: FieldPath, run: Run): number {
+  const bits = Math.max(0.1, bitsOf(run) - LINE_BITS);
+  return field.length > 1 ? Math.min(NESTED_BITS_MAX, bits) : bits;
 }
 
 function valuesFirst(needs: Need[]): number {
   return scoreOf(needs) + (needs.every(need => need.kind === 'value') ? 1_000 : 0);
 }
 
-function countFreeRuns(plan: Array<Need[] | null>): number {
-  const runs = plan.flatMap(needs => needs ?? []).flatMap(need => (need.kind === 'runs' ? need.runs : []));
-  return runs.filter(run => !run.atStart).length;
+function literalsFirst(needs: Need[]): number {
+  return scoreOf(needs) + (needs.every(need => need.kind === 'runs') ? 1_000 : 0);
 }
 
 // ── Patterns → runs ──
@@ -282,11 +364,13 @@ function bitsOfSet(set: CodePoints): number {
 interface FieldNeeds {
   anyString: boolean;
   values: Set<string>; // as regexes
-  starts: Map<string, string[]>; // regex → its positions
-  free: Map<string, string[]>;
+  starts: Map<string, Run>; // by their positions: runs that fold other letters of one text may have the same regex
+  free: Map<string, Run>;
+  /** As `cutAtRare` makes them of `free`. */
+  cut?: string[][];
 }
 
-function linesOf(needs: Need[]): PrefilterLine[] {
+function fieldsOf(needs: Need[]): Map<string, FieldNeeds> {
   const fields = new Map<string, FieldNeeds>();
   for (const need of needs) {
     const own = fields.get(need.accessor) ?? {
@@ -300,36 +384,87 @@ function linesOf(needs: Need[]): PrefilterLine[] {
     else if (need.kind === 'value')
       for (const value of need.values) own.values.add(positionsOf(runOf(value)).join(''));
     else
-      for (const run of need.runs) {
-        const positions = positionsOf(run);
-        // By its positions: runs that fold other letters of one text may have the same regex.
-        (run.atStart ? own.starts : own.free).set(positions.join('\n'), positions);
-      }
+      for (const run of need.runs)
+        (run.atStart ? own.starts : own.free).set(positionsOf(run).join('\n'), run);
   }
-  const freeCount = [...fields.values()].reduce((count, own) => count + own.free.size, 0);
-  return [...fields].flatMap(([accessor, own]) =>
-    regexesOf(own, freeCount).map(regex => ({ accessor, regex })),
-  );
+  for (const own of fields.values()) own.free = withoutLonger(own.free);
+  return fields;
+}
+
+/** `size` is the most bytes of a regex. */
+function linesOf(fields: Map<string, FieldNeeds>, size: number): PrefilterLine[] {
+  const lines = (ofOneMax: number) =>
+    [...fields].flatMap(([accessor, own]) =>
+      regexesOf(own, ofOneMax, size).map(regex => ({ accessor, regex })),
+    );
+  const single = lines(LINES_OF_ONE_MAX);
+  return single.length <= GREP_LINES_MAX ? single : lines(1);
 }
 
 /** The cheapest first: a record that one line matches is not tested with the next. */
-function regexesOf({ anyString, values, starts, free }: FieldNeeds, freeCount: number): string[] {
+function regexesOf(own: FieldNeeds, ofOneMax: number, size: number): string[] {
+  const { anyString, values, starts, free } = own;
   if (anyString) return ['\\A'];
-  const literals = withoutLonger(free);
   return [
-    ...alternations([...values].sort(), '\\A', '\\z'),
-    ...alternations(regexesOfAll(starts).sort(), '\\A', ''),
-    ...(freeCount <= LINES_OF_ONE_MAX ? regexesOfAll(literals) : tries([...literals.values()])),
+    ...alternations([...values].sort(), '\\A', '\\z', size),
+    ...alternations(regexesOfAll(starts).sort(), '\\A', '', size),
+    ...(free.size <= ofOneMax ? regexesOfAll(free) : tries((own.cut ??= cutAtRare([...free.values()])), size)),
   ];
 }
 
-function regexesOfAll(runs: Map<string, string[]>): string[] {
-  return [...new Set([...runs.values()].map(regexOf))];
+/** Bits that a literal keeps when its beginning is cut off. */
+const CUT_BITS_MIN = 24;
+const CUT_COUNT_MAX = 5_000;
+
+/**
+ * The literals without their beginnings, so that few and rare characters begin them all: where none of these is, Onigmo
+ * skips. Which characters: again and again the one that begins the most literals for how often it is in a text.
+ */
+function cutAtRare(runs: Run[]): string[][] {
+  const texts = runs.map(run => ({ run, positions: positionsOf(run) }));
+  if (runs.length > CUT_COUNT_MAX) return texts.map(({ positions }) => positions);
+  const places = texts.map(({ run }) => Array.from({ length: lastCut(run) + 1 }, (_, i) => i));
+  const shares = new Map<string, number>();
+  for (const { run, positions } of texts)
+    positions.forEach((position, i) => shares.set(position, 2 ** -bitsOfSet(run.sets[i]!)));
+  const chosen = new Set<string>();
+  for (let open = texts.map((_, i) => i); open.length > 0; ) {
+    const counts = new Map<string, number>();
+    for (const i of open)
+      for (const position of new Set(places[i]!.map(place => texts[i]!.positions[place]!)))
+        counts.set(position, (counts.get(position) ?? 0) + 1);
+    let best: string | undefined;
+    let most = -1;
+    for (const [position, count] of counts) {
+      const worth = count / shares.get(position)!;
+      if (worth > most) [best, most] = [position, worth];
+    }
+    chosen.add(best!);
+    open = open.filter(i => !places[i]!.some(place => chosen.has(texts[i]!.positions[place]!)));
+  }
+  return texts.map(({ positions }, i) =>
+    positions.slice(places[i]!.find(place => chosen.has(positions[place]!))),
+  );
+}
+
+/** The last place at which a literal may begin: what follows has enough bits, and the less the later. */
+function lastCut({ sets }: Run): number {
+  let [low, high] = [0, sets.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (bitsOf({ atStart: false, sets: sets.slice(middle) }) >= CUT_BITS_MIN) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+function regexesOfAll(runs: Map<string, Run>): string[] {
+  return [...new Set([...runs.values()].map(run => regexOf(positionsOf(run))))];
 }
 
 /** Leaves out literals that contain another one: the same positions match no more texts than that one. */
-function withoutLonger(free: Map<string, string[]>): Map<string, string[]> {
-  const texts = [...free.values()].map(positions => `\n${positions.join('\n')}\n`);
+function withoutLonger(free: Map<string, Run>): Map<string, Run> {
+  const texts = [...free.keys()].map(positions => `\n${positions}\n`);
   return new Map(
     [...free].filter(
       (_, i) =>
@@ -338,15 +473,24 @@ function withoutLonger(free: Map<string, string[]>): Map<string, string[]> {
   );
 }
 
-function alternations(regexes: string[], before: string, after: string): string[] {
-  return inLines(regexes, regex => Buffer.byteLength(regex) + 1).map(line =>
+function alternations(regexes: string[], before: string, after: string, size: number): string[] {
+  return inLines(regexes, size, regex => Buffer.byteLength(regex) + 1).map(line =>
     line.length === 1 && after === '' ? before + line[0]! : `${before}(?:${line.join('|')})${after}`,
   );
 }
 
-function tries(runs: string[][]): string[] {
-  const sorted = runs.sort((a, b) => (a.join('') < b.join('') ? -1 : 1));
-  return inLines(sorted, positions => Buffer.byteLength(positions.join('')) + 6).map(trie);
+function tries(runs: string[][], size: number): string[] {
+  const sorted = runs
+    .map(positions => positions.map(withoutFold))
+    .sort((a, b) => (a.join('') < b.join('') ? -1 : 1));
+  return inLines(sorted, size, positions => Buffer.byteLength(positions.join('')) + 6).map(trie);
+}
+
+/** Among others a class of both cases costs a fifth of `(?i:)`, whose letters Onigmo does not skip to. */
+function withoutFold(position: string): string {
+  if (!position.startsWith(FOLDED)) return position;
+  const letter = position.slice(FOLDED.length, -1);
+  return `[${letter.toUpperCase()}${letter}${MORE_FORMS[letter] ?? ''}]`;
 }
 
 /** Texts that begin alike share their beginning. One that is the beginning of another makes the other unnecessary. */
@@ -360,12 +504,12 @@ function trie(runs: string[][]): string {
   return parts.length === 1 ? parts[0]! : `(?:${parts.join('|')})`;
 }
 
-function inLines<T>(items: T[], sizeOf: (item: T) => number): T[][] {
+function inLines<T>(items: T[], sizeMax: number, sizeOf: (item: T) => number): T[][] {
   const lines: T[][] = [];
   let size = Infinity;
   for (const item of items) {
     size += sizeOf(item);
-    if (size > REGEX_SIZE_MAX) {
+    if (size > sizeMax) {
       lines.push([]);
       size = sizeOf(item);
     }
@@ -377,6 +521,8 @@ function inLines<T>(items: T[], sizeOf: (item: T) => number): T[][] {
 // ── Runs → Onigmo ──
 
 const FOLDED = '(?i:';
+/** Of k and s, which RE2 folds to them. */
+const MORE_FORMS: Record<string, string> = { k: '\\x{212a}', s: '\\x{17f}' };
 
 function runOf(text: string): Run {
   return {

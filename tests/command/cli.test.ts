@@ -217,7 +217,7 @@ describe('build', () => {
     assert.equal(first.code, 0, first.stderr);
     assert.match(
       first.stdout,
-      /^first\.wasm  [\d,]+ bytes, .* % of a ConfigMap; [\d,]+ of them are rules\nhash [0-9a-f]{16}, 1 rules, /,
+      /^first\.wasm  [\d,]+ bytes, .* % of a ConfigMap; [\d,]+ of them are rules\nhash [0-9a-f]{16}, 1 rule, /,
     );
     assert.match(first.stdout, /^log +\d+ +\d+/m);
     await earshot('build', 'rules.yaml', '--output=second.wasm');
@@ -291,15 +291,68 @@ describe('build', () => {
     });
   }
 
-  test('--fluent-bit writes a folder with the same module in it', async () => {
-    const { code, stderr } = await earshot('build', 'rules.yaml', '--fluent-bit', 'edge');
+  test('--fluent-bit writes a folder with the same module in it, and says what it promises', async () => {
+    const { code, stdout, stderr } = await earshot('build', 'rules.yaml', '--fluent-bit', 'edge');
     assert.deepEqual([code, stderr], [0, '']);
-    await earshot('build', 'rules.yaml', '-o', 'first.wasm');
-    assert.deepEqual(
-      readFileSync(join(folder, 'edge/earshot.wasm')),
-      readFileSync(join(folder, 'first.wasm')),
+    const name = /^edge\/(earshot-[0-9a-f]{16}\.wasm) /.exec(stdout)?.[1];
+    assert.ok(name, stdout);
+    assert.match(
+      stdout,
+      /\n\nFluent Bit: (?:no )?grep .*\nFluent Bit to Alertmanager at 127\.0\.0\.1:9093: counts on the/,
     );
-    assert.match(readFileSync(join(folder, 'edge/earshot.yaml'), 'utf8'), /wasm_path: '?edge\/earshot\.wasm/);
+    await earshot('build', 'rules.yaml', '-o', 'first.wasm');
+    assert.deepEqual(readFileSync(join(folder, 'edge', name)), readFileSync(join(folder, 'first.wasm')));
+    assert.match(
+      readFileSync(join(folder, 'edge/earshot.yaml'), 'utf8'),
+      new RegExp(`wasm_path: '?edge/${name}`),
+    );
+  });
+
+  test('--to, --address, --match and --path go into the configuration', async () => {
+    const { code } = await earshot(
+      ...['build', 'rules.yaml', '--fluent-bit', 'hits', '--to', 'kafka', '--address', 'a:1,b:2'],
+      ...['--match', 'app.*', '--path', '/fluent-bit/etc/earshot'],
+    );
+    assert.equal(code, 0);
+    const text = readFileSync(join(folder, 'hits/earshot.yaml'), 'utf8');
+    assert.match(text, /brokers: 'a:1,b:2'/);
+    assert.match(text, /match: app\.\*/);
+    assert.match(text, /wasm_path: \/fluent-bit\/etc\/earshot\/earshot-/);
+  });
+
+  const refused: Array<[string[], RegExp]> = [
+    [['--to', 'kafka'], /^earshot: --to goes with --fluent-bit/],
+    [
+      ['--fluent-bit', 'no', '--to', 'slack'],
+      /^earshot: --to is one of kafka, function, alertmanager, notification-manager/,
+    ],
+    [['--fluent-bit', 'no', '--address', 'http://x'], /^earshot: --address is host:port, not "http:\/\/x"/],
+    [['--fluent-bit', 'no', '--match', 'a b'], /^earshot: --match /],
+    [['--fluent-bit', 'no', '--path', '${HOME}/x'], /^earshot: --path /],
+  ];
+  for (const [args, message] of refused)
+    test(`refused: ${args.join(' ')}`, async () => {
+      const { code, stderr } = await earshot('build', 'rules.yaml', ...args);
+      assert.equal(code, 2);
+      assert.match(stderr, message);
+      assert.equal(existsSync(join(folder, 'no')), false);
+    });
+
+  test('--fluent-bit leaves a configuration of somebody else, or writes nothing', async () => {
+    mkdirSync(join(folder, 'theirs'));
+    write('theirs/fluent-bit.conf', '[SERVICE]\n');
+    const first = await earshot('build', 'rules.yaml', '--fluent-bit', 'theirs');
+    assert.equal(first.code, 0);
+    assert.match(
+      first.stderr,
+      /^earshot: note: theirs\/fluent-bit\.conf was not made by .* and is left as it is/,
+    );
+    assert.equal(readFileSync(join(folder, 'theirs/fluent-bit.conf'), 'utf8'), '[SERVICE]\n');
+    write('theirs/earshot.conf', '# mine\n');
+    const second = await earshot('build', 'rules.yaml', '--fluent-bit', 'theirs', '--to', 'kafka');
+    assert.equal(second.code, 1);
+    assert.match(second.stderr, /^earshot: theirs\/earshot\.conf: not made by .* nothing is written/);
+    assert.doesNotMatch(readFileSync(join(folder, 'theirs/earshot.yaml'), 'utf8'), /brokers/);
   });
 
   test('wrong rules give no module', async () => {

@@ -26,10 +26,8 @@ const RULES = `
   realert: 0s
 `;
 
-test(
-  'Alertmanager has every alert, also of records that match two rules',
-  { skip, timeout: 60_000 },
-  async context => {
+for (const configuration of ['fluent-bit.yaml', 'fluent-bit.conf'] as const)
+  test(`${configuration}: Alertmanager has every alert, also of records that match two rules`, { skip, timeout: 60_000 }, async context => {
     const folder = mkdtempSync(join(tmpdir(), 'earshot-alertmanager-'));
     writeFileSync(join(folder, 'alertmanager.yml'), 'route: {receiver: none}\nreceivers: [{name: none}]\n');
     const port = await freePort();
@@ -56,7 +54,8 @@ test(
       rules: RULES,
       records,
       port,
-      include: 'earshot-alertmanager.yaml',
+      target: 'alertmanager',
+      configuration,
     }).start();
     const list = async (): Promise<any[]> => {
       const response = await fetch(`http://127.0.0.1:${port}/api/v2/alerts`).catch(() => null);
@@ -74,8 +73,7 @@ test(
       .filter(({ labels }) => labels.alertname === 'Error')
       .map(({ startsAt }) => startsAt);
     assert.deepEqual(starts.sort(), records.map(({ time }) => time).sort());
-  },
-);
+  });
 
 async function freePort(): Promise<number> {
   const server = createServer();

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { bake } from '../../host/compiler/bake.ts';
 import { compileRules } from '../../host/compiler/compile.ts';
-import type { Setup } from '../../host/fluent-bit/setup.ts';
+import type { Setup, SetupOptions } from '../../host/fluent-bit/setup.ts';
 import { fluentBitSetup } from '../../host/fluent-bit/setup.ts';
 import { openDoors } from '../../host/matcher.ts';
 import type { RuleFile } from '../../host/compiler/model.ts';
@@ -24,8 +24,15 @@ export function bakeRules(rules: string): Uint8Array {
   return bake(core, address, compileRules(parse(rules), refuse)!.bytes);
 }
 
-export function setupOf(rules: string, directory: string, source = 'rules.yaml'): Setup {
-  return fluentBitSetup({ rules: parse(rules).rules, module: bakeRules(rules), source, directory });
+export function setupOf(
+  rules: string,
+  folder: string,
+  options: Partial<Omit<SetupOptions, 'rules' | 'module' | 'hash' | 'folder'>> = {},
+): Setup {
+  const file = parse(rules);
+  const { bytes, hash } = compileRules(file, refuse)!;
+  const module = bake(core, address, bytes);
+  return fluentBitSetup({ rules: file.rules, module, hash, source: 'rules.yaml', folder, ...options });
 }
 
 function refuse(problem: { severity: string; message: string }): void {

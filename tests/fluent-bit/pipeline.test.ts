@@ -33,9 +33,14 @@ const fine = (count: number) =>
     n: [i, null, { a: 1.5 }],
   }));
 
+/** Of bodies as Notification Manager takes them, and as Alertmanager does. */
+const alertsOf = (bodies: string[]): any[] =>
+  bodies.flatMap(body => {
+    const value = JSON.parse(body);
+    return Array.isArray(value) ? value : value.alerts;
+  });
 const messagesOf = (bodies: string[]) =>
-  bodies
-    .flatMap(body => JSON.parse(body).alerts)
+  alertsOf(bodies)
     .map((alert: any) => alert.labels.message as string)
     .sort();
 const messages = (count: number) =>
@@ -126,44 +131,50 @@ describe('the generated setup', { skip, concurrency: 4 }, () => {
     assert.ok(found.includes('ERROR 2'));
   });
 
-  test(
-    'kill -9 and restart: what the receiver has not accepted is delivered afterwards',
-    options,
-    async context => {
-      let isUp = false;
-      const receiver = await startReceiver(context, () => (isUp ? 200 : 503));
-      const fluentBit = new FluentBit(context, {
-        rules: RULES,
-        records: errors(30),
-        port: receiver.port,
-      }).start();
-      await fluentBit.until(
-        '30 attempts',
-        () => new Set(receiver.requests.map(({ body }) => body)).size === 30,
-      );
-      await fluentBit.kill();
-      isUp = true;
-      fluentBit.start();
-      await fluentBit.until('30 alerts', () => receiver.accepted().length >= 30);
-      await sleep(500);
-      assert.deepEqual(messagesOf(receiver.accepted()), messages(30));
-    },
-  );
+  const forms = [
+    ['alertmanager', 'memory'],
+    ['notification-manager', 'filesystem'],
+  ] as const;
+  for (const [target, emitterStorage] of forms)
+    test(
+      `${target}: kill -9 and restart: what the receiver has not accepted is delivered afterwards`,
+      options,
+      async context => {
+        let isUp = false;
+        const receiver = await startReceiver(context, () => (isUp ? 200 : 503));
+        const fluentBit = new FluentBit(context, {
+          rules: RULES,
+          records: errors(30),
+          port: receiver.port,
+          target,
+          emitterStorage,
+        }).start();
+        const attempted = () => new Set(messagesOf(receiver.requests.map(({ body }) => body)));
+        await fluentBit.until('30 attempts', () => attempted().size === 30);
+        await fluentBit.kill();
+        isUp = true;
+        fluentBit.start();
+        await fluentBit.until('30 alerts', () => messagesOf(receiver.accepted()).length >= 30);
+        await sleep(500);
+        assert.deepEqual(messagesOf(receiver.accepted()), messages(30));
+      },
+    );
 
   test(
-    'as a processor, without workers: every alert arrives, and other outputs see the records as they are',
+    'alertmanager: an array a chunk, again whole when it fails; other outputs see the records as they are',
     options,
     async context => {
       const records = [...fine(20), ...errors(20)];
-      const receiver = await startReceiver(context);
+      const receiver = await startReceiver(context, index => (index < 2 ? 503 : 200));
       const fluentBit = new FluentBit(context, {
         rules: RULES,
         records,
         port: receiver.port,
-        include: 'earshot-processor.yaml',
+        target: 'alertmanager',
       }).start();
-      await fluentBit.until('20 alerts', () => receiver.accepted().length >= 20);
-      assert.deepEqual(receiver.accepted().sort(), (await expectedBodies(RULES, records)).sort());
+      await fluentBit.until('20 alerts', () => messagesOf(receiver.accepted()).length >= 20);
+      assert.deepEqual(messagesOf(receiver.accepted()), messages(20));
+      assert.ok(receiver.requests.every(({ path }) => path === '/api/v2/alerts'));
       await fluentBit.until('40 logs', () => fluentBit.logs().length >= 40);
       assert.deepEqual(
         fluentBit.logs().map(line => JSON.parse(line)),
@@ -172,18 +183,66 @@ describe('the generated setup', { skip, concurrency: 4 }, () => {
     },
   );
 
-  test('a clock wakes absences', options, async context => {
-    const rules = `
+  for (const configuration of ['fluent-bit.yaml', 'fluent-bit.conf'] as const)
+    test(`function: ${configuration}: the hits, of several rules too`, options, async context => {
+      const rules = `${RULES}
+- alert: Of web-1
+  match: {all: [{field: log, contains: ERROR}, {field: kubernetes.pod_name, eq: web-1}]}
+`;
+      const receiver = await startReceiver(context);
+      const records = [...fine(5), ...errors(9)];
+      const fluentBit = new FluentBit(context, {
+        rules,
+        records,
+        port: receiver.port,
+        target: 'function',
+        configuration,
+      }).start();
+      const hits = () =>
+        receiver
+          .accepted()
+          .flatMap(body => JSON.parse(body) as any[])
+          .flatMap(element => element.hits ?? [element]);
+      await fluentBit.until('12 hits', () => hits().length >= 12);
+      assert.ok(receiver.requests.every(({ path }) => path === '/hits'));
+      for (const { key, hit } of hits()) assert.equal(JSON.parse(hit).key, key);
+      const alerts = hits().map(({ hit }) => JSON.parse(hit).alert);
+      assert.deepEqual(alerts.sort(), [...Array(9).fill('Error'), ...Array(3).fill('Of web-1')]);
+    });
+
+  test('SIGHUP: other rules under another name, while records come', options, async context => {
+    const receiver = await startReceiver(context);
+    const own = { port: receiver.port, target: 'alertmanager' } as const;
+    const fluentBit = new FluentBit(context, { ...own, rules: RULES, records: errors(5) }).start();
+    await fluentBit.until('5 alerts', () => messagesOf(receiver.accepted()).length >= 5);
+    fluentBit.write({ ...own, rules: RULES.replaceAll('ERROR', 'WARNING') });
+    fluentBit.signal('SIGHUP');
+    await fluentBit.until('the reload', () => /reload.*(?:finish|complete|success)/is.test(fluentBit.log()));
+    fluentBit.append([...errors(5, 5), { ...at(20), log: 'WARNING 1', kubernetes: { pod_name: 'web' } }]);
+    await fluentBit.until('a new alert', () => messagesOf(receiver.accepted()).includes('WARNING 1'));
+    assert.deepEqual(messagesOf(receiver.accepted()), [...messages(5), 'WARNING 1'].sort());
+  });
+
+  for (const target of ['alertmanager', 'notification-manager'] as const)
+    for (const configuration of ['fluent-bit.yaml', 'fluent-bit.conf'] as const)
+      test(`${target}: ${configuration}: a clock wakes absences`, options, async context => {
+        const rules = `
 - alert: Silence
   match: {field: log, contains: heartbeat}
   absence: {for: 3s}
 `;
-    const receiver = await startReceiver(context);
-    const records = [{ time: new Date().toISOString(), log: 'heartbeat' }];
-    const fluentBit = new FluentBit(context, { rules, records, port: receiver.port }).start();
-    await fluentBit.until('the alert', () => receiver.accepted().length >= 1);
-    assert.equal(JSON.parse(receiver.accepted()[0]!).alerts[0].labels.alertname, 'Silence');
-  });
+        const receiver = await startReceiver(context);
+        const records = [{ time: new Date().toISOString(), log: 'heartbeat' }];
+        const fluentBit = new FluentBit(context, {
+          rules,
+          records,
+          port: receiver.port,
+          target,
+          configuration,
+        }).start();
+        await fluentBit.until('the alert', () => receiver.accepted().length >= 1);
+        assert.equal(alertsOf(receiver.accepted())[0].labels.alertname, 'Silence');
+      });
 
   test(
     '5,000 matches in one burst: little memory, and each is delivered or counted',
@@ -222,7 +281,7 @@ describe('the generated setup', { skip, concurrency: 4 }, () => {
         most = Math.max(most, fluentBit.memorySize());
         await sleep(20);
       }
-      const alerts = receiver.accepted().flatMap(body => JSON.parse(body).alerts);
+      const alerts = alertsOf(receiver.accepted());
       const told = alerts.reduce(
         (sum, { annotations }) =>
           sum + 1 + Number(annotations.suppressed ?? 0) + Number(annotations.suppressed_others ?? 0),

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Target } from '../../host/fluent-bit/pipeline.ts';
 import { setupOf } from './module.ts';
 
 export const version = spawnSync('fluent-bit', ['--version'], { encoding: 'utf8' }).stdout?.match(
@@ -66,8 +67,11 @@ export interface Options {
   /** The port of the receiver. */
   port: number;
   configuration?: 'fluent-bit.yaml' | 'fluent-bit.conf';
-  /** In place of earshot.yaml. */
-  include?: 'earshot-alertmanager.yaml' | 'earshot-processor.yaml';
+  /** Notification Manager: the bodies that it gets are the host's. */
+  target?: Target;
+  /** In place of earshot.yaml: the module on every record, in an output that posts its bodies one by one. */
+  isBare?: boolean;
+  emitterStorage?: 'memory' | 'filesystem';
   escapesUnicode?: boolean;
   maxChunksUp?: number;
 }
@@ -85,17 +89,26 @@ export class FluentBit {
   constructor(context: TestContext, options: Options) {
     this.folder = mkdtempSync(join(tmpdir(), 'earshot-fluent-bit-'));
     this.configuration = options.configuration ?? 'fluent-bit.yaml';
-    for (const { path, content } of setupOf(options.rules, this.folder).files) {
-      const target = join(this.folder, path);
-      mkdirSync(dirname(target), { recursive: true });
-      writeFileSync(target, typeof content === 'string' ? adapt(content, options, this.folder) : content);
-    }
+    this.write(options);
     mkdirSync(join(this.folder, 'logs'));
     this.append(options.records);
     context.after(async () => {
       await this.kill();
       rmSync(this.folder, { recursive: true, force: true });
     });
+  }
+
+  /** Writes the setup; its files that other rules made before stay. */
+  write(options: Omit<Options, 'records'>): void {
+    const { target = 'notification-manager', emitterStorage = 'memory' } = options;
+    const { files } = setupOf(options.rules, this.folder, { target, emitterStorage });
+    for (const { path, content } of files) {
+      const target = join(this.folder, path);
+      mkdirSync(dirname(target), { recursive: true });
+      writeFileSync(target, typeof content === 'string' ? adapt(content, options, this.folder) : content);
+    }
+    if (options.isBare === true)
+      writeFileSync(join(this.folder, 'earshot.yaml'), bare(join(this.folder, files[0]!.path), options.port));
   }
 
   append(records: Options['records']): void {
@@ -148,38 +161,48 @@ export class FluentBit {
     }
   }
 
-  async kill(): Promise<void> {
+  signal(signal: NodeJS.Signals): void {
+    this.child!.kill(signal);
+  }
+
+  async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const { child } = this;
     if (child === null || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise(resolve => child.once('exit', resolve));
-    child.kill('SIGKILL');
+    child.kill(signal);
     await ended;
   }
 }
 
-function adapt(
-  content: string,
-  { port, include, escapesUnicode, maxChunksUp }: Options,
-  folder: string,
-): string {
+function adapt(content: string, options: Omit<Options, 'records'>, folder: string): string {
+  const { port, escapesUnicode = true, maxChunksUp = 2000 } = options;
   const changes: Array<[RegExp, string]> = [
     [/^( *port:? +)\d+/m, `$1${port}`],
     [/^( *flush:? +)1$/m, '$10.2'],
+    [/^( *grace:? +)20$/m, '$15'],
     [/^( *scheduler\.base:? +)\d+/m, '$11'],
     [/^( *scheduler\.cap:? +)\d+/m, '$12'],
     [/^( *net\.io_timeout:? +)30s/m, '$12s'],
-    [/^( *)refresh_interval(:? +)5/m, `$1refresh_interval$21\n$1db$2${folder}/tail.db`],
-    [/^( *(?:- )?name:? +)'?null'?$/m, '$1file'],
-    [/^service:$/m, `service:\n  json.escape_unicode: ${escapesUnicode ?? true}`],
-    [/^\[SERVICE\]$/m, `[SERVICE]\n    json.escape_unicode ${escapesUnicode ?? true}`],
-    [/^( *storage\.max_chunks_up:? +)\d+/m, `$1${maxChunksUp ?? 2000}`],
+    [/^( *refresh_interval:? +)5/m, '$11'],
+    [/^service:$/m, `service:\n  json.escape_unicode: ${escapesUnicode}`],
+    [/^\[SERVICE\]$/m, `[SERVICE]\n    json.escape_unicode ${escapesUnicode}`],
+    [/^( *storage\.max_chunks_up:? +)\d+/m, `$1${maxChunksUp}`],
+    // Where the logs go.
+    [
+      /^ {4}- name: 'null'$/m,
+      `    - name: file\n      path: ${folder}\n      file: logs.out\n      format: plain`,
+    ],
+    [/^ {4}name +null$/m, `    name file\n    path ${folder}\n    file logs.out\n    format plain`],
   ];
-  if (include !== undefined) changes.push([/^ {2}- earshot\.yaml$/m, `  - ${include}`]);
-  let text = content;
-  for (const [from, to] of changes) text = text.replace(from, to);
-  // The output of the logs is the last section of the main configuration.
-  if (/^service:/m.test(text)) text += `      path: ${folder}\n      file: logs.out\n      format: plain\n`;
-  if (/^\[SERVICE\]/m.test(text))
-    text += `    path                  ${folder}\n    file                  logs.out\n    format                plain\n`;
-  return text;
+  return changes.reduce((text, [from, to]) => text.replace(from, to), content);
+}
+
+function bare(modulePath: string, port: number): string {
+  const wasm = { name: 'wasm', event_format: 'json', wasm_path: modulePath, function_name: 'alerts_only' };
+  const output = {
+    ...{ name: 'http', match: '*', workers: '0', host: '127.0.0.1', port: String(port) },
+    ...{ format: 'json', body_key: '$alert', headers_key: '$headers', retry_limit: 'no_limits' },
+    processors: { logs: [{ ...wasm, accessible_paths: '.' }] },
+  };
+  return JSON.stringify({ pipeline: { outputs: [output] } }); // JSON is YAML
 }

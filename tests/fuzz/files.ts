@@ -65,7 +65,7 @@ async function wrongReading(path: string, counts: FileCounts): Promise<string | 
     if (ruleset === null) return null;
     counts.accepted++;
     const module = await bakeModule(ruleset);
-    fluentBitSetup({ rules: file.rules, module, source: path, directory: '/earshot' });
+    fluentBitSetup({ rules: file.rules, module, hash: ruleset.hash, source: path, folder: '/earshot' });
     return null;
   } catch (error) {
     return error instanceof UserError ? null : `reading throws: ${(error as Error).stack}`;
