@@ -74,6 +74,11 @@ export interface Options {
   emitterStorage?: 'memory' | 'filesystem';
   escapesUnicode?: boolean;
   maxChunksUp?: number;
+  /** In place of `storage.total_limit_size`. */
+  storageLimit?: string;
+  isThreaded?: boolean;
+  /** Without Earshot. */
+  isAlone?: boolean;
 }
 
 /**
@@ -194,6 +199,10 @@ function adapt(content: string, options: Omit<Options, 'records'>, folder: strin
     ],
     [/^ {4}name +null$/m, `    name file\n    path ${folder}\n    file logs.out\n    format plain`],
   ];
+  const { storageLimit, isThreaded = false, isAlone = false } = options;
+  if (storageLimit !== undefined) changes.push([/^( *storage\.total_limit_size:? +)\S+/m, `$1${storageLimit}`]);
+  if (isThreaded) changes.push([/^( *)- name: tail$/m, '$1- name: tail\n$1  threaded: true']);
+  if (isAlone) changes.push([/^includes:\n.*\n/m, '']);
   return changes.reduce((text, [from, to]) => text.replace(from, to), content);
 }
 
