@@ -412,7 +412,8 @@ function countTask(parts: Parts, at: TopicPartition): Task {
    * hits, and produce them again.
    */
   function noteSeen(timeMs: number): void {
-    seenNotedMs ??= timeMs; // What is seen until now is found in the look-back.
+    // The next owner finds in its look-back what was seen since what was told; at an owner's first tick much may be older.
+    seenNotedMs ??= toldMs ?? timeMs;
     if (!hasMoved || timeMs - seenNotedMs < (module.info.lookBackMs + LOOK_BACK_MARGIN_MS) / 4) return;
     hasMoved = false;
     seenNotedMs = timeMs;
