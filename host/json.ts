@@ -41,6 +41,45 @@ export function arrayElements(
   return undefined;
 }
 
+/**
+ * The JSON values of a text, as views: those of its arrays one by one, and those that follow each other, with or without
+ * new lines between them. Returns what is left where no value begins or the last one has no end; undefined: nothing.
+ */
+export function* valuesOf(text: Uint8Array): Generator<Uint8Array, Uint8Array | undefined> {
+  let isInArray = false;
+  for (let at = skipSpace(text, 0); at < text.length; at = skipSpace(text, at)) {
+    const byte = text[at];
+    if (byte === OPEN_BRACKET && !isInArray) {
+      isInArray = true;
+      at++;
+    } else if (isInArray && (byte === CLOSE_BRACKET || byte === COMMA)) {
+      isInArray = byte === COMMA;
+      at++;
+    } else {
+      const end = valueEnd(text, at);
+      if (end === at) return text.subarray(at);
+      yield text.subarray(at, end);
+      at = end;
+    }
+  }
+  return isInArray ? text.subarray(text.length) : undefined;
+}
+
+/** Where the value that begins at `start` ends; `start` itself when it has no end. */
+function valueEnd(text: Uint8Array, start: number): number {
+  for (let at = start, depth = 0; at < text.length; at++) {
+    const byte = text[at];
+    if (byte === QUOTE) at = stringEnd(text, at);
+    else if (byte === OPEN_BRACKET || byte === OPEN_BRACE) depth++;
+    else if ((byte === CLOSE_BRACKET || byte === CLOSE_BRACE) && --depth < 0) return at;
+    else if (depth === 0 && (byte === COMMA || skipSpace(text, at) > at)) return at;
+    if (depth === 0 && (byte === QUOTE || byte === CLOSE_BRACKET || byte === CLOSE_BRACE))
+      return at < text.length ? at + 1 : start;
+    if (depth === 0 && at + 1 === text.length) return text.length;
+  }
+  return start;
+}
+
 /** Where the string that opens at `at` has its closing quote. */
 function stringEnd(text: Uint8Array, at: number): number {
   for (at++; at < text.length && text[at] !== QUOTE; at++) if (text[at] === BACKSLASH) at++;

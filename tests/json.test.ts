@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { arrayElements } from '../host/json.ts';
+import { arrayElements, valuesOf } from '../host/json.ts';
 import { alertsOf, splitBody } from '../host/body.ts';
 import { elementsOf } from '../host/function/match.ts';
 import { bodyOf } from './sink/body.ts';
@@ -37,6 +37,62 @@ test('the elements are those of JSON.parse', () => {
         elements(JSON.stringify(array, null, indent))!.map(element => JSON.parse(element)),
         JSON.parse(JSON.stringify(array)),
       );
+    }),
+  );
+});
+
+/** The values of a text, and what is left. */
+function takeApart(text: string): { values: string[]; rest: string | undefined } {
+  const values = valuesOf(Buffer.from(text));
+  const found: string[] = [];
+  let next = values.next();
+  for (; !next.done; next = values.next()) found.push(Buffer.from(next.value).toString());
+  return { values: found, rest: next.value && Buffer.from(next.value).toString() };
+}
+
+test('values in arrays, and after each other, are those of JSON.parse', () => {
+  const value = fc.jsonValue().filter(one => !Array.isArray(one));
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(value)),
+      fc.constantFrom(' ', '\n', '\r\n\t'),
+      fc.nat(2),
+      (all, gap, indent) => {
+        const texts = all.map((some, index) =>
+          index % 2 === 0
+            ? JSON.stringify(some, null, indent)
+            : some.map(one => JSON.stringify(one)).join(gap),
+        );
+        const { values, rest } = takeApart(texts.join(gap));
+        assert.deepEqual(
+          values.map(one => JSON.stringify(JSON.parse(one))),
+          all.flat().map(one => JSON.stringify(one)),
+        );
+        assert.equal(rest, undefined);
+      },
+    ),
+  );
+});
+
+test('what is left where no value begins, or the last one has no end', () => {
+  assert.deepEqual(takeApart('{"a":1}{"b":"}"}[2]'), {
+    values: ['{"a":1}', '{"b":"}"}', '2'],
+    rest: undefined,
+  });
+  assert.deepEqual(takeApart(' '), { values: [], rest: undefined });
+  assert.deepEqual(takeApart('[1,{"a":'), { values: ['1'], rest: '{"a":' });
+  assert.deepEqual(takeApart('[1,2'), { values: ['1', '2'], rest: '' });
+  assert.deepEqual(takeApart('{"a":"\\"}'), { values: [], rest: '{"a":"\\"}' });
+  assert.deepEqual(takeApart('1]2'), { values: ['1'], rest: ']2' });
+  assert.deepEqual(takeApart(',1'), { values: [], rest: ',1' });
+});
+
+test('no text takes the values apart for ever, or loses a byte that is not space, a comma or a bracket', () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...'[]{},"\\ \na1')), parts => {
+      const { values, rest = '' } = takeApart(parts.join(''));
+      const kept = (text: string) => text.replace(/[\s,[\]]/g, '');
+      assert.equal(kept(values.join('') + rest), kept(parts.join('')));
     }),
   );
 });

@@ -87,6 +87,12 @@ export function fluentBitSetup({
     forkSurroundings(options),
     ...notes.map(note => `Note: ${note}.`),
   ];
+  /** Without the lines on where to include it. */
+  const forkInOperator = (format: 'yaml' | 'classic') => [
+    forkPromise({ ...options, emitterStorage: 'filesystem' }, format),
+    forkSurroundings(options),
+    ...notes.map(note => `Note: ${note}.`),
+  ];
   const own = (path: string, content: string, isNeeded = false): SetupFile => ({ path, content, isNeeded });
   return {
     files: [
@@ -103,9 +109,10 @@ export function fluentBitSetup({
       own('fluent-bit.yaml', mainYaml(introduce(MAIN), folder, match)),
       own('fluent-bit.conf', mainClassic(introduce(MAIN), folder, match)),
       ...operatorFiles({
-        pipeline: { prefilter, needsClock, match },
+        pipeline: { prefilter, needsClock, match, receiver, address },
         moduleName: moduleName(hash),
-        introduction: introduce(FOR_OPERATOR),
+        introduction: introduce(),
+        promises: { classic: forkInOperator('classic'), yaml: processors === null ? forkInOperator('yaml') : processorText(options).slice(1) },
       }).map(({ path, content }) => own(path, content)),
     ],
     notes: processors === null ? notes : notes.map(note => `earshot.conf: ${note}`),
@@ -132,10 +139,12 @@ Include this file anywhere in the main configuration (YAML):
     `What it promises: a chunk of logs stays where it is until ${kept}.
 It is on disk, and so survives that Fluent Bit ends or is killed, when
 - the service section has \`storage.path\`;
-- the inputs have \`storage.type: filesystem\`;
+- the inputs have \`storage.type: filesystem\`, and with it \`mem_buf_limit: 64k\`;
 - tail has a \`db\`, or it forgets where it was.
-Without these Fluent Bit starts as well, and what is in its memory is lost when it is killed. Logs never wait for
-this output. In the service section
+Without these Fluent Bit starts as well, and what is in its memory is lost when it is killed. With them the logs never wait
+for this output. With files a \`mem_buf_limit\` pauses nothing: it takes chunks that wait out of memory. Without it all logs
+stand when \`storage.max_chunks_up\` (128) chunks wait, and an input without files stands at its own limit. In the
+service section
 - \`scheduler.cap: 300\` makes it try again every 5 minutes at least;
 - \`hot_reload.ensure_thread_safety: off\` ends a reload after \`grace\` seconds: else all inputs stand until everything is
   delivered, and a receiver that is down holds the logs.${counted}`,
@@ -194,10 +203,6 @@ function forkSurroundings({ match }: PipelineOptions): string {
 - Outputs with \`Match *\` get hits and alerts, too: give them the tags of your logs.
 Without \`storage.path\` (as in the Helm chart's default) Fluent Bit starts, and has everything in memory.`;
 }
-
-const FOR_OPERATOR = `\
-For Fluent Operator, and so for KubeSphere: \`kubectl apply --server-side -k .\` here, then the two patches in
-kubernetes/, each of which says how.`;
 
 /** For `build`'s table: which way records come to the module, who counts, and what is promised. */
 function summaryOf({
@@ -264,11 +269,13 @@ function demo(folder: string): { service: Properties; tail: Properties; comments
       buffer_chunk_size: '1M',
       buffer_max_size: '16M',
       'storage.type': 'filesystem',
+      mem_buf_limit: '64k',
       db: `${folder}/storage/tail.db`,
     },
     comments: {
       grace: 'Seconds for what is on its way, when it is asked to end.',
       'storage.path': 'Chunks of logs wait here, and survive its end.',
+      mem_buf_limit: 'Chunks that wait leave the memory: else 128 of them stop all logs. With files it pauses nothing.',
       'storage.keep.rejected': '4.2 and later: a copy of what a receiver answered 4xx, in storage/rejected.',
       'scheduler.base': 'What could not be delivered is tried again after seconds, then less often: every 5 minutes at least.',
       hot_reload: 'SIGHUP loads new rules.',

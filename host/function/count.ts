@@ -13,6 +13,7 @@
 //   ├── marks ────────────────────────────────────┤
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { reportCapped } from './capped.ts';
 import type { Delivered, Delivery, Parcel, Streak } from './deliver.ts';
 import { ruleNames } from '../body.ts';
 import { hitId } from '../hit.ts';
@@ -372,7 +373,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
 
   async function tick(timeMs: number, lease: Lease): Promise<Delivered> {
     if (phase !== 'live') return DELIVERED;
-    reportCapped();
+    capped = reportCapped({ counter, module, metrics, log, at }, capped);
     const outcome = await flush(lease);
     if (outcome.kind === 'held') return outcome;
     const known = matched?.progress(at.partition);
@@ -435,21 +436,6 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     return { key: null, value: writeNoted({ at: counted, mark }), headers: {}, partition: at.partition };
   }
 
-  /** What the rate cap suppressed is reported by an alert later; the log and the metrics say it at once. */
-  function reportCapped(): void {
-    counter.capped().forEach((count, rule) => {
-      const more = count - (capped[rule] ?? 0);
-      if (more <= 0) return;
-      const alert = module.info.alerts[rule]!;
-      metrics.capped.inc({ rule: alert }, more);
-      log.warn(
-        { ...at, rule: alert, alerts: more },
-        'the rate cap suppressed alerts; the next alert of the rule says how many',
-      );
-    });
-    capped = counter.capped();
-  }
-
   async function tellDue(one: Due, lease: Lease): Promise<Delivered> {
     if (one.parcel) {
       const outcome = await delivery.deliver(one.parcel, lease, streak);
@@ -462,7 +448,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   }
 }
 
-function secondsOf(timeMs: number): [sec: number, nsec: number] {
+export function secondsOf(timeMs: number): [sec: number, nsec: number] {
   const sec = Math.floor(timeMs / 1000);
   return [sec, (timeMs - sec * 1000) * 1_000_000];
 }

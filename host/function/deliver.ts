@@ -21,6 +21,9 @@ const LETTER_RULE_MAX = 1024; // Characters of the rules' names: an alert can be
 const LETTERS_COUNT_MAX = 500;
 const LETTERS_SIZE_MAX = 512 * 1024; // Bytes of keys and values.
 const LETTER_HEADERS_SIZE = 400; // Bytes, roughly.
+const NO_HEADERS = {};
+/** What a broker says of a batch that its topic will never take. */
+const TOO_LARGE = ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'];
 
 /** An alert, or a record that cannot be read, and where it came from. */
 export interface Parcel {
@@ -49,6 +52,8 @@ export interface Delivery {
   bury(parcels: Parcel[], lease: Lease, streak: Streak): Promise<Delivered>;
   /** Produces letters to a topic. A failure of a broker is tried again like one of a sink. */
   produce(topic: string, letters: Letter[], lease: Lease, streak: Streak): Promise<Delivered>;
+  /** Produces parcels to a topic. What is too large for it goes into the dead-letter topic: nothing would ever help it. */
+  produceOrBury(topic: string, parcels: Parcel[], lease: Lease, streak: Streak): Promise<Delivered>;
   /** Logs the counts that are not logged yet. */
   close(): void;
 }
@@ -68,6 +73,8 @@ interface Parts {
   source: Pick<Source, 'produce'>;
   metrics: Metrics;
   log: Log;
+  /** What the log says of a dead letter. */
+  burial?: string;
   random?: () => number;
 }
 
@@ -77,13 +84,14 @@ export function openDelivery({
   source,
   metrics,
   log,
+  burial = 'put in the dead-letter topic',
   random = Math.random,
 }: Parts): Delivery {
-  const burials = sampled(fields => log.error(fields, 'put in the dead-letter topic'));
+  const burials = sampled(fields => log.error(fields, burial));
   const cuts = sampled(fields =>
     log.error(fields, 'a dead letter is too large for its topic; it is cut, or goes without its key'),
   );
-  return {
+  const delivery: Delivery = {
     async deliver(parcel, lease, streak) {
       let fate: 'accepted' | 'buried' = 'accepted';
       metrics.alerts.inc();
@@ -125,11 +133,36 @@ export function openDelivery({
       };
       return (await persist(send, lease, streak)) as Delivered; // A broker refuses nothing for good.
     },
+    async produceOrBury(topic, parcels, lease, streak) {
+      const letters = parcels.map(({ key, bytes }): Letter => ({ key, value: bytes, headers: NO_HEADERS }));
+      const send = async (): Promise<Fate> => {
+        try {
+          await source.produce(topic, letters);
+          return { kind: 'accepted' };
+        } catch (failure) {
+          const { type, message } = failure as Error & { type?: string };
+          return { kind: TOO_LARGE.includes(type!) ? 'refused' : 'retry', error: `${topic}: ${message}` };
+        }
+      };
+      const outcome = await persist(send, lease, streak);
+      if (outcome.kind !== 'refused') return outcome;
+      if (parcels.length === 1) {
+        const poison = `too large for ${topic}: ${parcels[0]!.bytes.length} bytes`;
+        return delivery.bury([{ ...parcels[0]!, poison }], lease, streak);
+      }
+      const half = Math.ceil(parcels.length / 2);
+      for (const part of [parcels.slice(0, half), parcels.slice(half)]) {
+        const produced = await delivery.produceOrBury(topic, part, lease, streak);
+        if (produced.kind === 'held') return produced;
+      }
+      return { kind: 'delivered' };
+    },
     close() {
       burials.flush();
       cuts.flush();
     },
   };
+  return delivery;
 
   /** Tries until it is settled, but no longer than the partition may be held up. */
   async function persist(
@@ -199,7 +232,7 @@ export function openDelivery({
   async function bury(some: Burial[], lease: Lease): Promise<Fate> {
     try {
       await source.produce(
-        settings.deadLetterTopic,
+        settings.deadLetterTopic ?? '', // Without Kafka there is none, and `source` takes no notice.
         some.map(({ letter }) => letter),
       );
     } catch (failure) {

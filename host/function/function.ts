@@ -2,6 +2,9 @@
 //
 //   match: logs ─▶ matcher ─▶ hits topic                          count: hits topic ─▶ counter ─▶ sink, then a mark
 //
+// With `--listen` hits come from Fluent Bit as well, by HTTP (door.ts): into the hits topic, or without Kafka into a counter in
+// memory.
+//
 // Its contract:
 //
 //   Every record at or below the committed offset of `match` did not match, or its hits are in the hits topic, or it is
@@ -24,7 +27,9 @@ import { openDelivery } from './deliver.ts';
 import type { Delivery } from './deliver.ts';
 import { UserError } from '../error.ts';
 import { countRole } from './count.ts';
-import { serveHealth } from './health.ts';
+import { openKafkaDoor, openMemoryDoor } from './door.ts';
+import type { Door } from './door.ts';
+import { healthRoutes } from './health.ts';
 import type { Probes } from './health.ts';
 import { openLog } from '../log.ts';
 import type { Log } from '../log.ts';
@@ -34,24 +39,28 @@ import type { Matched } from './matched.ts';
 import type { MatcherModule } from '../matcher.ts';
 import { openMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
-import { printableSettings, readSettings } from './settings.ts';
-import type { Settings } from './settings.ts';
+import { openServers } from './servers.ts';
+import { hasKafka, printableSettings, readSettings } from './settings.ts';
+import type { KafkaSettings, Settings } from './settings.ts';
 import { holdsOf } from '../sink/hold.ts';
 import type { HoldOf } from '../sink/hold.ts';
 import { openSink } from '../sink/open.ts';
 import type { Sink } from '../sink/sink.ts';
-import { openKafka } from '../source/kafka.ts';
-import type { KafkaOptions } from '../source/kafka.ts';
+import { openKafka, openProducer } from '../source/kafka.ts';
+import type { KafkaOptions, Producer } from '../source/kafka.ts';
 import { SourceEnd } from '../source/source.ts';
 import type { Source } from '../source/source.ts';
 import { checkTopics } from './topics.ts';
 import { openWorker } from './worker.ts';
-import type { Role, Worker } from './worker.ts';
+import type { Role } from './worker.ts';
 
 /** How often an idle partition is told the time, for rules about absence. */
 const TICK_MS = 1000;
 
-/** How long the function tries to leave the group after a failure. */
+/** The part of the time to finish that requests have for it. What is not done then is answered 503, and comes again. */
+const REQUESTS_PART = 0.6;
+
+/** How long the function tries to leave the group after a failure, and Kafka in any case. */
 const FAREWELL_MS = 3000;
 
 export interface Dependencies {
@@ -62,6 +71,7 @@ export interface Dependencies {
   loadModule?: (bytes: Uint8Array) => Promise<MatcherModule>;
   openSink?: (settings: Settings, holdOf: HoldOf) => Promise<Sink>;
   openSource?: (options: KafkaOptions, log: Log) => Source;
+  openProducer?: (options: Omit<KafkaOptions, 'topics'>, log: Log) => Producer;
 }
 
 /** `earshot function`: settings from the flags and the environment, stopped by a signal. The caller exits with the result. */
@@ -87,15 +97,16 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   let matched: Matched | undefined;
   const roles = await Promise.all(rolesOf(settings).map(name => openRole(name)));
   const workers = roles.map(role => openWorker({ settings, role, metrics, log }));
-  const health = settings.port
-    ? await serveHealth(settings.port, probesOf(workers), metrics.registry)
-    : undefined;
+  const door = settings.listen && (await openDoor());
+  const probes = healthRoutes(probesOf(door ? [...workers, door] : workers), metrics.registry);
+  const servers = await openServers({ settings, door, probes, metrics, log });
   const commits = setInterval(() => void commitAll(), settings.commitIntervalMs);
-  const ticks = setInterval(() => void Promise.all(workers.map(worker => worker.tick())), TICK_MS);
+  const ticks = setInterval(() => void Promise.all([...workers, door].map(one => one?.tick())), TICK_MS);
 
   try {
     const running = Promise.race(roles.map(({ source }, i) => source.run(workers[i]!.handler)));
-    await Promise.race([running, wrongTopic(), whenAborted(dependencies.stop)]);
+    const wrong = door ? door.failed : wrongTopic();
+    await Promise.race([running, wrong, whenAborted(dependencies.stop)]);
     await stop();
     return 0;
   } catch (error) {
@@ -115,7 +126,8 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     clearInterval(ticks);
     matched?.close();
     for (const worker of workers) worker.close();
-    health?.close();
+    await servers.close();
+    await Promise.race([door?.close(), sleep(FAREWELL_MS, undefined, { ref: false })]);
     for (const { delivery } of roles) delivery.close();
     await sink.close();
   }
@@ -125,7 +137,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     const isCount = name === 'count';
     const source = openSource(
       {
-        ...settings,
+        ...(settings as KafkaSettings), // There are no roles without Kafka.
         topics: isCount ? [settings.hitsTopic] : settings.topics!,
         group: isCount ? `${settings.group}-count` : settings.group,
       },
@@ -138,17 +150,19 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     return { ...(isCount ? countRole(parts) : await matchRole(parts)), delivery };
   }
 
+  async function openDoor(): Promise<Door> {
+    const parts = { settings, module, sink, metrics, log };
+    if (!hasKafka(settings)) return openMemoryDoor(parts);
+    const producer = (dependencies.openProducer ?? openProducer)(settings, log);
+    return openKafkaDoor({ ...parts, settings, producer });
+  }
+
   /** Rejects when a topic is not as it must be. A broker that does not answer is left to the consumers. */
   async function wrongTopic(): Promise<void> {
-    await checkTopics(roles[0]!.source, { settings, module, log }).catch(error => {
-      if (error instanceof UserError) throw error;
-      if (error instanceof SourceEnd) return;
-      const topics = [settings.hitsTopic, settings.deadLetterTopic];
-      log.warn(
-        { topics, error: (error as Error).message },
-        'the topics could not be checked; the user needs Describe and DescribeConfigs on them',
-      );
-    });
+    if (hasKafka(settings))
+      await checkTopics(roles[0]!.source, { settings, module, log }).catch(error => {
+        if (error instanceof UserError) throw error;
+      });
     return new Promise(() => {});
   }
 
@@ -161,22 +175,30 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     for (const { source } of roles) source.drain();
     const late = sleep(settings.shutdownMs, 'late', { ref: false });
     // Each of them may wait for a broker that hangs.
-    const left = commitAll().then(() => Promise.all(roles.map(({ source }) => source.stop())));
+    const left = Promise.all([
+      servers.finishRequests(settings.shutdownMs * REQUESTS_PART),
+      commitAll().then(() => Promise.all(roles.map(({ source }) => source.stop()))),
+    ]);
     if ((await Promise.race([left, late])) === 'late')
       throw new Error(`not stopped after ${settings.shutdownMs} ms`);
     log.info({}, 'stopped');
   }
 }
 
-function rolesOf({ role }: Settings): ('match' | 'count')[] {
-  return role === 'all' ? ['match', 'count'] : [role];
+/** Without topics of logs there is nothing to match: hits come through the door. */
+function rolesOf(settings: Settings): ('match' | 'count')[] {
+  if (!hasKafka(settings)) return [];
+  const { role, topics } = settings;
+  return (['match', 'count'] as const).filter(
+    name => (role === 'all' || role === name) && (name === 'count' || topics),
+  );
 }
 
-/** The first reason of any worker. */
-function probesOf(workers: Worker[]): Probes {
-  const first = (ask: (worker: Worker) => string | undefined) => () =>
-    workers.map(ask).find(reason => reason !== undefined);
-  return { unhealthy: first(worker => worker.unhealthy()), unready: first(worker => worker.unready()) };
+/** The first reason of any worker, or of the door. */
+function probesOf(parts: (Pick<Probes, 'unready'> & Partial<Probes>)[]): Probes {
+  const first = (ask: (part: Partial<Probes>) => string | undefined) => () =>
+    parts.map(ask).find(reason => reason !== undefined);
+  return { unhealthy: first(part => part.unhealthy?.()), unready: first(part => part.unready?.()) };
 }
 
 const WASM = Buffer.from('\0asm');

@@ -35,6 +35,14 @@ export function openMetrics() {
       'topic',
     ),
     hits: counter('hits', 'Hits produced to the hits topic, repeated ones included'),
+    listenRequests: counter('listen_requests', 'Requests to the HTTP door', 'path', 'status'),
+    listenHits: counter('listen_hits', 'Hits taken by the HTTP door, repeated ones included'),
+    listenBytes: gauge('listen_body_bytes', 'Bytes of request bodies in memory'),
+    edgeUnreadable: counter(
+      'edge_unreadable_records',
+      'Records that the module in Fluent Bit could not read, as far as it has said so',
+    ),
+    unknownHits: counter('unknown_hits', 'Hits of rules that this module does not have, without Kafka'),
     duplicates: counter('duplicate_hits', 'Hits that were there before, and are not counted again'),
     capped: counter(
       'capped_alerts',

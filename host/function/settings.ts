@@ -76,6 +76,17 @@ const brokers = reads('LIST', value =>
     return broker;
   }),
 );
+/** Where to listen: a host or an address of this machine, and a port. Without a host, on all of its addresses. */
+export interface ListenAddress {
+  host: string | undefined;
+  port: number;
+}
+const listenAddress = reads('ADDRESS', (value): ListenAddress => {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^\s/:[\]]*)):(\d{1,5})$/.exec(value) ?? [];
+  if (port === undefined || Number(port) > 65535 || (bracketed !== undefined && isIP(bracketed) !== 6))
+    throw new Error(`is "${value}", which is not host:port, [IPv6]:port or :port`);
+  return { host: bracketed || plain || undefined, port: Number(port) };
+});
 function oneOf<const T extends string>(...choices: T[]): Read<T> {
   const values = choices.join(', ');
   return reads(
@@ -103,15 +114,23 @@ function whole(min: number, max: number): Read<number> {
 const SETTINGS = {
   module: { help: 'the module that `earshot build` wrote', read: modulePath, required: true },
 
-  brokers: { help: 'Kafka brokers, host:port, separated by commas', read: brokers, required: true },
+  brokers: {
+    help: 'Kafka brokers, host:port, separated by commas; not needed with --listen, which then counts in memory',
+    read: brokers,
+    required: given => !given.EARSHOT_LISTEN,
+  },
   topics: {
-    help: 'topics to read, separated by commas; not needed with --role count',
+    help: 'topics to read, separated by commas; not needed with --role count or --listen',
     read: list,
-    required: given => given.EARSHOT_ROLE !== 'count',
+    required: given => given.EARSHOT_ROLE !== 'count' && !given.EARSHOT_LISTEN,
   },
   group: { help: 'consumer group', read: text, fallback: 'earshot' },
   clientId: { help: 'client id that the brokers see', read: text, fallback: 'earshot' },
-  deadLetterTopic: { help: 'topic for poison records and refused alerts', read: text, required: true },
+  deadLetterTopic: {
+    help: 'topic for poison records and refused alerts',
+    read: text,
+    required: given => Boolean(given.EARSHOT_BROKERS) || !given.EARSHOT_LISTEN,
+  },
   concurrency: {
     help: 'partitions that are worked on at the same time',
     read: whole(1, 1000),
@@ -185,6 +204,14 @@ const SETTINGS = {
     read: whole(0, HOLD_MAX_MS),
   },
 
+  listen: {
+    help:
+      'where to take hits from Fluent Bit, by POST /hits: host:port, or :port for all addresses. With --brokers they go ' +
+      'to the hits topic; without, this one process counts them in memory, which a restart loses',
+    read: listenAddress,
+  },
+  listenToken: { help: 'bearer token that a request must have', read: text, secret: true },
+
   retryHoldMs: {
     help: 'time to retry an alert before its partition is paused',
     read: whole(0, 60000),
@@ -210,6 +237,12 @@ type Value<D> = D extends { read: Read<infer T> } ? T : never;
 type Present<D> = D extends { required: true } | { fallback: string } ? Value<D> : Value<D> | undefined;
 
 export type Settings = { readonly [K in keyof Definitions]: Present<Definitions[K]> };
+export type KafkaSettings = Settings & { readonly brokers: string[]; readonly deadLetterTopic: string };
+
+/** Whether there is a Kafka. Without one there is only the HTTP door. */
+export function hasKafka(settings: Settings): settings is KafkaSettings {
+  return settings.brokers !== undefined;
+}
 
 const NAMES = Object.keys(SETTINGS) as (keyof Definitions)[];
 const VARIABLES = NAMES.flatMap(name =>
@@ -287,18 +320,29 @@ function isServiceLink(variable: string, value: string): boolean {
 function contradictions(settings: Settings): string[] {
   const wrong: string[] = [];
   const require = (condition: unknown, message: string) => condition || wrong.push(message);
-  const { sink, saslMechanism } = settings;
+  const { sink, saslMechanism, deadLetterTopic } = settings;
+  require(settings.brokers ||
+    settings.role ===
+      'all', `EARSHOT_BROKERS is not set, but EARSHOT_ROLE=${settings.role} is: without Kafka one process does everything; set EARSHOT_BROKERS, or remove EARSHOT_ROLE`);
+  for (const name of ['topics', 'deadLetterTopic'] as const)
+    require(settings.brokers ||
+      !settings[
+        name
+      ], `EARSHOT_BROKERS is not set, but ${variableOf(name)} is; set EARSHOT_BROKERS, or remove ${variableOf(name)}`);
+  require(settings.listen ||
+    !settings.listenToken, 'EARSHOT_LISTEN is not set, but EARSHOT_LISTEN_TOKEN is; set both or none');
   require(sink === 'stdout' ||
     settings.role === 'match' ||
     settings.sinkUrl, `EARSHOT_SINK_URL is not set: EARSHOT_SINK=${sink} needs the address of the sink`);
-  require(!settings.topics?.includes(
-    settings.deadLetterTopic,
-  ), 'EARSHOT_DEAD_LETTER_TOPIC is one of EARSHOT_TOPICS: dead letters would be read again; name another topic');
+  require(!deadLetterTopic ||
+    !settings.topics?.includes(
+      deadLetterTopic,
+    ), 'EARSHOT_DEAD_LETTER_TOPIC is one of EARSHOT_TOPICS: dead letters would be read again; name another topic');
   require(!settings.topics?.includes(
     settings.hitsTopic,
   ), 'EARSHOT_HITS_TOPIC is one of EARSHOT_TOPICS: hits would be matched as logs; name another topic');
   require(settings.hitsTopic !==
-    settings.deadLetterTopic, 'EARSHOT_HITS_TOPIC and EARSHOT_DEAD_LETTER_TOPIC are the same: dead letters would be counted, and buried again; name another topic');
+    deadLetterTopic, 'EARSHOT_HITS_TOPIC and EARSHOT_DEAD_LETTER_TOPIC are the same: dead letters would be counted, and buried again; name another topic');
   require(!settings.strict ||
     sink ===
       'notification-manager', 'EARSHOT_STRICT is for EARSHOT_SINK=notification-manager only; remove it');

@@ -5,7 +5,8 @@
 import { UserError, formatDuration } from '../error.ts';
 import type { Log } from '../log.ts';
 import type { MatcherModule } from '../matcher.ts';
-import type { Settings } from './settings.ts';
+import type { KafkaSettings } from './settings.ts';
+import { SourceEnd } from '../source/source.ts';
 import type { Source } from '../source/source.ts';
 
 /** How long an outage of the function may last without losing hits, in addition to the look-back. */
@@ -17,16 +18,27 @@ export function retentionFor(lookBackMs: number): number {
 }
 
 interface Parts {
-  settings: Pick<Settings, 'hitsTopic' | 'deadLetterTopic'>;
+  settings: Pick<KafkaSettings, 'hitsTopic' | 'deadLetterTopic'>;
   module: { info: Pick<MatcherModule['info'], 'lookBackMs'> };
   log: Log;
 }
 
-/** Throws a UserError when the function can't keep its promise with the hits topic as it is. */
-export async function checkTopics(
-  source: Pick<Source, 'topic'>,
-  { settings, module, log }: Parts,
-): Promise<void> {
+/**
+ * Throws a UserError when the function can't keep its promise with the hits topic as it is, and a SourceEnd when no broker
+ * answers. That the topics could not be checked is only a warning.
+ */
+export async function checkTopics(source: Pick<Source, 'topic'>, parts: Parts): Promise<void> {
+  await check(source, parts).catch(error => {
+    if (error instanceof UserError || error instanceof SourceEnd) throw error;
+    const { hitsTopic, deadLetterTopic } = parts.settings;
+    parts.log.warn(
+      { topics: [hitsTopic, deadLetterTopic], error: (error as Error).message },
+      'the topics could not be checked; the user needs Describe and DescribeConfigs on them',
+    );
+  });
+}
+
+async function check(source: Pick<Source, 'topic'>, { settings, module, log }: Parts): Promise<void> {
   const { hitsTopic, deadLetterTopic } = settings;
   const { lookBackMs } = module.info;
   const retention = `retention.ms=${retentionFor(lookBackMs)} or more`;

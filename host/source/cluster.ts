@@ -357,6 +357,8 @@ const PRODUCE_TIMEOUT_MS = 30_000;
 export interface Sender {
   /** Settles when all in-sync replicas have all of it; what only some partitions have is sent again to the others. */
   produce(topic: string, letters: readonly Letter[]): Promise<void>;
+  /** Settles when each partition of the topic has a leader, as the brokers say now; rejects with the reason otherwise. */
+  reach(topic: string): Promise<void>;
 }
 
 /** Produces through the connections of a cluster that nothing else uses. */
@@ -428,6 +430,15 @@ export function openSender(given: Cluster): Sender {
   }
 
   return {
+    async reach(topic) {
+      await connect();
+      const partitions = Array.from({ length: await partitionCount(topic) }, (_, partition) => partition);
+      if (partitions.length === 0) throw new Error(`the broker knows no partition of ${topic}`);
+      await cluster.refreshMetadata();
+      const led = Object.values(cluster.findLeaderForPartitions(topic, partitions)).flat();
+      const orphan = partitions.find(partition => !led.includes(partition));
+      if (orphan !== undefined) throw new Error(`no broker leads ${topic}/${orphan}`);
+    },
     async produce(topic, letters) {
       await connect();
       const count = await partitionCount(topic);

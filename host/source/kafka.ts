@@ -18,6 +18,7 @@ import kafkajs from 'kafkajs';
 import type {
   Admin,
   EachBatchPayload,
+  Kafka as KafkaClient,
   KafkaConfig,
   KafkaJSProtocolError,
   logCreator,
@@ -30,7 +31,7 @@ import type { Log } from '../log.ts';
 import { partitionOfKey } from './produce.ts';
 import { piecesOf } from './records.ts';
 import { SourceEnd } from './source.ts';
-import type { Handler, Lease, Position, Source, TopicPartition } from './source.ts';
+import type { Handler, Lease, Position, Source, TopicFacts, TopicPartition } from './source.ts';
 
 // Below the session timeout by a wide margin, so that one lost heartbeat does not lose the session.
 const HEARTBEATS_PER_SESSION = 10;
@@ -109,15 +110,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     ],
   });
 
-  // kafkajs has no cluster without a consumer. This one never joins: its connections are for what is produced.
-  let sender!: Sender;
-  const carrier = client.consumer({
-    groupId: options.group,
-    retry: PRODUCE_RETRY,
-    partitionAssigners: [
-      config => ((sender = openSender(config.cluster)), kafkajs.PartitionAssigners.roundRobin(config)),
-    ],
-  });
+  const carrier = openCarrier(client, options.group);
 
   let handler: Handler;
   let generation = 0;
@@ -413,7 +406,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       await consumer.connect();
       await consumer.subscribe({ topics: options.topics, fromBeginning: true });
     } catch (error) {
-      throw unreachable(error) ?? (await missingTopics()) ?? error;
+      throw unreachable(error, options) ?? (await missingTopics()) ?? error;
     }
     if (stopping) return consumer.disconnect();
     await consumer.run({
@@ -422,13 +415,6 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       partitionsConsumedConcurrently: options.concurrency,
       eachBatch,
     });
-  }
-
-  /** The reason to end if it is that no broker answers. */
-  function unreachable(error: unknown): SourceEnd | undefined {
-    if (!isUnreachable(error)) return undefined;
-    const { message } = error as Error;
-    return new SourceEnd(`no Kafka broker of ${options.brokers.join()} can be reached: ${message}`);
   }
 
   /** The reason to end if a topic does not exist. */
@@ -502,30 +488,8 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
     },
 
     async topic(name) {
-      return withAdmin(async admin => {
-        if (!(await admin.listTopics()).includes(name)) return undefined;
-        const [partitions, { resources }] = await Promise.all([
-          admin.fetchTopicOffsets(name),
-          admin.describeConfigs({
-            resources: [
-              {
-                type: kafkajs.ConfigResourceTypes.TOPIC,
-                name,
-                configNames: ['retention.ms', 'cleanup.policy'],
-              },
-            ],
-            includeSynonyms: false,
-          }),
-        ]);
-        const entries = resources[0]!.configEntries;
-        const value = (key: string) => entries.find(entry => entry.configName === key)?.configValue ?? '';
-        return {
-          partitionCount: partitions.length,
-          retentionMs: Number(value('retention.ms')),
-          cleanupPolicy: value('cleanup.policy'),
-        };
-      }).catch(error => {
-        throw unreachable(error) ?? error;
+      return withAdmin(admin => factsOf(admin, name)).catch(error => {
+        throw unreachable(error, options) ?? error;
       });
     },
 
@@ -557,7 +521,7 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
 
     async produce(topic, letters) {
       if (closed) throw new SourceEnd('the source is closed');
-      await sender.produce(topic, letters);
+      await carrier.sender.produce(topic, letters);
     },
 
     drain() {
@@ -571,9 +535,96 @@ export function openKafka(options: KafkaOptions, log: Log): Source {
       halt.abort();
       await Promise.all([consumer.disconnect(), examinations]);
       closed = true;
-      await carrier.disconnect().catch(() => {});
+      await carrier.close();
       finish();
     },
+  };
+}
+
+/** What produces, and reads nothing. */
+export interface Producer extends Pick<Source, 'topic' | 'produce'> {
+  /** Settles when each partition of the topic has a leader that we know of; rejects with the reason otherwise. */
+  reach(topic: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function openProducer(options: Omit<KafkaOptions, 'topics'>, log: Log): Producer {
+  let closed = false;
+  const client = new kafkajs.Kafka({
+    ...connection(options),
+    retry: PRODUCE_RETRY,
+    logCreator: forwardTo(
+      log,
+      () => {},
+      () => closed,
+    ),
+  });
+  const carrier = openCarrier(client, options.group);
+  return {
+    reach: topic => carrier.sender.reach(topic),
+    async produce(topic, letters) {
+      if (closed) throw new SourceEnd('the producer is closed');
+      await carrier.sender.produce(topic, letters);
+    },
+    async topic(name) {
+      const admin = client.admin();
+      try {
+        await admin.connect();
+        return await factsOf(admin, name);
+      } catch (error) {
+        throw unreachable(error, options) ?? error;
+      } finally {
+        await admin.disconnect();
+      }
+    },
+    async stop() {
+      closed = true;
+      await carrier.close();
+    },
+  };
+}
+
+/** kafkajs has no cluster without a consumer. This one never joins: its connections are for what is produced. */
+function openCarrier(client: KafkaClient, groupId: string): { sender: Sender; close(): Promise<void> } {
+  let sender!: Sender; // Set below: kafkajs creates the assigner together with the consumer.
+  const carrier = client.consumer({
+    groupId,
+    retry: PRODUCE_RETRY,
+    partitionAssigners: [
+      config => ((sender = openSender(config.cluster)), kafkajs.PartitionAssigners.roundRobin(config)),
+    ],
+  });
+  return { sender, close: () => carrier.disconnect().catch(() => {}) };
+}
+
+/** The reason to end if it is that no broker answers. */
+function unreachable(error: unknown, { brokers }: Pick<KafkaOptions, 'brokers'>): SourceEnd | undefined {
+  if (!isUnreachable(error)) return undefined;
+  return new SourceEnd(`no Kafka broker of ${brokers.join()} can be reached: ${(error as Error).message}`);
+}
+
+/** Undefined: there is no such topic. */
+async function factsOf(admin: Admin, name: string): Promise<TopicFacts | undefined> {
+  if (!(await admin.listTopics()).includes(name)) return undefined;
+  const [partitions, { resources }] = await Promise.all([
+    admin.fetchTopicOffsets(name),
+    admin.describeConfigs({
+      resources: [
+        {
+          type: kafkajs.ConfigResourceTypes.TOPIC,
+          name,
+          configNames: ['retention.ms', 'cleanup.policy'],
+        },
+      ],
+      includeSynonyms: false,
+    }),
+  ]);
+  const entries = resources[0]!.configEntries;
+  const value = (key: string) => entries.find(entry => entry.configName === key)?.configValue ?? '';
+  return {
+    partitionCount: partitions.length,
+    retentionMs: Number(value('retention.ms')),
+    cleanupPolicy: value('cleanup.policy'),
   };
 }
 
@@ -595,7 +646,7 @@ function keyOf({ topic, partition }: TopicPartition): string {
   return `${topic}/${partition}`;
 }
 
-function connection(options: KafkaOptions): KafkaConfig {
+function connection(options: Omit<KafkaOptions, 'topics'>): KafkaConfig {
   const { tls, tlsCaFile: ca, tlsCertFile: cert, tlsKeyFile: key } = options;
   return {
     clientId: options.clientId,
@@ -607,7 +658,7 @@ function connection(options: KafkaOptions): KafkaConfig {
   };
 }
 
-function login(options: KafkaOptions): SASLOptions {
+function login(options: Omit<KafkaOptions, 'topics'>): SASLOptions {
   const { saslMechanism, saslUsername, saslPassword, saslTokenFile } = options;
   if (saslMechanism === 'oauthbearer')
     return {

@@ -1,16 +1,16 @@
 // What alerting costs inside Fluent Bit: user CPU that each pipeline adds to one that only reads the logs, a record,
-// and beside it the ratio to the Lua filter that does the blog's rule. `npm run bench:edge [records] [turns]`.
+// and beside it the ratio to the Lua filter that does the blog's rule; then the most memory, as a ratio to Fluent Bit
+// without Earshot. `npm run bench:edge [records] [turns]`; with `wamrc` on the PATH, machine code (`.aot`) too.
 //
 // A whole process is measured, from its start to the end of the file; of several turns, which take the pipelines one
-// after the other, the median counts. Records have KubeSphere's shape and 400 bytes.
-import { spawn } from 'node:child_process';
+// after the other, the median counts. Records have KubeSphere's shape and 400 bytes. The receiver takes everything.
+import { spawn, spawnSync } from 'node:child_process';
 import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import type { Target } from '../../host/fluent-bit/pipeline.ts';
 import { setupOf } from '../fluent-bit/module.ts';
 import { skip } from '../fluent-bit/process.ts';
 import { randomSource } from './records.ts';
@@ -20,20 +20,20 @@ if (skip) {
   process.exit(0);
 }
 
-const RECORD_COUNT = Number(process.argv[2] ?? 500_000);
+const RECORD_COUNT = Number(process.argv[2] ?? 100_000);
 const TURN_COUNT = Number(process.argv[3] ?? 3);
-const MATCH_PERCENTS = [0, 1, 10];
+const MATCH_PERCENTS = [0, 1, 10, 100];
+const MANY = 1000;
 
-const RULES = `
-groups:
-  - name: wordpress
-    rules:
-      - alert: 404 Request
+/** The blog's rule, told for every match: the cool-down would hide what a hit costs. */
+const RULE = (alert: string, namespace: string, path: string) => `
+      - alert: ${alert}
         match:
           all:
-            - {field: kubernetes.namespace_name, eq: demo-project}
+            - {field: kubernetes.namespace_name, eq: ${namespace}}
             - {field: kubernetes.pod_name, regex: '^wordpress-v1-[A-Za-z0-9]{9}-[A-Za-z0-9]{5}$'}
-            - {field: log, regex: '"(?P<method>[A-Z]+) (?P<path>/\\S*) HTTP/[0-9.]+" 404 '}
+            - {field: log, regex: '"(?P<method>[A-Z]+) (?P<path>${path}\\S*) HTTP/[0-9.]+" 404 '}
+        realert: 0s
         labels:
           namespace: '{{ $record.kubernetes.namespace_name }}'
           pod: '{{ $record.kubernetes.pod_name }}'
@@ -41,6 +41,13 @@ groups:
         annotations:
           message: '{{ $captures.method }} {{ $captures.path }} is answered 404 by {{ $labels.pod }}'
 `;
+const rulesFile = (rules: string[]) => `groups:\n  - name: wordpress\n    rules:\n${rules.join('')}`;
+const ONE_RULE = rulesFile([RULE('404 Request', 'demo-project', '/')]);
+/** Each of a namespace and a service of its own, and the last is the one above. */
+const MANY_RULES = rulesFile([
+  ...Array.from({ length: MANY - 1 }, (_, i) => RULE(`404 of ${i}`, `team-${i}`, `/svc-${i}/`)),
+  RULE('404 Request', 'demo-project', '/'),
+]);
 
 const LUA = `
 function match(tag, time, record)
@@ -58,49 +65,91 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const receiver = createServer((request, response) => request.resume().on('end', () => response.end()));
 await new Promise<void>(resolve => receiver.listen(0, '127.0.0.1', resolve));
 
-const address = `127.0.0.1:${(receiver.address() as AddressInfo).port}`;
-/** What the build writes: the YAML include of a receiver. */
-function generated(target: Target, name: string): any {
-  const { files } = setupOf(RULES, folder, { target, address });
-  for (const { path, content } of files) {
-    mkdirSync(join(folder, path, '..'), { recursive: true });
-    writeFileSync(join(folder, path), content);
-  }
-  return parse(String(files.find(({ path }) => path === name)!.content)).pipeline;
-}
-const processors = generated('alertmanager', 'earshot.yaml');
-const fork = generated('notification-manager', 'earshot.yaml');
 writeFileSync(join(folder, 'rule.lua'), LUA);
-const module = { ...fork.filters[1], match: 'kube.*' };
-const grep = (regex: string) => ({ name: 'grep', match: 'kube.*', regex });
 
 interface Pipeline {
   name: string;
+  inputs?: object[];
   filters: object[];
   outputs: object[];
 }
 
+const address = `127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+
+/** The generated pipeline of these rules for a target, as YAML's object. */
+function generate(name: string, rules: string, target: 'function' | 'alertmanager' | 'notification-manager') {
+  const own = join(folder, name);
+  mkdirSync(own);
+  const { files } = setupOf(rules, own, { target, address });
+  for (const { path, content } of files) {
+    mkdirSync(join(own, path, '..'), { recursive: true });
+    writeFileSync(join(own, path), content);
+  }
+  const { pipeline } = parse(String(files.find(({ path }) => path === 'earshot.yaml')!.content)) as {
+    pipeline: { filters?: object[]; outputs: Output[] };
+  };
+  const module = join(own, files.find(({ path }) => path.endsWith('.wasm'))!.path);
+  return { pipeline, module };
+}
+
+interface Processor {
+  name: string;
+  wasm_path?: string;
+}
+
+interface Output {
+  processors?: { logs: Processor[] };
+}
+
+/** The pipeline with machine code in place of the module. */
+function compiled(pipeline: { outputs: Output[] }, module: string) {
+  const aot = module.replace(/\.wasm$/, '.aot');
+  const flags = ['--target=x86_64', '--target-abi=gnu', '--disable-simd'];
+  const { status, stderr } = spawnSync('wamrc', [...flags, '-o', aot, module], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  return processed(pipeline, one => (one.wasm_path === module ? { ...one, wasm_path: aot } : one));
+}
+
+function processed(pipeline: { outputs: Output[] }, change: (one: Processor) => Processor | undefined) {
+  const outputs = pipeline.outputs.map(output => ({
+    ...output,
+    processors: { logs: output.processors!.logs.flatMap(one => change(one) ?? []) },
+  }));
+  return { ...pipeline, outputs };
+}
+
+const withoutGrep = (one: Processor) => (one.name === 'grep' ? undefined : one);
+
 const NULL_OUTPUT = { name: 'null', match: 'kube.*' };
-const PIPELINES: Pipeline[] = [
-  { name: 'no filter', filters: [], outputs: [NULL_OUTPUT] },
-  { name: 'output with processors', filters: [], outputs: [NULL_OUTPUT, ...processors.outputs] },
-  { name: 'fork', filters: fork.filters, outputs: [NULL_OUTPUT, ...fork.outputs] },
-  {
-    name: 'three grep filters',
-    filters: [
-      grep("$kubernetes['namespace_name'] ^demo-project$"),
-      grep("$kubernetes['pod_name'] ^wordpress-v1-[A-Za-z0-9]{9}-[A-Za-z0-9]{5}$"),
-      grep('log "[A-Z]+ /\\S* HTTP/[0-9.]+" 404 '),
-    ],
-    outputs: [NULL_OUTPUT],
-  },
-  {
-    name: 'Lua filter',
-    filters: [{ name: 'lua', match: 'kube.*', script: join(folder, 'rule.lua'), call: 'match' }],
-    outputs: [NULL_OUTPUT],
-  },
-  { name: 'module on every record', filters: [module], outputs: [NULL_OUTPUT] },
-];
+const PIPELINES: Pipeline[] = [];
+function add(name: string, { filters = [], outputs }: { filters?: object[]; outputs: object[] }): void {
+  PIPELINES.push({ name, filters, outputs: [NULL_OUTPUT, ...outputs] });
+}
+
+add('without Earshot', { outputs: [] });
+add('Lua filter', {
+  filters: [{ name: 'lua', match: 'kube.*', script: join(folder, 'rule.lua'), call: 'match' }],
+  outputs: [],
+});
+const hasWamrc = process.arch === 'x64' && spawnSync('wamrc', ['--version']).status === 0;
+if (!hasWamrc) console.log('no machine code: there is no wamrc on the PATH, or this is no x86_64\n');
+for (const [label, rules] of [
+  ['1 rule', ONE_RULE],
+  [`${MANY} rules`, MANY_RULES],
+] as const) {
+  const { pipeline, module } = generate(`f${rules.length}`, rules, 'function');
+  add(`${label}, wasm`, pipeline);
+  if (hasWamrc) add(`${label}, aot`, compiled(pipeline, module));
+  if (pipeline.outputs[0]!.processors!.logs.some(({ name }) => name === 'grep')) {
+    const bare = processed(pipeline, withoutGrep);
+    add(`${label}, wasm on every record`, bare);
+    if (hasWamrc) add(`${label}, aot on every record`, compiled(bare, module));
+  }
+}
+const alertmanager = generate('alertmanager', ONE_RULE, 'alertmanager');
+add('1 rule, alerts, wasm', alertmanager.pipeline);
+if (hasWamrc) add('1 rule, alerts, aot', compiled(alertmanager.pipeline, alertmanager.module));
+add('1 rule, fork', generate('fork', ONE_RULE, 'notification-manager').pipeline);
 
 /** Four in ten records are of the rule's pod, so that no pipeline can decide by the namespace alone. */
 async function writeRecords(percent: number): Promise<string> {
@@ -129,16 +178,16 @@ async function writeRecords(percent: number): Promise<string> {
   return path;
 }
 
-/** User seconds of a Fluent Bit that reads the file and ends. */
-function run({ filters, outputs }: Pipeline, path: string): Promise<number> {
+/** User seconds and the most resident KiB of a Fluent Bit that reads the file and ends. */
+function run({ filters, outputs }: Pipeline, path: string): Promise<{ seconds: number; peakKiB: number }> {
   const storage = join(folder, 'storage');
   rmSync(storage, { recursive: true, force: true });
   const configuration = {
     service: {
       flush: 1,
-      grace: 3,
+      grace: 5,
       log_level: 'warn',
-      parsers_file: join(folder, 'parsers.conf'),
+      parsers_file: join(folder, 'alertmanager', 'parsers.conf'),
       'storage.path': storage,
       'storage.max_chunks_up': 2000,
     },
@@ -153,6 +202,7 @@ function run({ filters, outputs }: Pipeline, path: string): Promise<number> {
           exit_on_eof: 'true',
           buffer_chunk_size: '1M',
           buffer_max_size: '16M',
+          'storage.type': 'filesystem',
         },
       ],
       filters,
@@ -161,42 +211,53 @@ function run({ filters, outputs }: Pipeline, path: string): Promise<number> {
   };
   const file = join(folder, 'bench.yaml');
   writeFileSync(file, JSON.stringify(configuration)); // JSON is YAML
-  const child = spawn('bash', ['-c', 'TIMEFORMAT="user %U"; time fluent-bit -q -c "$0"', file], {
+  const child = spawn('/usr/bin/time', ['-f', 'used %U %M', 'fluent-bit', '-q', '-c', file], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let output = '';
   child.stderr.on('data', data => (output += data));
   return new Promise((resolve, reject) =>
     child.on('close', code => {
-      const seconds = /^user ([\d.]+)$/m.exec(output)?.[1];
-      if (code !== 0 || seconds === undefined) reject(new Error(output));
-      else resolve(Number(seconds));
+      const used = /^used ([\d.]+) (\d+)$/m.exec(output);
+      if (code !== 0 || !used) reject(new Error(output));
+      else resolve({ seconds: Number(used[1]), peakKiB: Number(used[2]) });
     }),
   );
 }
 
 const median = (numbers: number[]) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 
-console.log(`${RECORD_COUNT} records, ${TURN_COUNT} turns; added µs a record (ratio to Lua)\n`);
 console.log(
-  ['pipeline'.padEnd(24), ...MATCH_PERCENTS.map(percent => `${percent} % match`.padStart(16))].join(''),
+  `${RECORD_COUNT} records, ${TURN_COUNT} turns; added µs a record (ratio to Lua), and peak memory ÷ without\n`,
 );
+const COLUMN = 22;
+const header = MATCH_PERCENTS.map(percent => `${percent} % match`.padStart(COLUMN));
+console.log('pipeline'.padEnd(32) + header.join(''));
 const rows = new Map<string, string[]>(PIPELINES.map(({ name }) => [name, []]));
 for (const percent of MATCH_PERCENTS) {
   const path = await writeRecords(percent);
   const seconds = new Map<string, number[]>(PIPELINES.map(({ name }) => [name, []]));
+  const peaks = new Map<string, number[]>(PIPELINES.map(({ name }) => [name, []]));
+  // The fork is quadratic in alerts.
+  const pipelines = PIPELINES.filter(({ name }) => percent < 100 || !name.endsWith('fork'));
   for (let turn = 0; turn < TURN_COUNT; turn++) {
-    for (const pipeline of PIPELINES) seconds.get(pipeline.name)!.push(await run(pipeline, path));
+    for (const pipeline of pipelines) {
+      const used = await run(pipeline, path);
+      seconds.get(pipeline.name)!.push(used.seconds);
+      peaks.get(pipeline.name)!.push(used.peakKiB);
+    }
   }
   rmSync(path);
-  const base = median(seconds.get('no filter')!);
+  const base = median(seconds.get('without Earshot')!);
   const added = (name: string) => ((median(seconds.get(name)!) - base) / RECORD_COUNT) * 1e6;
+  const peakRatio = (name: string) => median(peaks.get(name)!) / median(peaks.get('without Earshot')!);
   for (const { name } of PIPELINES.slice(1)) {
-    rows
-      .get(name)!
-      .push(`${added(name).toFixed(2)} (${(added(name) / added('Lua filter')).toFixed(2)})`.padStart(16));
+    const cell = pipelines.some(one => one.name === name)
+      ? `${added(name).toFixed(2)} (${(added(name) / added('Lua filter')).toFixed(2)}) ${peakRatio(name).toFixed(2)}×`
+      : '–';
+    rows.get(name)!.push(cell.padStart(COLUMN));
   }
-  rows.get('no filter')!.push(`${((base / RECORD_COUNT) * 1e6).toFixed(2)} all`.padStart(16));
+  rows.get('without Earshot')!.push(`${((base / RECORD_COUNT) * 1e6).toFixed(2)} all`.padStart(COLUMN));
 }
-for (const [name, cells] of rows) console.log(name.padEnd(24) + cells.join(''));
+for (const [name, cells] of rows) console.log(name.padEnd(32) + cells.join(''));
 receiver.close();

@@ -207,7 +207,7 @@ describe('the manifests', { skip: hasKubectl ? false : 'kubectl is not on the PA
       return { topics, hitsTopic, deadLetterTopic, group };
     });
     assert.deepEqual(match, count);
-    for (const name of [...match!.topics!, match!.hitsTopic, match!.deadLetterTopic])
+    for (const name of [...match!.topics!, match!.hitsTopic, match!.deadLetterTopic!])
       find('KafkaTopic', name);
   });
 

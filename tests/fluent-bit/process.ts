@@ -76,6 +76,14 @@ export interface Options {
   emitterStorage?: 'memory' | 'filesystem';
   escapesUnicode?: boolean;
   maxChunksUp?: number;
+  /** The brokers, and the hits topic. */
+  address?: string;
+  topic?: string;
+  /** In place of `storage.total_limit_size`. */
+  storageLimit?: string;
+  isThreaded?: boolean;
+  /** Without Earshot. */
+  isAlone?: boolean;
 }
 
 /**
@@ -102,8 +110,8 @@ export class FluentBit {
 
   /** Writes the setup; its files that other rules made before stay. */
   write(options: Omit<Options, 'records'>): void {
-    const { target = 'notification-manager', emitterStorage = 'memory' } = options;
-    const { files } = setupOf(options.rules, this.folder, { target, emitterStorage });
+    const { target = 'notification-manager', emitterStorage = 'memory', address } = options;
+    const { files } = setupOf(options.rules, this.folder, { target, emitterStorage, address });
     for (const { path, content } of files) {
       const target = join(this.folder, path);
       mkdirSync(dirname(target), { recursive: true });
@@ -198,6 +206,11 @@ function adapt(content: string, options: Omit<Options, 'records'>, folder: strin
     ],
     [/^ {4}name +null$/m, `    name file\n    path ${folder}\n    file logs.out\n    format plain`],
   ];
+  const { topic, storageLimit, isThreaded = false, isAlone = false } = options;
+  if (topic !== undefined) changes.push([/^( *topics:? +)\S+/m, `$1${topic}`]);
+  if (storageLimit !== undefined) changes.push([/^( *storage\.total_limit_size:? +)\S+/m, `$1${storageLimit}`]);
+  if (isThreaded) changes.push([/^( *)- name: tail$/m, '$1- name: tail\n$1  threaded: true']);
+  if (isAlone) changes.push([/^includes:\n.*\n/m, '']);
   return changes.reduce((text, [from, to]) => text.replace(from, to), content);
 }
 

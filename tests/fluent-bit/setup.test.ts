@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { parseAllDocuments, parse as parseYaml } from 'yaml';
+import { parse as parseYaml } from 'yaml';
 import { findForeign, writeFolder } from '../../host/fluent-bit/folder.ts';
 import type { Target } from '../../host/fluent-bit/pipeline.ts';
 import { RECEIVERS } from '../../host/fluent-bit/pipeline.ts';
@@ -312,29 +312,3 @@ for (const kind of ['file', 'folder'] as const)
     });
     assert.deepEqual(readdirSync(folder), ['earshot.yaml']);
   });
-
-test('the resources of Fluent Operator say what the configuration says', () => {
-  const resources = parseAllDocuments(text('kubernetes/pipeline.yaml')).map(document => document.toJS());
-  const [fork, module, split, notify] = resources;
-  const { filters, outputs } = parsed('earshot.yaml').pipeline;
-  assert.deepEqual(fork.spec.filters[0].rewriteTag.rules, filters[0].rule);
-  assert.equal(fork.spec.match, filters[0].match);
-  assert.equal(module.spec.filters[0].wasm.functionName, filters[1].function_name);
-  assert.equal(module.spec.match, filters[1].match);
-  assert.deepEqual(split.spec.filters[0].rewriteTag.rules, [filters[2].rule]);
-  assert.equal(notify.spec.match, outputs[0].match);
-  const order = [fork, module, split].map(({ spec, metadata }) => [spec.ordinal, metadata.name]);
-  assert.deepEqual(order.toSorted(), order);
-  for (const { metadata } of resources) assert.equal(metadata.labels['fluentbit.fluent.io/enabled'], 'true');
-  // The module's path is in the volume, and the storage's path is, too.
-  const { volumes, volumesMounts } = parsed('kubernetes/fluent-bit-patch.yaml').spec;
-  const mountOf = (path: string) =>
-    volumesMounts.find(({ mountPath }: { mountPath: string }) => path.startsWith(mountPath));
-  const [generator] = parsed('kustomization.yaml').configMapGenerator;
-  const mount = mountOf(module.spec.filters[0].wasm.wasmPath);
-  assert.equal(
-    volumes.find(({ name }: { name: string }) => name === mount.name).configMap.name,
-    generator.name,
-  );
-  assert.ok(mountOf(parsed('kubernetes/config-patch.yaml').spec.service.storage.path));
-});

@@ -75,6 +75,7 @@ class Stage {
       this.#maybeCrash();
       return { kind: 'delivered' };
     },
+    produceOrBury: async () => assert.fail('only the HTTP door does'),
     close: () => {},
   };
 

@@ -42,6 +42,42 @@ test('the counter needs no topics of logs, and everybody else does', () => {
     });
 });
 
+test('with a door neither topics of logs nor Kafka are needed', () => {
+  const { EARSHOT_BROKERS, EARSHOT_DEAD_LETTER_TOPIC, EARSHOT_SINK_URL } = least;
+  const door = { EARSHOT_LISTEN: ':8080' };
+  const memory = readSettings(['x.wasm'], { ...door, EARSHOT_SINK_URL });
+  assert.deepEqual(
+    [memory.brokers, memory.topics, memory.deadLetterTopic],
+    [undefined, undefined, undefined],
+  );
+  const kafka = { ...door, EARSHOT_BROKERS, EARSHOT_DEAD_LETTER_TOPIC, EARSHOT_ROLE: 'match' };
+  assert.equal(readSettings(['x.wasm'], kafka).topics, undefined);
+  assert.match(mistakeOf(['x.wasm'], { ...door, EARSHOT_BROKERS }), /^EARSHOT_DEAD_LETTER_TOPIC is not set/);
+  assert.equal(
+    mistakeOf(['x.wasm'], { ...least, ...door, EARSHOT_BROKERS: '', EARSHOT_ROLE: 'count' }),
+    `EARSHOT_BROKERS is not set, but EARSHOT_ROLE=count is: without Kafka one process does everything; set EARSHOT_BROKERS, or remove EARSHOT_ROLE
+EARSHOT_BROKERS is not set, but EARSHOT_TOPICS is; set EARSHOT_BROKERS, or remove EARSHOT_TOPICS
+EARSHOT_BROKERS is not set, but EARSHOT_DEAD_LETTER_TOPIC is; set EARSHOT_BROKERS, or remove EARSHOT_DEAD_LETTER_TOPIC`,
+  );
+  assert.equal(
+    mistakeOf(['x.wasm'], { ...least, EARSHOT_LISTEN_TOKEN: 'x' }),
+    'EARSHOT_LISTEN is not set, but EARSHOT_LISTEN_TOKEN is; set both or none',
+  );
+});
+
+test('an address to listen at', () => {
+  const listen = (text: string) => readSettings(['x.wasm'], { ...least, EARSHOT_LISTEN: text }).listen;
+  assert.deepEqual(listen(':8080'), { host: undefined, port: 8080 });
+  assert.deepEqual(listen('0.0.0.0:80'), { host: '0.0.0.0', port: 80 });
+  assert.deepEqual(listen('[::1]:9000'), { host: '::1', port: 9000 });
+  assert.deepEqual(listen('localhost:0'), { host: 'localhost', port: 0 });
+  for (const text of ['8080', 'http://x:80', 'x:65536', '::1:80', '[x]:80', 'a b:80', 'x:'])
+    assert.equal(
+      mistakeOf(['x.wasm'], { ...least, EARSHOT_LISTEN: text }),
+      `EARSHOT_LISTEN is "${text}", which is not host:port, [IPv6]:port or :port`,
+    );
+});
+
 test('every mistake is reported at once, with what to do', () => {
   const environment = {
     EARSHOT_TOPICS: 'logs,,more',
@@ -99,7 +135,7 @@ test('no secret is printed', () => {
   assert.equal(printed.sinkUrl, 'http://manager:19093/');
 });
 
-const mistakeOf = (args: string[], environment: NodeJS.ProcessEnv): string => {
+function mistakeOf(args: string[], environment: NodeJS.ProcessEnv): string {
   try {
     readSettings(args, environment);
   } catch (error) {
@@ -107,7 +143,7 @@ const mistakeOf = (args: string[], environment: NodeJS.ProcessEnv): string => {
     return (error as UserError).message;
   }
   return 'none';
-};
+}
 
 test('what Kubernetes sets for a Service named earshot… is no setting', () => {
   const links = (service: string, address = '10.0.0.1') => ({
@@ -243,5 +279,5 @@ test('the help says what is required, which values a setting takes, and how a se
   assert.match(optional!, /--log-level NAME +what to log: debug, info, warn, error \(info\)\n/);
   assert.match(optional!, /--sink-token TEXT +bearer token; EARSHOT_SINK_TOKEN_FILE names a file with it\n/);
   for (const line of help.split('\n').filter(line => line.startsWith('  ')))
-    assert.match(line, /^  --[a-z-]+ (?:FILE|LIST|NAME|NUMBER|TEXT|URL|true\|false) +\S/);
+    assert.match(line, /^  --[a-z-]+ (?:ADDRESS|FILE|LIST|NAME|NUMBER|TEXT|URL|true\|false) +\S/);
 });

@@ -1,0 +1,105 @@
+// Reads the body of a request, within limits: of one body, and of all bodies that are in memory.
+
+import type { IncomingMessage } from 'node:http';
+import { createGunzip } from 'node:zlib';
+
+/** Fluent Bit's chunks have some 2 MB, and JSON within JSON can be several times as much. */
+export const BODY_SIZE_MAX = 32 * 1024 * 1024;
+/** Of all bodies together. Of each, the texts made of it take as much again, and more. */
+export const BODIES_SIZE_MAX = 64 * 1024 * 1024;
+
+export interface Body {
+  bytes: Uint8Array;
+  /** Why `bytes` is only the beginning. */
+  cut?: string;
+}
+
+/** Why a body is not read. */
+export type Refusal = 'crowded' | 'encoding';
+
+export interface Budget {
+  /** False: too much is in memory; nothing is reserved. */
+  reserve(size: number): boolean;
+  release(size: number): void;
+  readonly used: number;
+}
+
+export function openBudget(sizeMax = BODIES_SIZE_MAX): Budget {
+  let used = 0;
+  return {
+    reserve(size) {
+      if (used + size > sizeMax) return false;
+      used += size;
+      return true;
+    },
+    release: size => void (used -= size),
+    get used() {
+      return used;
+    },
+  };
+}
+
+export interface Reading {
+  /** Rejects when the client goes away. */
+  body: Promise<Body | Refusal>;
+  /** Call when the body is no longer needed. */
+  release(): void;
+}
+
+/** What does not fit into `sizeMax` is not read into memory. */
+export function readBody(request: IncomingMessage, budget: Budget, sizeMax = BODY_SIZE_MAX): Reading {
+  let reserved = 0;
+  const reserve = (size: number): boolean => {
+    if (!budget.reserve(size)) return false;
+    reserved += size;
+    return true;
+  };
+  return {
+    body: read(),
+    release() {
+      budget.release(reserved);
+      reserved = 0;
+    },
+  };
+
+  async function read(): Promise<Body | Refusal> {
+    const encoding = request.headers['content-encoding'] ?? 'identity';
+    if (encoding !== 'identity' && encoding !== 'gzip') return 'encoding';
+    // In advance, so that a crowd is refused before it is read. No length: reserved as it comes.
+    const announced = Math.min(Number(request.headers['content-length'] ?? 0), sizeMax);
+    if (!reserve(announced)) return 'crowded';
+    // Without `destroyOnReturn: false` the connection would end with the loop, and with it the answer.
+    const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    const stored = await collect(chunks, announced);
+    if (stored === 'crowded' || encoding === 'identity') return stored;
+    const gunzip = createGunzip();
+    gunzip.end(stored.bytes);
+    const body = await collect(gunzip as AsyncIterable<Buffer>, 0);
+    if (body === 'crowded') return body;
+    const cut = body.cut ?? stored.cut;
+    // Nothing was decoded: perhaps it is not compressed.
+    return { bytes: body.bytes.length === 0 ? stored.bytes : body.bytes, cut };
+  }
+
+  async function collect(chunks: AsyncIterable<Buffer>, announced: number): Promise<Body | 'crowded'> {
+    const parts: Buffer[] = [];
+    let size = 0;
+    let cut: string | undefined;
+    try {
+      for await (const chunk of chunks) {
+        const part = chunk.subarray(0, sizeMax - size);
+        if (!reserve(Math.max(0, size + part.length - Math.max(size, announced)))) return 'crowded';
+        parts.push(part);
+        size += part.length;
+        if (part.length < chunk.length) {
+          cut = `larger than ${sizeMax} bytes`;
+          break;
+        }
+      }
+    } catch (error) {
+      if (!(error as NodeJS.ErrnoException).code?.startsWith('Z_')) throw error;
+      cut = `gzip: ${(error as Error).message}`;
+    }
+    return { bytes: Buffer.concat(parts), cut };
+  }
+}
