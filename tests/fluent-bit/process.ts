@@ -64,10 +64,8 @@ export async function startReceiver(
 export interface Options {
   rules: string;
   records: Array<object | string | Buffer>;
-  /** The port of the receiver, or the brokers and the topic. */
+  /** The port of the receiver. */
   port: number;
-  brokers?: string;
-  topic?: string;
   configuration?: 'fluent-bit.yaml' | 'fluent-bit.conf';
   /** Notification Manager: the bodies that it gets are the host's. */
   target?: Target;
@@ -188,8 +186,6 @@ function adapt(content: string, options: Omit<Options, 'records'>, folder: strin
   const { port, escapesUnicode = true, maxChunksUp = 2000 } = options;
   const changes: Array<[RegExp, string]> = [
     [/^( *port:? +)\d+/m, `$1${port}`],
-    [/^( *brokers:? +).*$/m, `$1${options.brokers}`],
-    [/^( *topics:? +).*$/m, `$1${options.topic}`],
     [/^( *flush:? +)1$/m, '$10.2'],
     [/^( *grace:? +)20$/m, '$15'],
     [/^( *scheduler\.base:? +)\d+/m, '$11'],
