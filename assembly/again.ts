@@ -11,9 +11,9 @@ import { copyBytes } from './bytes';
 import { keep } from './memory';
 
 /** Some thousand alerts: more can only wait when a receiver is down in a storm of alerts. */
-const RING_SIZE: usize = 1 << 22;
+const RING_SIZE: usize = 1 << 21;
 const CHAINS: usize = 1 << 12;
-const COUNTED: usize = 1 << 17;
+const COUNTED: usize = 1 << 16;
 
 const ENTRY_ID: usize = 0;
 const ENTRY_NEXT: usize = 8;
