@@ -6,6 +6,7 @@ import { readCore } from '../core.ts';
 import type { Problem } from '../error.ts';
 import { UserError, formatCount, formatProblem, quote } from '../error.ts';
 import { loadModule, openDoors } from '../matcher.ts';
+import { checkFiring } from '../compiler/firing.ts';
 import type { RuleFile } from '../compiler/model.ts';
 import { patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
 import { parseRules } from '../compiler/rules.ts';
@@ -28,6 +29,7 @@ export async function readRulesFile(path: string): Promise<RulesFile> {
   const problems: Problem[] = [];
   const report = (problem: Problem) => void problems.push(problem);
   const file = parseRules(source, report);
+  checkFiring(file.rules, report);
   const compiled = compile(file, report);
   const isWrong = problems.some(problem => problem.severity === 'error');
   const ruleset = isWrong ? null : compiled;
