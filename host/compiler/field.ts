@@ -73,7 +73,9 @@ function reference(text: string): TextError {
     );
   }
   const rest = (name === 'record' ? text.slice(span.end) : text.slice(1)).replace(/^\.+/, '');
-  const hint = `write ${rest || 'log'}; ${name === 'record' ? '$record is for templates' : `a key that begins with $ is written ["$${name}"]`}`;
+  const why =
+    name === 'record' ? '$record is for templates' : `a key that begins with $ is written ["$${name}"]`;
+  const hint = `write ${rest || 'log'}${name === '' ? '' : `; ${why}`}`;
   return new TextError('a field path starts at the record', span, hint);
 }
 

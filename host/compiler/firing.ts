@@ -146,7 +146,9 @@ function clashMessage({ demand, other }: Clash): Message {
     const hint = 'nothing can come before "^" or after "$": write \\^ and \\$ for the characters';
     return { message: 'this pattern matches no text', hint, span };
   }
-  if (!other) return { message: `no record can meet all these tests of field ${quote(field)}`, span };
+  if (!other) {
+    return { message: `no record can meet all these tests of field ${quote(field)}`, hint: ONE_VALUE, span };
+  }
   if (!isSamePath(test.field, other.test.field)) return nestedMessage(demand, other);
   const message = `no record can meet both ${nameOf(other)} and ${nameOf(demand)} of field ${quote(field)}`;
   return { message, hint: clashHint(demand, other), span };
@@ -159,8 +161,11 @@ function nameOf({ test, isMet }: Demand): string {
 function clashHint(demand: Demand, other: Demand): string {
   if (demand.isMet !== other.isMet) return 'what one of them asks for, the other excludes';
   if (!demand.isMet) return 'together they exclude every value';
-  return kindHint(other.test, demand.test) ?? 'a field has one value: put them under "any" if one is enough';
+  if (other.test.op === 'exists' || demand.test.op === 'exists') return 'a missing field meets no other test';
+  return kindHint(other.test, demand.test) ?? ONE_VALUE;
 }
+
+const ONE_VALUE = 'a field has one value: put them under "any" if one is enough';
 
 /** For operators that look at different kinds of values. */
 export function kindHint(
@@ -218,8 +223,8 @@ function checkDistinct(rule: Rule, report: Report): void {
   if (!label) return;
   report({
     severity: 'warning',
-    message: `"distinct" counts the values of ${quote(formatFieldPath(distinct))}, and each of them is counted on its own: it is in label "${label.name}"`,
-    hint: `leave the label out of "by"; without "by" all labels are meant`,
+    message: `"distinct" never counts to ${threshold.count}: each value of ${quote(formatFieldPath(distinct))} is counted on its own, as it is in label "${label.name}"`,
+    hint: 'name in "by" the labels without it; all labels count if "by" is left out',
     span: threshold.span,
   });
 }

@@ -5,7 +5,7 @@ import { nearest } from '../error.ts';
 import * as schema from './schema.ts';
 import type { Keys } from './schema.ts';
 
-/** The hint for a key that is not in `keys`. `isAlone`: it has no known key beside it. */
+/** The hint for a key that is not in `keys`. `isAlone`: there is no key beside it. */
 export function foreignHint(name: string, keys: Keys, isAlone: boolean): string | undefined {
   if (name === '<<') return schema.MERGE_KEY_HINT;
   const words = FOREIGN_WORDS.get(keys);
@@ -21,8 +21,10 @@ const FIELD_NAMES = [
   'query', 'search', 'from', 'to', 'column', 'property', 'sum', 'missing',
 ]; // prettier-ignore
 
-/** `group_by`, `groupBy` and `GROUP-BY` are one word. */
+/** `group_by`, `groupBy` and `GROUP-BY` are one word; of `|= "error"` it is the operator. */
 function plain(name: string): string {
+  const operator = /^(?:\|[=~]|![=~]|=~)/.exec(name)?.[0];
+  if (operator !== undefined) return operator;
   return /\w/.test(name) ? name.toLowerCase().replace(/[_\-\s]/g, '') : name;
 }
 
@@ -271,7 +273,7 @@ const SIGMA_OPERATORS: Record<string, string> = {
 };
 
 /** `CommandLine|contains|all: x` is Sigma's test; `level: error` is a test in many languages. */
-export function asTestHint(name: string, isList: boolean, isAlone: boolean): string | undefined {
+export function asTestHint(name: string, isList: boolean, hasOthers: boolean): string | undefined {
   const [field, ...modifiers] = name.split('|');
   if (field && modifiers.length > 0 && modifiers.every(modifier => /^\w+$/.test(modifier))) {
     if (modifiers.includes('cidr')) return NETWORKS;
@@ -279,7 +281,7 @@ export function asTestHint(name: string, isList: boolean, isAlone: boolean): str
     const operator = known === 'contains' && modifiers.includes('all') ? 'containsAll' : known;
     return `modifiers of Sigma are operators here: write {field: ${field}, ${operator}: …}`;
   }
-  if (!isAlone || nearest(name, Object.keys(schema.CONDITION_KEYS)) !== undefined) return undefined;
+  if (hasOthers || nearest(name, Object.keys(schema.CONDITION_KEYS)) !== undefined) return undefined;
   return `a test names its field: write {field: ${name}, ${isList ? 'in: […]' : 'eq: …'}}`;
 }
 

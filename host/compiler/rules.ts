@@ -377,7 +377,9 @@ function readValues(context: Context, entry: Entry): Scalar[] {
 }
 
 function readPattern(context: Context, entry: Entry, step: Step, nesting: Nesting): Test | undefined {
-  const source = readText(context, entry.value, '"regex"', Infinity); // parsePattern has its own limit
+  const source = isSeq(entry.value)
+    ? failType(context, entry.value, '"regex"', 'pattern')
+    : readText(context, entry.value, '"regex"', Infinity); // parsePattern has its own limit
   const parsed = source === undefined ? undefined : tryPattern(context, entry.value!, source);
   if (source === undefined || !parsed) {
     step.capturesAreKnown = false;
@@ -743,7 +745,7 @@ function readMap(
   );
   const meant = new Set<string | undefined>();
   for (const entry of entries)
-    if (!known.has(entry.name)) meant.add(failUnknownKey(context, entry, keys, known));
+    if (!known.has(entry.name)) meant.add(failUnknownKey(context, entry, keys, known, entries.length));
   const place = entries[0]?.key ?? map;
   for (const [name, key] of Object.entries(keys)) {
     // A condition need not be a test: its own reader requires `field`.
@@ -760,13 +762,13 @@ function failUnknownKey(
   entry: Entry,
   keys: Keys,
   present: Map<string, Entry>,
+  entryCount: number,
 ): string | undefined {
   const message = `unknown key ${quote(entry.name)}`;
   const candidates = Object.keys(keys).filter(name => !present.has(name));
-  const isAlone = present.size === 0;
   const asTest =
-    keys === schema.CONDITION_KEYS ? asTestHint(entry.name, isSeq(entry.value), isAlone) : undefined;
-  const foreign = foreignHint(entry.name, keys, isAlone) ?? asTest;
+    keys === schema.CONDITION_KEYS ? asTestHint(entry.name, isSeq(entry.value), present.size > 0) : undefined;
+  const foreign = foreignHint(entry.name, keys, entryCount === 1) ?? asTest;
   const near = foreign === undefined ? nearest(entry.name, candidates) : undefined;
   if (near !== undefined) fail(context, entry.key, `${message}; did you mean "${near}"?`);
   else fail(context, entry.key, message, foreign ?? `known keys: ${Object.keys(keys).join(', ')}`);
@@ -790,9 +792,20 @@ function keyHint(context: Context, key: Node): string | undefined {
   return isScalar(key) ? 'put it in quotes' : undefined;
 }
 
+/** Keys that hold other keys. */
+const HOLDERS = new Set(
+  [schema.FILE_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.GROUPING_KEYS].flatMap(keys =>
+    Object.entries(keys).flatMap(([name, { kind }]) =>
+      kind === 'name' || kind === 'duration' ? [] : [name],
+    ),
+  ),
+);
+const INDENT_HINT = 'indent the lines below that belong to it';
+
 function readValue(context: Context, name: string, key: Node, value: Node | null): Node | undefined {
   if (!isNothing(value)) return resolveAlias(context.document, value, context.report);
-  const hint = name === 'eq' ? 'write null to compare with null' : undefined;
+  const hint =
+    name === 'eq' ? 'write null to compare with null' : HOLDERS.has(name) ? INDENT_HINT : undefined;
   return fail(context, key, `${quote(name)} has no value`, hint);
 }
 
