@@ -144,7 +144,7 @@ function textForm(op: TestCondition['op'], text: string): Form | undefined {
   if (isGlob || (isWhole && text === '*')) {
     const sign = text[0] === '%' || text.at(-1) === '%' ? '%' : '*';
     const operator = before === after ? 'contains' : before ? 'endsWith' : 'startsWith';
-    const hint = inner === undefined ? 'write exists: true' : `write ${operator}: ${inner}`;
+    const hint = inner === undefined ? 'write exists: true' : `write ${operator}: '${inner}'`;
     return {
       message: `"${op}" takes "${sign}" as a plain character`,
       hint: `if any text is meant by it, ${hint}`,

@@ -10,26 +10,31 @@ import { canBeMet, kindOf, matchesNothing, workOf } from './demand.ts';
 import { formatFieldPath } from './field.ts';
 import type { Condition, FieldPath, Rule } from './model.ts';
 
-/** Errors for rules that can never fire, warnings for parts of rules. */
-export function checkFiring(rules: Rule[], report: Report): void {
-  for (const rule of rules) {
-    for (const step of rule.steps) checkStep(step, report);
+/** Returns the rules that can fire. Errors are for the others, warnings for parts of rules. */
+export function checkFiring(rules: Rule[], report: Report): Rule[] {
+  return rules.filter(rule => {
+    const canFire = rule.steps.map(step => checkStep(step, report));
     checkDistinct(rule, report);
-  }
+    return canFire.every(Boolean);
+  });
 }
 
-function checkStep(step: Condition, report: Report): void {
-  const tests = testsOf(step)
+function checkStep(step: Condition, report: Report): boolean {
+  const compared = testsOf(step)
     .map(comparedTemplate)
     .filter(problem => problem !== undefined);
-  for (const problem of tests) report(problem);
-  if (tests.length > 0) return;
+  for (const problem of compared) report(problem);
+  if (compared.length > 0) return false;
   const clash = clashIn({ condition: step, isMet: true });
-  if (clash) return report({ severity: 'error', ...clashMessage(clash) });
+  if (clash) {
+    report({ severity: 'error', ...clashMessage(clash) });
+    return false;
+  }
   for (const alternative of alternativesOf({ condition: step, isMet: true })) {
     const dead = clashIn(alternative);
     if (dead) report({ severity: 'warning', ...clashMessage(dead) });
   }
+  return true;
 }
 
 /** Each `any` says more than one thing: also what cannot happen, as long as something can. */
