@@ -13,9 +13,9 @@ import { keep } from './memory';
 
 const RING_SIZE: usize = 1 << 21; // some thousand alerts
 const CHAINS: usize = 1 << 12;
-const SET_SIZE: usize = 4 * 8; // four ids
-const TOLD_SETS: usize = 1 << 15;
-const COUNTED_SETS: usize = 1 << 15;
+const SET_SIZE: usize = 16 * 8; // ids; with sets of 16 a table is almost full before it forgets one
+const TOLD_SETS: usize = 1 << 13;
+const COUNTED_SETS: usize = 1 << 13;
 
 const ENTRY_ID: usize = 0;
 const ENTRY_NEXT: usize = 8;

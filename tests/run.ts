@@ -56,7 +56,7 @@ async function runTests(): Promise<void> {
   const waiting = files.filter(file => PROCESSES.test(relative(FOLDER, file)));
   const computing = files.filter(file => !waiting.includes(file));
   await runFiles(computing, 1);
-  await runFiles(waiting, 3);
+  await runFiles(waiting, 2);
 }
 
 async function runFiles(files: string[], concurrency: number): Promise<void> {

@@ -126,7 +126,7 @@ for (const target of ['function', 'alertmanager'] as const) {
       await fluentBit.until('all logs', () => fluentBit.logs().length >= stream.count, 20_000);
       assert.equal(messagesOf(receiver).length, 0);
       isUp = true;
-      await fluentBit.until('all hits', hasAll(receiver, stream), 120_000);
+      await fluentBit.until('all hits', hasAll(receiver, stream), 120_000).catch(() => {}); // assertAll says which
       assertAll(receiver, stream);
     });
 
