@@ -6,6 +6,7 @@ import { UserError, formatProblem, nearest, quote } from '../error.ts';
 import type { Doors } from '../matcher.ts';
 import { openDoors } from '../matcher.ts';
 import type { Decision } from '../compiler/compiled.ts';
+import { formatFieldPath } from '../compiler/field.ts';
 import type { FieldPath, Rule } from '../compiler/model.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Io } from './command.ts';
@@ -157,11 +158,27 @@ function underline({ text, start, end }: MatchedSpan): string[] {
 /** The value as a person reads it; the text of a string as the matcher reads it. */
 function valueAt(record: unknown, path: FieldPath, span: MatchedSpan | null): string {
   let value: unknown = record;
-  for (const step of path) {
+  for (const [index, step] of path.entries()) {
+    if (typeof value === 'string') return `missing${holdsJson(value) ? jsonNote(path.slice(0, index)) : ''}`;
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return 'missing';
     value = (value as Record<string | number, unknown>)[step];
   }
   if (typeof value === 'string') return quote(span?.text ?? value).replaceAll('\n', '␊');
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
   return value === null ? 'null' : `the ${typeof value} ${value}`;
+}
+
+/** The record has the fields, but as text. */
+function holdsJson(text: string): boolean {
+  if (!/^\s*[{[]/.test(text)) return false;
+  try {
+    return typeof JSON.parse(text) === 'object';
+  } catch {
+    return false;
+  }
+}
+
+function jsonNote(path: FieldPath): string {
+  const name = quote(formatFieldPath(path));
+  return `: ${name} is a string that holds JSON; let Fluent Bit parse it (Merge_Log, or a parser filter), or test its text`;
 }
