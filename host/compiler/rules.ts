@@ -956,7 +956,6 @@ const LISTS = new Set<keyof typeof schema.KINDS>(['groups', 'rules', 'conditions
 /** For lists where something else is expected. */
 const LIST_HINTS: Partial<Record<keyof typeof schema.KINDS, string>> = {
   scalar: 'use "in" for a list of values',
-  text: 'put a test for each under "any", or under "all"',
   pattern: 'write one pattern, such as a|b, or put tests under "any"',
   field: 'a test looks at one field: write a test for each under "any"',
   sequence: 'write {steps: […], within: 5m}',
