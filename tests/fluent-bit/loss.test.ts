@@ -150,9 +150,10 @@ for (const target of ['function', 'alertmanager'] as const) {
       let isUp = false;
       const receiver = await startReceiver(context, () => (isUp ? 200 : 503));
       const stream = new Stream();
-      const fluentBit = open(context, target, receiver.port, { storageLimit: '1M', maxChunksUp: 128 }).start();
-      for (let i = 0; i < 60; i++) {
-        fluentBit.append(stream.next(1000));
+      const fluentBit = open(context, target, receiver.port, { storageLimit: '8M', maxChunksUp: 128 }).start();
+      // Far more than the limit, which is far above the size of a chunk (2 MB), as it is where it is used.
+      for (let i = 0; i < 100; i++) {
+        fluentBit.append(stream.next(2000));
         await sleep(50);
       }
       await fluentBit.until('all logs', () => fluentBit.logs().length >= stream.count, 60_000);
