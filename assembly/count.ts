@@ -170,7 +170,6 @@ export function countTime(time: i64): void {
 
 /** Counts a hit, and adds its alert when one is due. */
 export function countHit(hit: usize): void {
-  store<u32>(hit, 0, HIT_IS_TOLD);
   const value = dueBy(hit);
   if (value != 0) fire(hit, value);
 }

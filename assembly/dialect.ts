@@ -16,6 +16,8 @@ import {
   OPEN_BRACE,
   OPEN_BRACKET,
   QUOTE,
+  isObject,
+  push,
   skipSpace,
   skipValue,
 } from './json';
@@ -25,9 +27,6 @@ import { beginOutput, write, writeByte, writeString } from './output';
 const ESCAPES_ROOM: usize = 64;
 const LETTER_X: u32 = 0x78;
 const MINUS: u32 = 0x2d;
-
-// A bit for each open container: 1 an object, 0 an array.
-const nesting: usize = memory.data(layout.NESTING_MAX / 8);
 
 /** Writes Fluent Bit's record at `at` … `end` as JSON, as the output. False when it can't, or there is no memory. */
 export function writeAsJson(at: usize, end: usize): bool {
@@ -71,16 +70,6 @@ export function writeAsJson(at: usize, end: usize): bool {
     }
   }
   return !isExhausted();
-}
-
-function isObject(depth: u32): bool {
-  return (load<u8>(nesting + (depth >>> 3)) & (1 << (depth & 7))) != 0;
-}
-
-function push(depth: u32, object: bool): void {
-  const at = nesting + (depth >>> 3);
-  const bit: u32 = 1 << (depth & 7);
-  store<u8>(at, object ? load<u8>(at) | bit : load<u8>(at) & ~bit);
 }
 
 const WORD_NAN: u32 = 0x6e616e;

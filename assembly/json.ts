@@ -182,11 +182,12 @@ function skipKey(at: usize, end: usize): usize {
 // A bit for each open container: 1 an object, 0 an array.
 const nesting: usize = memory.data(layout.NESTING_MAX / 8);
 
-function isObject(depth: u32): bool {
+/** Whether the container at this depth is an object. */
+export function isObject(depth: u32): bool {
   return (load<u8>(nesting + (depth >>> 3)) & (1 << (depth & 7))) != 0;
 }
 
-function push(depth: u32, object: bool): void {
+export function push(depth: u32, object: bool): void {
   const at = nesting + (depth >>> 3);
   const bit: u32 = 1 << (depth & 7);
   store<u8>(at, object ? load<u8>(at) | bit : load<u8>(at) & ~bit);

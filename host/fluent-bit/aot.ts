@@ -112,7 +112,7 @@ export function checkAot(file: Uint8Array, target: Target, version: string | nul
 }
 
 function isWhole(bytes: Buffer): boolean {
-  for (let end = SECTIONS_OFFSET; ; ) {
+  for (let end = SECTIONS_OFFSET; ;) {
     const start = (end + 3) & ~3;
     if (start + SECTION_HEADER_SIZE > bytes.length) return end === bytes.length;
     end = start + SECTION_HEADER_SIZE + bytes.readUInt32LE(start + SECTION_SIZE_OFFSET);

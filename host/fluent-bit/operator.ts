@@ -131,11 +131,7 @@ Step 1 has made the service section's part of it. In KubeSphere the input of the
     kubectl patch clusterinput tail --type merge -p '{"spec":{"tail":{"storageType":"filesystem"}}}'`;
 
 /** Against the stream, so that nothing flows before the rest is there. */
-function resources(
-  sections: Section[],
-  moduleName: string,
-  pluginOf: (section: Section) => object,
-): string {
+function resources(sections: Section[], moduleName: string, pluginOf: (section: Section) => object): string {
   return sections
     .map(section => (section.role === 'notify' ? withAlias(section, moduleName) : section))
     .toReversed()
@@ -153,7 +149,9 @@ function aliasOf(moduleName: string): string {
 }
 
 function commentOf({ comment, processors = [] }: Section): string {
-  return [comment, ...processors.map(({ comment, properties }) => `${properties.name}: ${comment}`)].join('\n');
+  return [comment, ...processors.map(({ comment, properties }) => `${properties.name}: ${comment}`)].join(
+    '\n',
+  );
 }
 
 const KINDS = { inputs: 'ClusterInput', filters: 'ClusterFilter', outputs: 'ClusterOutput' } as const;
@@ -192,7 +190,9 @@ function classicPlugin({ properties }: Section): object {
 function yamlPlugin({ properties, processors }: Section): object {
   const yamlConfig = { ...properties };
   if (processors === undefined) return { yamlConfig };
-  return { yamlConfig: { ...yamlConfig, processors: { logs: processors.map(({ properties }) => properties) } } };
+  return {
+    yamlConfig: { ...yamlConfig, processors: { logs: processors.map(({ properties }) => properties) } },
+  };
 }
 
 const FOR_FLUENT_BIT = `\

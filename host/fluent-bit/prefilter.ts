@@ -105,7 +105,8 @@ function planOf(rules: Rule[], needs: Array<Need[] | null>): Plan {
   const grepCost = GREP_COST + sum(grepLines.map(costOfLine)) + share * moduleCost;
   let reason = '';
   if (unseen.length > 0) reason = `"${unseen[0]}" can match records without a string`;
-  else if (unselective.length > 0) reason = `"${unselective[0]!.alert}" has no literal and no value to look for`;
+  else if (unselective.length > 0)
+    reason = `"${unselective[0]!.alert}" has no literal and no value to look for`;
   else if (grepLines.length > GREP_LINES_MAX || sizeOf(grepLines) > GREP_SIZE_MAX)
     reason = 'its regexes would be too many';
   else if (grepCost >= moduleCost) reason = 'it would leave out too little for what it costs';
@@ -316,7 +317,10 @@ function foldsAsOne(first: CodePoints | undefined, second: CodePoints | undefine
 
 /** The letter that a position takes, in one case or in both; empty when it is something else. */
 function baseOf(set: CodePoints): string {
-  return letterOf(set) ?? (set.length === 2 && set[0] === set[1] ? String.fromCodePoint(set[0]!).toLowerCase() : '');
+  return (
+    letterOf(set) ??
+    (set.length === 2 && set[0] === set[1] ? String.fromCodePoint(set[0]!).toLowerCase() : '')
+  );
 }
 
 function usableRuns(runs: Run[]): Run[] | null {
@@ -408,7 +412,9 @@ function regexesOf(own: FieldNeeds, ofOneMax: number, size: number): string[] {
   return [
     ...alternations([...values].sort(), '\\A', '\\z', size),
     ...alternations(regexesOfAll(starts).sort(), '\\A', '', size),
-    ...(free.size <= ofOneMax ? regexesOfAll(free) : tries((own.cut ??= cutAtRare([...free.values()])), size)),
+    ...(free.size <= ofOneMax
+      ? regexesOfAll(free)
+      : tries((own.cut ??= cutAtRare([...free.values()])), size)),
   ];
 }
 
@@ -428,7 +434,7 @@ function cutAtRare(runs: Run[]): string[][] {
   for (const { run, positions } of texts)
     positions.forEach((position, i) => shares.set(position, 2 ** -bitsOfSet(run.sets[i]!)));
   const chosen = new Set<string>();
-  for (let open = texts.map((_, i) => i); open.length > 0; ) {
+  for (let open = texts.map((_, i) => i); open.length > 0;) {
     const counts = new Map<string, number>();
     for (const i of open)
       for (const position of new Set(places[i]!.map(place => texts[i]!.positions[place]!)))

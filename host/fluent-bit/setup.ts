@@ -112,7 +112,10 @@ export function fluentBitSetup({
         pipeline: { prefilter, needsClock, match, receiver, address },
         moduleName: moduleName(hash),
         introduction: introduce(),
-        promises: { classic: forkInOperator('classic'), yaml: processors === null ? forkInOperator('yaml') : processorText(options).slice(1) },
+        promises: {
+          classic: forkInOperator('classic'),
+          yaml: processors === null ? forkInOperator('yaml') : processorText(options).slice(1),
+        },
       }).map(({ path, content }) => own(path, content)),
     ],
     notes: processors === null ? notes : notes.map(note => `earshot.conf: ${note}`),
@@ -227,7 +230,8 @@ function summaryOf({
     'notification-manager':
       'earshot.yaml and earshot.conf are a fork, which loses what is in memory when Fluent Bit ends',
   };
-  const classic = receiver.processors === null ? '' : '; earshot.conf, a fork, loses what is in memory when it ends';
+  const classic =
+    receiver.processors === null ? '' : '; earshot.conf, a fork, loses what is in memory when it ends';
   return {
     grep: `Fluent Bit: ${choice}`,
     delivery: [
@@ -275,9 +279,11 @@ function demo(folder: string): { service: Properties; tail: Properties; comments
     comments: {
       grace: 'Seconds for what is on its way, when it is asked to end.',
       'storage.path': 'Chunks of logs wait here, and survive its end.',
-      mem_buf_limit: 'Chunks that wait leave the memory: else 128 of them stop all logs. With files it pauses nothing.',
+      mem_buf_limit:
+        'Chunks that wait leave the memory: else 128 of them stop all logs. With files it pauses nothing.',
       'storage.keep.rejected': '4.2 and later: a copy of what a receiver answered 4xx, in storage/rejected.',
-      'scheduler.base': 'What could not be delivered is tried again after seconds, then less often: every 5 minutes at least.',
+      'scheduler.base':
+        'What could not be delivered is tried again after seconds, then less often: every 5 minutes at least.',
       hot_reload: 'SIGHUP loads new rules.',
       'hot_reload.ensure_thread_safety':
         'Else a reload stops all inputs until everything is delivered, for hours when a receiver is down.',

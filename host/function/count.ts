@@ -330,19 +330,10 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     if (!value) return undefined;
     take(place);
     if (isPassedOver(place, value)) return undefined;
-    const parcel = (poison?: string): Parcel => ({ offset: place, key, bytes: value, poison });
-    switch (counter.count(value, told.delete(place) ? 'told' : 'live', believedTime(timestamp))) {
-      case ALERT:
-        return { offset: place, key, bytes: counter.alert().slice() };
-      case MALFORMED:
-        return parcel('neither a hit nor a mark');
-      case UNKNOWN_RULE:
-        return parcel('a hit of a rule that this module does not have, or has in another form');
-      case TOO_LARGE:
-        return parcel(`too large: ${value.length} bytes`);
-      default:
-        return undefined;
-    }
+    const answer = counter.count(value, told.delete(place) ? 'told' : 'live', believedTime(timestamp));
+    if (answer === ALERT) return { offset: place, key, bytes: counter.alert().slice() };
+    const poison = poisonOf(answer, value.length);
+    return poison === undefined ? undefined : { offset: place, key, bytes: value, poison };
   }
 
   async function send(parcel: Parcel, lease: Lease): Promise<Delivered> {
@@ -447,6 +438,14 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     due = undefined;
     return DELIVERED;
   }
+}
+
+/** Why a counter that answered this cannot take a hit of `size` bytes; undefined: it can. */
+export function poisonOf(answer: number, size: number): string | undefined {
+  if (answer === MALFORMED) return 'neither a hit nor a mark';
+  if (answer === UNKNOWN_RULE)
+    return 'a hit of a rule that this module does not have, or has in another form';
+  return answer === TOO_LARGE ? `too large: ${size} bytes` : undefined;
 }
 
 export function secondsOf(timeMs: number): [sec: number, nsec: number] {

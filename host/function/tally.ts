@@ -6,11 +6,11 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { reportCapped } from './capped.ts';
-import { secondsOf } from './count.ts';
+import { poisonOf, secondsOf } from './count.ts';
 import type { Delivered, Delivery, Parcel, Streak } from './deliver.ts';
 import { hitId } from '../hit.ts';
 import type { Log } from '../log.ts';
-import { ALERT, MALFORMED, MARKS, TOO_LARGE, UNKNOWN_RULE } from '../matcher.ts';
+import { ALERT, MARKS, UNKNOWN_RULE } from '../matcher.ts';
 import type { MatcherModule } from '../matcher.ts';
 import type { Metrics } from './metrics.ts';
 import { Seen } from './seen.ts';
@@ -92,22 +92,11 @@ export async function openTally({ module, delivery, metrics, log, now = Date.now
 
   async function countOne(parcel: Parcel): Promise<Parcel | undefined> {
     try {
-      switch (counter.count(parcel.bytes, 'live', now())) {
-        case ALERT:
-          return { ...parcel, bytes: counter.alert().slice() };
-        case MALFORMED:
-          return { ...parcel, poison: 'not a hit' };
-        case UNKNOWN_RULE:
-          metrics.unknownHits.inc();
-          return {
-            ...parcel,
-            poison: 'a hit of a rule that this module does not have, or has in another form',
-          };
-        case TOO_LARGE:
-          return { ...parcel, poison: `too large: ${parcel.bytes.length} bytes` };
-        default:
-          return undefined;
-      }
+      const answer = counter.count(parcel.bytes, 'live', now());
+      if (answer === ALERT) return { ...parcel, bytes: counter.alert().slice() };
+      if (answer === UNKNOWN_RULE) metrics.unknownHits.inc();
+      const poison = poisonOf(answer, parcel.bytes.length);
+      return poison === undefined ? undefined : { ...parcel, poison };
     } catch (error) {
       if (!(error instanceof WebAssembly.RuntimeError)) throw error;
       metrics.traps.inc();

@@ -5,13 +5,14 @@
 // A whole process is measured, from its start to the end of the file; of several turns, which take the pipelines one
 // after the other, the median counts. Records have KubeSphere's shape and 400 bytes. The receiver takes everything.
 import { spawn, spawnSync } from 'node:child_process';
-import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parse } from 'yaml';
-import { setupOf } from '../fluent-bit/module.ts';
+import type { Target } from '../../host/fluent-bit/pipeline.ts';
+import { generate } from '../fluent-bit/once.ts';
+import type { Output, Processor } from '../fluent-bit/once.ts';
 import { skip } from '../fluent-bit/process.ts';
 import { randomSource } from './records.ts';
 
@@ -76,30 +77,8 @@ interface Pipeline {
 
 const address = `127.0.0.1:${(receiver.address() as AddressInfo).port}`;
 
-/** The generated pipeline of these rules for a target, as YAML's object. */
-function generate(name: string, rules: string, target: 'function' | 'alertmanager' | 'notification-manager') {
-  const own = join(folder, name);
-  mkdirSync(own);
-  const { files } = setupOf(rules, own, { target, address });
-  for (const { path, content } of files) {
-    mkdirSync(join(own, path, '..'), { recursive: true });
-    writeFileSync(join(own, path), content);
-  }
-  const { pipeline } = parse(String(files.find(({ path }) => path === 'earshot.yaml')!.content)) as {
-    pipeline: { filters?: object[]; outputs: Output[] };
-  };
-  const module = join(own, files.find(({ path }) => path.endsWith('.wasm'))!.path);
-  return { pipeline, module };
-}
-
-interface Processor {
-  name: string;
-  wasm_path?: string;
-}
-
-interface Output {
-  processors?: { logs: Processor[] };
-}
+const generated = (name: string, rules: string, target: Target) =>
+  generate(rules, join(folder, name), { target, address });
 
 /** The pipeline with machine code in place of the module. */
 function compiled(pipeline: { outputs: Output[] }, module: string) {
@@ -113,7 +92,7 @@ function compiled(pipeline: { outputs: Output[] }, module: string) {
 function processed(pipeline: { outputs: Output[] }, change: (one: Processor) => Processor | undefined) {
   const outputs = pipeline.outputs.map(output => ({
     ...output,
-    processors: { logs: output.processors!.logs.flatMap(one => change(one) ?? []) },
+    processors: { logs: output.processors.logs.flatMap(one => change(one) ?? []) },
   }));
   return { ...pipeline, outputs };
 }
@@ -137,19 +116,19 @@ for (const [label, rules] of [
   ['1 rule', ONE_RULE],
   [`${MANY} rules`, MANY_RULES],
 ] as const) {
-  const { pipeline, module } = generate(`f${rules.length}`, rules, 'function');
+  const { pipeline, module } = generated(`f${rules.length}`, rules, 'function');
   add(`${label}, wasm`, pipeline);
   if (hasWamrc) add(`${label}, aot`, compiled(pipeline, module));
-  if (pipeline.outputs[0]!.processors!.logs.some(({ name }) => name === 'grep')) {
+  if (pipeline.outputs[0].processors.logs.some(({ name }) => name === 'grep')) {
     const bare = processed(pipeline, withoutGrep);
     add(`${label}, wasm on every record`, bare);
     if (hasWamrc) add(`${label}, aot on every record`, compiled(bare, module));
   }
 }
-const alertmanager = generate('alertmanager', ONE_RULE, 'alertmanager');
+const alertmanager = generated('alertmanager', ONE_RULE, 'alertmanager');
 add('1 rule, alerts, wasm', alertmanager.pipeline);
 if (hasWamrc) add('1 rule, alerts, aot', compiled(alertmanager.pipeline, alertmanager.module));
-add('1 rule, fork', generate('fork', ONE_RULE, 'notification-manager').pipeline);
+add('1 rule, fork', generated('fork', ONE_RULE, 'notification-manager').pipeline);
 
 /** Four in ten records are of the rule's pod, so that no pipeline can decide by the namespace alone. */
 async function writeRecords(percent: number): Promise<string> {

@@ -1,7 +1,7 @@
 // `earshot build --aot`: what wamrc makes of a module does in a real Fluent Bit what the module does, byte for byte; and
 // whatever wamrc answers, no file that Fluent Bit refuses is left beside the module. For the latter, wamrc is a script.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -20,6 +20,7 @@ import type { Io } from '../../host/command/command.ts';
 import { run } from '../../host/command/build.ts';
 import { UserError } from '../../host/error.ts';
 import { corpus } from './corpus.ts';
+import { runOnce } from './once.ts';
 import { skip as noFluentBit } from './process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'earshot-aot-'));
@@ -123,12 +124,15 @@ ${body}
 
   test('without wamrc the module is written, and the error says what to get', async () => {
     const result = await build('missing', RULES, ['--aot', 'x86_64'], { PATH: join(folder, 'nothing') });
-    assert.deepEqual([result.code, result.stderr], [
-      1,
-      '--aot needs wamrc 2.4.1 on the PATH, the compiler of the WebAssembly runtime in Fluent Bit 4.1.0 to 5.1.1: ' +
-        'https://github.com/bytecodealliance/wasm-micro-runtime/releases/tag/WAMR-2.4.1 has it' +
-        NO_AOT('missing'),
-    ]);
+    assert.deepEqual(
+      [result.code, result.stderr],
+      [
+        1,
+        '--aot needs wamrc 2.4.1 on the PATH, the compiler of the WebAssembly runtime in Fluent Bit 4.1.0 to 5.1.1: ' +
+          'https://github.com/bytecodealliance/wasm-micro-runtime/releases/tag/WAMR-2.4.1 has it' +
+          NO_AOT('missing'),
+      ],
+    );
     assert.ok(existsSync(join(folder, 'missing.wasm')));
     assert.deepEqual(aotFiles('missing'), []);
   });
@@ -146,11 +150,14 @@ ${body}
       ['usage: wamrc', 'a wamrc that says no version'],
     ]) {
       const result = await build('newer', RULES, ['--aot', 'x86_64'], wamrc(version!, COPY));
-      assert.deepEqual([result.code, result.stderr], [
-        0,
-        `earshot: warning: ${name} is not of a WAMR that Fluent Bit is known to have (Fluent Bit 4.1.0 to 5.1.1 has 2.4.1): ` +
-          'try its files on one node first\n',
-      ]);
+      assert.deepEqual(
+        [result.code, result.stderr],
+        [
+          0,
+          `earshot: warning: ${name} is not of a WAMR that Fluent Bit is known to have (Fluent Bit 4.1.0 to 5.1.1 has 2.4.1): ` +
+            'try its files on one node first\n',
+        ],
+      );
     }
   });
 
@@ -165,8 +172,16 @@ ${body}
       wamrc('wamrc 2.4.1', 'echo garbage >"$output"'),
       'wamrc 2.4.1 wrote something that is no .aot for x86_64',
     ],
-    ['a header alone', wamrc('wamrc 2.4.1', COPY, aot().subarray(0, 40)), 'wamrc 2.4.1 wrote a part of an .aot for x86_64'],
-    ['a cut file', wamrc('wamrc 2.4.1', COPY, aot().subarray(0, 75)), 'wamrc 2.4.1 wrote a part of an .aot for x86_64'],
+    [
+      'a header alone',
+      wamrc('wamrc 2.4.1', COPY, aot().subarray(0, 40)),
+      'wamrc 2.4.1 wrote a part of an .aot for x86_64',
+    ],
+    [
+      'a cut file',
+      wamrc('wamrc 2.4.1', COPY, aot().subarray(0, 75)),
+      'wamrc 2.4.1 wrote a part of an .aot for x86_64',
+    ],
     [
       'another architecture',
       wamrc('wamrc 2.4.1', COPY, aot({ machine: 183 })),
@@ -177,13 +192,21 @@ ${body}
       wamrc('wamrc 2.4.1', COPY, aot({ features: 3 })),
       'wamrc 2.4.1 wrote an .aot with SIMD, which Fluent Bit refuses, for x86_64',
     ],
-    ['no file', wamrc('wamrc 2.4.1', 'echo done'), 'wamrc cannot compile for x86_64 (it ends well, but without a file): done'],
+    [
+      'no file',
+      wamrc('wamrc 2.4.1', 'echo done'),
+      'wamrc cannot compile for x86_64 (it ends well, but without a file): done',
+    ],
     [
       'a failure',
       wamrc('wamrc 2.4.1', 'echo Create AoT compiler; echo "no room left" >&2; exit 3'),
       'wamrc cannot compile for x86_64 (exit 3): no room left',
     ],
-    ['a signal', wamrc('wamrc 2.4.1', 'kill -9 $$'), 'wamrc cannot compile for x86_64 (SIGKILL): it says nothing'],
+    [
+      'a signal',
+      wamrc('wamrc 2.4.1', 'kill -9 $$'),
+      'wamrc cannot compile for x86_64 (SIGKILL): it says nothing',
+    ],
     [
       'an architecture that its LLVM lacks',
       wamrc('wamrc 2.4.1', 'echo "llvm get target from triple (x86_64-pc-linux-gnu) failed"; exit 1'),
@@ -205,7 +228,10 @@ ${body}
   test('one target that fails leaves no file of the others', async () => {
     const env = wamrc('wamrc 2.4.1', `[ "$target" = x86_64 ] || exit 1; ${COPY}`);
     const result = await build('half', RULES, ['--aot', 'x86_64,aarch64'], env);
-    assert.equal(result.stderr, `wamrc cannot compile for aarch64 (exit 1): it says nothing${NO_AOT('half')}`);
+    assert.equal(
+      result.stderr,
+      `wamrc cannot compile for aarch64 (exit 1): it says nothing${NO_AOT('half')}`,
+    );
     assert.deepEqual(aotFiles('half'), []);
   });
 
@@ -241,14 +267,6 @@ const OWN = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
 const OTHER = process.arch === 'arm64' ? 'x86_64' : 'aarch64';
 const FIXED_NAME = 'earshot.wasm';
 
-const PARSERS = `[PARSER]
-    name        records
-    format      json
-    time_key    time
-    time_format %Y-%m-%dT%H:%M:%S.%LZ
-    time_keep   on
-`;
-
 interface Run {
   code: number | null;
   log: string;
@@ -267,51 +285,26 @@ async function fluentBit(name: string, modules: Uint8Array[], records: string[])
     mkdirSync(folders[i]!, { recursive: true });
     writeFileSync(join(folders[i]!, FIXED_NAME), module);
   }
-  writeFileSync(join(own, 'parsers.conf'), PARSERS);
-  writeFileSync(join(own, 'logs.ndjson'), records.map(record => `${record}\n`).join(''));
-  const configuration = {
-    service: { flush: 1, grace: 1, log_level: 'warn', parsers_file: join(own, 'parsers.conf') },
-    pipeline: {
-      inputs: [
+  const outputs = folders.map(path => ({
+    name: 'file',
+    match: '*',
+    workers: 0,
+    path,
+    file: 'out',
+    format: 'plain',
+    processors: {
+      logs: [
         {
-          name: 'tail',
-          tag: 'kube.test',
-          path: join(own, 'logs.ndjson'),
-          parser: 'records',
-          read_from_head: 'true',
-          exit_on_eof: 'true',
+          name: 'wasm',
+          event_format: 'json',
+          wasm_path: join(path, FIXED_NAME),
+          function_name: 'alerts_only',
+          accessible_paths: '.',
         },
       ],
-      outputs: folders.map(path => ({
-        name: 'file',
-        match: '*',
-        workers: 0,
-        path,
-        file: 'out',
-        format: 'plain',
-        processors: {
-          logs: [
-            {
-              name: 'wasm',
-              event_format: 'json',
-              wasm_path: join(path, FIXED_NAME),
-              function_name: 'alerts_only',
-              accessible_paths: '.',
-            },
-          ],
-        },
-      })),
     },
-  };
-  writeFileSync(join(own, 'fluent-bit.yaml'), JSON.stringify(configuration)); // JSON is YAML
-  const child = spawn('fluent-bit', ['-c', join(own, 'fluent-bit.yaml')], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
-    killSignal: 'SIGKILL',
-  });
-  let log = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', data => (log += data));
-  const code = await new Promise<number | null>(done => child.on('close', done));
+  }));
+  const { code, log } = await runOnce(own, records, { outputs });
   const outs = folders.map(path =>
     existsSync(join(path, 'out')) ? readFileSync(join(path, 'out'), 'utf8').split('\n') : [],
   );

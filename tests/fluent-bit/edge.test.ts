@@ -62,7 +62,13 @@ function elementsOf(outcome: Outcome | undefined): Element[] {
 
 test('hits_only: the hits that the host writes of the same record, one by one', async () => {
   const matcher = await (await loadModule(wasm)).instantiate();
-  for (const log of ['fine', 'ERROR <é> "x"\n \u2028', 'boom ERROR', 'many boom ERROR', '{"a":"\\\\"} ERROR']) {
+  for (const log of [
+    'fine',
+    'ERROR <é> "x"\n \u2028',
+    'boom ERROR',
+    'many boom ERROR',
+    '{"a":"\\\\"} ERROR',
+  ]) {
     const text = JSON.stringify({ log, pod: 'web-1' });
     const [outcome] = filter('hits_only', [line(text)]);
     const isHit = matcher.find(Buffer.from(text), 1_700_000_000, 123_000_000) === HIT;
@@ -83,10 +89,18 @@ test('hits_only: the hits that the host writes of the same record, one by one', 
 
 test('hits_only: the id names the record, its time and its tag', () => {
   const idOf = (tag: string, { record, ms }: Line) =>
-    (JSON.parse(elementsOf(new FilterWasm(module, LATEST, 'hits_only').filter(tag, [{ record, ms }])[0])[0]!.hit) as { id: string }).id;
+    (
+      JSON.parse(
+        elementsOf(new FilterWasm(module, LATEST, 'hits_only').filter(tag, [{ record, ms }])[0])[0]!.hit,
+      ) as { id: string }
+    ).id;
   const one = line({ log: 'boom' });
   assert.equal(idOf('kube.a', one), idOf('kube.a', one));
-  const others = [idOf('kube.b', one), idOf('kube.a', line({ log: 'boom' }, AT + 1)), idOf('kube.a', line({ log: 'boom ' }))];
+  const others = [
+    idOf('kube.b', one),
+    idOf('kube.a', line({ log: 'boom' }, AT + 1)),
+    idOf('kube.a', line({ log: 'boom ' })),
+  ];
   assert.equal(new Set([idOf('kube.a', one), ...others]).size, 4);
 });
 
@@ -115,9 +129,12 @@ const step = fc.record({
 test('a chunk that comes again has the same alerts again, and counts nothing twice', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.record({ steps: fc.array(step, { minLength: 1, maxLength: 8 }), again: fc.nat({ max: 3 }) }), {
-        maxLength: 8,
-      }),
+      fc.array(
+        fc.record({ steps: fc.array(step, { minLength: 1, maxLength: 8 }), again: fc.nat({ max: 3 }) }),
+        {
+          maxLength: 8,
+        },
+      ),
       chunks => {
         let ms = AT;
         const lines = chunks.map(({ steps }) =>
@@ -130,7 +147,10 @@ test('a chunk that comes again has the same alerts again, and counts nothing twi
           const found = filter('', lines[i]!, instance);
           assert.deepEqual(found, expected[i]);
           // Also a chunk that has waited while others went on.
-          assert.deepEqual(filter('', lines[Math.max(0, i - again)]!, instance), expected[Math.max(0, i - again)]);
+          assert.deepEqual(
+            filter('', lines[Math.max(0, i - again)]!, instance),
+            expected[Math.max(0, i - again)],
+          );
         });
       },
     ),
@@ -139,8 +159,12 @@ test('a chunk that comes again has the same alerts again, and counts nothing twi
 });
 
 test('an absence that a tick told is told again with it', () => {
-  const quiet = bakeRules("- {alert: Quiet, match: {field: log, contains: beat}, absence: {for: 1m}}");
-  const instance = new FilterWasm(new WebAssembly.Module(quiet as BufferSource), LATEST, 'alert_objects_only');
+  const quiet = bakeRules('- {alert: Quiet, match: {field: log, contains: beat}, absence: {for: 1m}}');
+  const instance = new FilterWasm(
+    new WebAssembly.Module(quiet as BufferSource),
+    LATEST,
+    'alert_objects_only',
+  );
   instance.filter('kube.a', [line({ log: 'beat' })]);
   const tick = (ms: number) => instance.filter('earshot.tick', [line('{}', ms)])[0];
   const told = recordOf(tick(AT + 61_000));
@@ -169,7 +193,10 @@ test('of more alerts than it remembers it still knows which were told: they are 
 test('memory stays within bounds, however many alerts come', () => {
   const instance = new FilterWasm(module, LATEST, 'alert_objects_only');
   const round = (n: number) =>
-    instance.filter('kube.a', Array.from({ length: 1000 }, (_, i) => line({ log: `boom ${n} ${i} ${'x'.repeat(900)}` }, AT + n)));
+    instance.filter(
+      'kube.a',
+      Array.from({ length: 1000 }, (_, i) => line({ log: `boom ${n} ${i} ${'x'.repeat(900)}` }, AT + n)),
+    );
   for (let n = 0; n < 12; n++) assert.ok(round(n).every(({ kind }) => kind === 'replaced'));
   const size = instance.memorySize;
   assert.ok(size < 16_000_000, `${size}`);
@@ -183,14 +210,23 @@ test('memory stays within bounds, however many alerts come', () => {
 const DIALECT: [string, string][] = [
   ['{"log":"boom","ratio":nan}', '{"log":"boom","ratio":"nan"}'],
   ['{"ratio":-inf,"log":"boom ERROR"}', '{"ratio":"-inf","log":"boom ERROR"}'],
-  ['{"list":[nan,[inf,-nan],{"a":inf}],"log":"boom"}', '{"list":["nan",["inf","-nan"],{"a":"inf"}],"log":"boom"}'],
-  ['{5:1,-1.5:2,null:3,true:4,false:5,nan:6,"log":"boom"}', '{"5":1,"-1.5":2,"null":3,"true":4,"false":5,"nan":6,"log":"boom"}'],
+  [
+    '{"list":[nan,[inf,-nan],{"a":inf}],"log":"boom"}',
+    '{"list":["nan",["inf","-nan"],{"a":"inf"}],"log":"boom"}',
+  ],
+  [
+    '{5:1,-1.5:2,null:3,true:4,false:5,nan:6,"log":"boom"}',
+    '{"5":1,"-1.5":2,"null":3,"true":4,"false":5,"nan":6,"log":"boom"}',
+  ],
   ['{{"a":{"b":"}:"}}:{"x":nan},"log":"boom"}', '{"{\\"a\\":{\\"b\\":\\"}:\\"}}":{"x":"nan"},"log":"boom"}'],
   ['{[1,2]:[],"log":"boom"}', '{"[1,2]":[],"log":"boom"}'],
   ['{"ext":"\\x61\\xffffff80","log":"boom"}', '{"ext":"\\\\x61\\\\xffffff80","log":"boom"}'],
   ['{"log":"boom \\xff ERROR"}', '{"log":"boom \\\\xff ERROR"}'],
   ['{"log":"boom nan, inf: \\\\x61 \\" ","x":inf}', '{"log":"boom nan, inf: \\\\x61 \\" ","x":"inf"}'],
-  ['{"log":"boom","a":{},"b":[],"c":{1:{}},"x":null,"y":nan}', '{"log":"boom","a":{},"b":[],"c":{"1":{}},"x":null,"y":"nan"}'],
+  [
+    '{"log":"boom","a":{},"b":[],"c":{1:{}},"x":null,"y":nan}',
+    '{"log":"boom","a":{},"b":[],"c":{"1":{}},"x":null,"y":"nan"}',
+  ],
 ];
 
 for (const [written, json] of DIALECT) {
@@ -207,13 +243,18 @@ test('whatever is a record of Fluent Bit’s with such values is read, and what 
     fc.constantFrom('nan', '-nan', 'inf', '-inf', 'null', 'true', '1', '-2.5e3', '"\\x00\\xfffffff0"'),
     fc.string({ unit: 'binary' }).map(text => JSON.stringify(text)),
   );
-  const key = fc.oneof(fc.string().map(text => JSON.stringify(`k${text}`)), fc.constantFrom('1', 'nan', '{"a":1}', '[nan]', 'null'));
+  const key = fc.oneof(
+    fc.string().map(text => JSON.stringify(`k${text}`)),
+    fc.constantFrom('1', 'nan', '{"a":1}', '[nan]', 'null'),
+  );
   const { value } = fc.letrec<{ value: string }>(tie => ({
     value: fc.oneof(
       { maxDepth: 4 },
       leaf,
       fc.array(tie('value'), { maxLength: 3 }).map(items => `[${items.join(',')}]`),
-      fc.array(fc.tuple(key, tie('value')), { maxLength: 3 }).map(members => `{${members.map(pair => pair.join(':')).join(',')}}`),
+      fc
+        .array(fc.tuple(key, tie('value')), { maxLength: 3 })
+        .map(members => `{${members.map(pair => pair.join(':')).join(',')}}`),
     ),
   }));
   const instance = new FilterWasm(module, LATEST, 'hits_only');
@@ -228,10 +269,22 @@ test('whatever is a record of Fluent Bit’s with such values is read, and what 
 
 // ── What can't be read ──────────────────────────────────────────────────────────────────────────────
 
-const BROKEN = ['{', 'x', '{"log":"boom', '{"log":"boom"}}', '{"log":boom}', '{"a":1,}', '{"log":"boom" "x":1}', '[1]'];
+const BROKEN = [
+  '{',
+  'x',
+  '{"log":"boom',
+  '{"log":"boom"}}',
+  '{"log":boom}',
+  '{"a":1,}',
+  '{"log":"boom" "x":1}',
+  '[1]',
+];
 
 test('records that cannot be read make a notice: the 1st, the 2nd, the 4th, the 8th', () => {
-  const notices = filter('hits_only', BROKEN.map(text => line(text))).map((outcome, i) => {
+  const notices = filter(
+    'hits_only',
+    BROKEN.map(text => line(text)),
+  ).map((outcome, i) => {
     if (outcome.kind === 'dropped') return undefined;
     const [{ key, hit }] = elementsOf(outcome) as [Element];
     assert.equal(key, 'unreadable');
@@ -255,17 +308,25 @@ test('the notice as an alert: for Alertmanager, in a body, in an array', () => {
   assert.deepEqual(alert, {
     status: 'firing',
     labels: { alertname: 'Earshot cannot read records', tag: 'kube.a' },
-    annotations: { message: 'Records that could not be read so far: 1. The last one is not JSON', record: 'é'.repeat(512) },
+    annotations: {
+      message: 'Records that could not be read so far: 1. The last one is not JSON',
+      record: 'é'.repeat(512),
+    },
     startsAt: '2023-11-14T22:13:20.123Z',
     endsAt: '0001-01-01T00:00:00Z',
     generatorURL: '',
     fingerprint: 'af98eb0aac6b325f',
   });
-  const body = JSON.parse(recordOf(filter('alerts_only', [line(record)])[0]).alert as string) as Record<string, unknown>;
+  const body = JSON.parse(recordOf(filter('alerts_only', [line(record)])[0]).alert as string) as Record<
+    string,
+    unknown
+  >;
   assert.deepEqual(body.alerts, [alert]);
   assert.deepEqual(body.commonLabels, alert.labels);
   assert.deepEqual(body.commonAnnotations, alert.annotations);
-  assert.deepEqual(JSON.parse(recordOf(filter('alert_arrays_only', [line(record)])[0]).alert as string), [alert]);
+  assert.deepEqual(JSON.parse(recordOf(filter('alert_arrays_only', [line(record)])[0]).alert as string), [
+    alert,
+  ]);
 });
 
 test('a record that is too large makes a notice, and bytes that are not UTF-8 are replaced in it', () => {

@@ -15,7 +15,7 @@ import type { FunctionProcess } from '../function/process.ts';
 import { kafkaMissing, startKafka } from '../kafka.ts';
 import type { TestKafka } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
-import { bakeRules } from './module.ts';
+import { EACH_ONCE, bakeRules } from './module.ts';
 import { FluentBit, skip } from './process.ts';
 
 const IS_SOAK = process.env.EARSHOT_TEST_SOAK === '1';
@@ -24,15 +24,7 @@ const PARTITIONS = 4;
 const options = { timeout: IS_SOAK ? 900_000 : 240_000 };
 
 /** One alert for each record that matches, and for some of them a threshold on top. */
-const RULES = `limits: {alertsPerSecond: 100000}
-groups:
-- name: test
-  rules:
-  - alert: Error
-    match: {field: log, contains: 'ERROR'}
-    realert: 6h
-    labels: {message: '{{ $record.log }}'}
-  - alert: Many
+const RULES = `${EACH_ONCE}  - alert: Many
     match: {field: log, regex: 'ERROR \\d*00$'}
     threshold: {count: 10, within: 6h}
     realert: 0s
@@ -109,68 +101,81 @@ describe('from the log file to the sink', { skip: skip || kafkaMissing() }, () =
     assert.equal(Math.max(...counts), expected(from).filter(isMany).length, 'counted once');
   }
 
-  test('through the function’s door, each part killed in turn: no hit is lost, none is counted twice', options, async context => {
-    const { manager, environment } = await open(context);
-    const from = written;
-    const port = somePort();
-    let door = await startDoor(file, environment, port);
-    context.after(() => void door.child.kill('SIGKILL'));
-    const fluentBit = new FluentBit(context, { rules: RULES, records: [], port, target: 'function' }).start();
-    for (let round = 0; round < ROUNDS; round++) {
-      const writing = writeFor(fluentBit, 12_000);
-      await sleep(1500);
-      await fluentBit.kill('SIGKILL');
-      fluentBit.start();
-      await sleep(1500);
-      door.child.kill('SIGKILL');
-      await door.exited;
-      await sleep(700);
-      door = await startDoor(file, environment, port);
-      await sleep(1500);
-      await kafka.restart(1000);
-      await fluentBit.kill('SIGTERM');
-      fluentBit.start();
-      await writing;
-    }
-    await until(
-      () => new Set(messagesOf(manager)).size >= expected(from).length,
-      'all alerts',
-      120_000,
-    ).catch(() => {}); // assertAll says which
+  test(
+    'through the function’s door, each part killed in turn: no hit is lost, none is counted twice',
+    options,
+    async context => {
+      const { manager, environment } = await open(context);
+      const from = written;
+      const port = somePort();
+      let door = await startDoor(file, environment, port);
+      context.after(() => void door.child.kill('SIGKILL'));
+      const fluentBit = new FluentBit(context, {
+        rules: RULES,
+        records: [],
+        port,
+        target: 'function',
+      }).start();
+      for (let round = 0; round < ROUNDS; round++) {
+        const writing = writeFor(fluentBit, 12_000);
+        await sleep(1500);
+        await fluentBit.kill('SIGKILL');
+        fluentBit.start();
+        await sleep(1500);
+        door.child.kill('SIGKILL');
+        await door.exited;
+        await sleep(700);
+        door = await startDoor(file, environment, port);
+        await sleep(1500);
+        await kafka.restart(1000);
+        await fluentBit.kill('SIGTERM');
+        fluentBit.start();
+        await writing;
+      }
+      await until(
+        () => new Set(messagesOf(manager)).size >= expected(from).length,
+        'all alerts',
+        120_000,
+      ).catch(() => {}); // assertAll says which
       assertAll(manager, from);
-  });
+    },
+  );
 
-  test('through Kafka: hits as they are, keyed, in the partition where the function would put them', options, async context => {
-    const { stage, manager, environment } = await open(context);
-    const from = written;
-    const fluentBit = new FluentBit(context, {
-      rules: RULES,
-      records: [],
-      port: 0,
-      target: 'kafka',
-      address: kafka.brokers,
-      topic: stage.hitsTopic,
-    }).start();
-    let counter: FunctionProcess = spawnFunction(file, { ...environment, EARSHOT_ROLE: 'count' });
-    context.after(() => void counter.child.kill('SIGKILL'));
-    const writing = writeFor(fluentBit, 5000);
-    await sleep(2500);
-    counter.child.kill('SIGKILL');
-    await counter.exited;
-    counter = spawnFunction(file, { ...environment, EARSHOT_ROLE: 'count' });
-    await writing;
-    // Asked to end, it sends what it has queued.
-    await fluentBit.until('all logs', () => fluentBit.logs().length >= written - from);
-    await fluentBit.kill('SIGTERM');
-    await until(() => new Set(messagesOf(manager)).size >= expected(from).length, 'all alerts', 60_000);
-    assertAll(manager, from);
-    const stored = await readTopic(kafka.brokers, stage.hitsTopic);
-    const hits = stored.filter(({ value }) => hitId(value) !== undefined);
-    assert.equal(hits.length, expected(from).length + expected(from).filter(isMany).length);
-    for (const { key, value, partition } of hits) {
-      assert.deepEqual(key, hitKey(value));
-      assert.equal(partition, partitionOfKey(key!, PARTITIONS));
-      assert.equal(JSON.stringify(JSON.parse(value.toString())), value.toString());
-    }
-  });
+  test(
+    'through Kafka: hits as they are, keyed, in the partition where the function would put them',
+    options,
+    async context => {
+      const { stage, manager, environment } = await open(context);
+      const from = written;
+      const fluentBit = new FluentBit(context, {
+        rules: RULES,
+        records: [],
+        port: 0,
+        target: 'kafka',
+        address: kafka.brokers,
+        topic: stage.hitsTopic,
+      }).start();
+      let counter: FunctionProcess = spawnFunction(file, { ...environment, EARSHOT_ROLE: 'count' });
+      context.after(() => void counter.child.kill('SIGKILL'));
+      const writing = writeFor(fluentBit, 5000);
+      await sleep(2500);
+      counter.child.kill('SIGKILL');
+      await counter.exited;
+      counter = spawnFunction(file, { ...environment, EARSHOT_ROLE: 'count' });
+      await writing;
+      // Asked to end, it sends what it has queued.
+      await fluentBit.until('all logs', () => fluentBit.logs().length >= written - from);
+      await fluentBit.kill('SIGTERM');
+      await until(() => new Set(messagesOf(manager)).size >= expected(from).length, 'all alerts', 60_000);
+      assertAll(manager, from);
+      const stored = await readTopic(kafka.brokers, stage.hitsTopic);
+      const hits = stored.filter(({ value }) => hitId(value) !== undefined);
+      assert.equal(hits.length, expected(from).length + expected(from).filter(isMany).length);
+      for (const { key, value, partition } of hits) {
+        assert.deepEqual(key, hitKey(value));
+        assert.equal(partition, partitionOfKey(key!, PARTITIONS));
+        assert.equal(JSON.stringify(JSON.parse(value.toString())), value.toString());
+      }
+    },
+  );
 });

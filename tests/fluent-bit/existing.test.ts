@@ -76,7 +76,7 @@ describe('a configuration that was there before', { skip, concurrency: 3, timeou
       const log = run(context, place, file);
       context.after(() => rmSync(folder, { recursive: true, force: true }));
       const count = () => receiver.accepted().flatMap(alertsIn).length;
-      for (const end = Date.now() + (warning ? 5_000 : 30_000); count() < 3 && Date.now() < end; )
+      for (const end = Date.now() + (warning ? 5_000 : 30_000); count() < 3 && Date.now() < end;)
         await sleep(50);
       if (warning === undefined) assert.equal(count(), 3, log());
       else if (count() < 3) {

@@ -80,7 +80,8 @@ export async function startApiServer(context: TestContext): Promise<Kubectl> {
     return { ok: status === 0, text: stdout + stderr };
   };
   for (const end = Date.now() + STARTUP_MS; !kubectl('get', '--raw', '/readyz').ok; await sleep(500))
-    if (Date.now() > end) throw new Error(`kube-apiserver is not ready in ${STARTUP_MS} ms\n${log().slice(-4000)}`);
+    if (Date.now() > end)
+      throw new Error(`kube-apiserver is not ready in ${STARTUP_MS} ms\n${log().slice(-4000)}`);
   return kubectl;
 }
 

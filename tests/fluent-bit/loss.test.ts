@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Target } from '../../host/fluent-bit/pipeline.ts';
+import { EACH_ONCE } from './module.ts';
 import type { Options, Receiver } from './process.ts';
 import { FluentBit, skip, startReceiver } from './process.ts';
 
@@ -12,17 +13,6 @@ const IS_SOAK = process.env.EARSHOT_TEST_SOAK === '1';
 const RESTARTS = IS_SOAK ? 6 : 2;
 const DOWN_MS = IS_SOAK ? 60_000 : 6000;
 const options = { timeout: IS_SOAK ? 600_000 : 180_000 };
-
-/** The cool-down is long: an alert that goes out twice and is counted twice would be suppressed the second time. */
-const RULES = `limits: {alertsPerSecond: 100000}
-groups:
-- name: test
-  rules:
-  - alert: Error
-    match: {field: log, contains: 'ERROR'}
-    realert: 6h
-    labels: {message: '{{ $record.log }}'}
-`;
 
 /** One record in ten is a hit. */
 class Stream {
@@ -66,11 +56,13 @@ function assertAll(receiver: Receiver, { hits }: Stream): void {
   assert.equal(found.size, hits.length);
 }
 
-const hasAll = (receiver: Receiver, { hits }: Stream) => () =>
-  new Set(messagesOf(receiver)).size >= hits.length;
+const hasAll =
+  (receiver: Receiver, { hits }: Stream) =>
+  () =>
+    new Set(messagesOf(receiver)).size >= hits.length;
 
 function open(context: TestContext, target: Target, port: number, more: Partial<Options> = {}): FluentBit {
-  return new FluentBit(context, { rules: RULES, records: [], port, target, ...more });
+  return new FluentBit(context, { rules: EACH_ONCE, records: [], port, target, ...more });
 }
 
 /** Writes lines while it works, until it is told to end. */
@@ -110,47 +102,65 @@ for (const target of ['function', 'alertmanager'] as const) {
       await fluentBit.until('all hits', hasAll(receiver, stream), 60_000);
       assertAll(receiver, stream);
       assert.ok(receiver.requests.some(({ accepted }) => !accepted));
-      assert.equal(messagesOf(receiver).length, stream.hits.length, 'nothing comes twice where nothing was accepted twice');
+      assert.equal(
+        messagesOf(receiver).length,
+        stream.hits.length,
+        'nothing comes twice where nothing was accepted twice',
+      );
     });
 
-    test(`a receiver that is down for ${DOWN_MS / 1000} s, and a restart meanwhile: the logs do not wait`, options, async context => {
-      let isUp = false;
-      const receiver = await startReceiver(context, () => (isUp ? 200 : 503));
-      const stream = new Stream();
-      const fluentBit = open(context, target, receiver.port, { maxChunksUp: 8 }).start();
-      await writeFor(fluentBit, stream, DOWN_MS / 2);
-      await fluentBit.until('the logs so far', () => fluentBit.logs().length >= stream.count, 20_000);
-      await fluentBit.kill('SIGKILL');
-      fluentBit.start();
-      await writeFor(fluentBit, stream, DOWN_MS / 2);
-      await fluentBit.until('all logs', () => fluentBit.logs().length >= stream.count, 20_000);
-      assert.equal(messagesOf(receiver).length, 0);
-      isUp = true;
-      await fluentBit.until('all hits', hasAll(receiver, stream), 120_000).catch(() => {}); // assertAll says which
-      assertAll(receiver, stream);
-    });
+    test(
+      `a receiver that is down for ${DOWN_MS / 1000} s, and a restart meanwhile: the logs do not wait`,
+      options,
+      async context => {
+        let isUp = false;
+        const receiver = await startReceiver(context, () => (isUp ? 200 : 503));
+        const stream = new Stream();
+        const fluentBit = open(context, target, receiver.port, { maxChunksUp: 8 }).start();
+        await writeFor(fluentBit, stream, DOWN_MS / 2);
+        await fluentBit.until('the logs so far', () => fluentBit.logs().length >= stream.count, 20_000);
+        await fluentBit.kill('SIGKILL');
+        fluentBit.start();
+        await writeFor(fluentBit, stream, DOWN_MS / 2);
+        await fluentBit.until('all logs', () => fluentBit.logs().length >= stream.count, 20_000);
+        assert.equal(messagesOf(receiver).length, 0);
+        isUp = true;
+        await fluentBit.until('all hits', hasAll(receiver, stream), 120_000).catch(() => {}); // assertAll says which
+        assertAll(receiver, stream);
+      },
+    );
 
-    test('a receiver that answers 401 and 404: Fluent Bit says that it gives chunks up', options, async context => {
-      let status = 401;
-      const receiver = await startReceiver(context, () => status);
-      const stream = new Stream();
-      const fluentBit = open(context, target, receiver.port).start();
-      fluentBit.append(stream.next(100));
-      await fluentBit.until('a 401 in the log', () => /HTTP status=401/.test(fluentBit.log()));
-      status = 404;
-      fluentBit.append(stream.next(100));
-      await fluentBit.until('a 404 in the log', () => /HTTP status=404/.test(fluentBit.log()));
-      status = 200;
-      const before = stream.hits.length;
-      fluentBit.append(stream.next(100));
-      await fluentBit.until('later hits', () => new Set(messagesOf(receiver)).size >= stream.hits.length - before);
-    });
+    test(
+      'a receiver that answers 401 and 404: Fluent Bit says that it gives chunks up',
+      options,
+      async context => {
+        let status = 401;
+        const receiver = await startReceiver(context, () => status);
+        const stream = new Stream();
+        const fluentBit = open(context, target, receiver.port).start();
+        fluentBit.append(stream.next(100));
+        await fluentBit.until('a 401 in the log', () => /HTTP status=401/.test(fluentBit.log()));
+        status = 404;
+        fluentBit.append(stream.next(100));
+        await fluentBit.until('a 404 in the log', () => /HTTP status=404/.test(fluentBit.log()));
+        status = 200;
+        const before = stream.hits.length;
+        fluentBit.append(stream.next(100));
+        await fluentBit.until(
+          'later hits',
+          () => new Set(messagesOf(receiver)).size >= stream.hits.length - before,
+        );
+      },
+    );
 
     test('a full disk: the oldest chunks go, and the log says so', options, async context => {
       let isUp = false;
       const receiver = await startReceiver(context, () => (isUp ? 200 : 503));
       const stream = new Stream();
-      const fluentBit = open(context, target, receiver.port, { storageLimit: '8M', maxChunksUp: 128 }).start();
+      const fluentBit = open(context, target, receiver.port, {
+        storageLimit: '8M',
+        maxChunksUp: 128,
+      }).start();
       // Far more than the limit, which is far above the size of a chunk (2 MB), as it is where it is used.
       for (let i = 0; i < 100; i++) {
         fluentBit.append(stream.next(2000));
@@ -166,10 +176,18 @@ for (const target of ['function', 'alertmanager'] as const) {
     for (const input of ['threaded', 'plain'] as const) {
       test(`${input} input: the logs are what they are without Earshot`, options, async context => {
         const receiver = await startReceiver(context);
-        const records = [...new Stream().next(3000), 'no JSON', { log: 'ERROR <é> \u2028', n: [1, null, { a: 1.5 }] }];
+        const records = [
+          ...new Stream().next(3000),
+          'no JSON',
+          { log: 'ERROR <é> \u2028', n: [1, null, { a: 1.5 }] },
+        ];
         const outputs = await Promise.all(
           [true, false].map(async isAlone => {
-            const fluentBit = open(context, target, receiver.port, { records, isThreaded: input === 'threaded', isAlone }).start();
+            const fluentBit = open(context, target, receiver.port, {
+              records,
+              isThreaded: input === 'threaded',
+              isAlone,
+            }).start();
             await fluentBit.until('all logs', () => fluentBit.logs().length >= records.length);
             return fluentBit.logs();
           }),

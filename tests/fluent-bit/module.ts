@@ -11,6 +11,20 @@ import { parseRules } from '../../host/compiler/rules.ts';
 const core = readFileSync(new URL('../../build/core.wasm', import.meta.url));
 const address = (await openDoors(await WebAssembly.compile(core))).rulesetAddress();
 
+/**
+ * An alert for each text with ERROR in it. The cool-down is long: an alert that goes out twice and is counted twice would be
+ * suppressed the second time.
+ */
+export const EACH_ONCE = `limits: {alertsPerSecond: 100000}
+groups:
+- name: test
+  rules:
+  - alert: Error
+    match: {field: log, contains: 'ERROR'}
+    realert: 6h
+    labels: {message: '{{ $record.log }}'}
+`;
+
 /** `rules` is the list under `rules:`, or a whole file. */
 export function parse(rules: string): RuleFile {
   const isFile = /^(?:groups|limits):/m.test(rules);

@@ -48,9 +48,15 @@ for (const target of TARGETS) {
   });
 
   test(`${target}: with configFileFormat classic the resources are earshot.conf, against the stream`, () => {
-    const sections = linesOf(textOf(files, 'earshot.conf').split(/^\[\w+\]$/m).slice(1));
+    const sections = linesOf(
+      textOf(files, 'earshot.conf')
+        .split(/^\[\w+\]$/m)
+        .slice(1),
+    );
     assert.deepEqual(
-      linesOf(resourcesOf(files, 'classic').map(resource => pluginOf(resource).config.replace(/^/gm, '    '))),
+      linesOf(
+        resourcesOf(files, 'classic').map(resource => pluginOf(resource).config.replace(/^/gm, '    ')),
+      ),
       sections.reverse().map(lines => lines.map(line => line.replace(/^alias .*/, `alias ${alias}`))),
     );
   });
@@ -116,64 +122,74 @@ test('without an address it is the receiver’s in the cluster', () => {
 });
 
 const crds = process.env.EARSHOT_TEST_OPERATOR_CRDS;
-const withoutCrds = (crds === undefined || !existsSync(crds)) && 'EARSHOT_TEST_OPERATOR_CRDS names no folder of CRDs';
+const withoutCrds =
+  (crds === undefined || !existsSync(crds)) && 'EARSHOT_TEST_OPERATOR_CRDS names no folder of CRDs';
 
-test('an API server with the operator’s CRDs takes them all', { skip: withoutServer || withoutCrds }, async context => {
-  const kubectl = await startApiServer(context);
-  const done = (...args: string[]) => {
-    const { ok, text } = kubectl(...args);
-    assert.ok(ok, `kubectl ${args.join(' ')}\n${text}`);
-    return text;
-  };
-  const apply = (...args: string[]) => done('apply', '--server-side', ...args);
-  apply('-f', crds!);
-  const kinds = readdirSync(crds!).length;
-  assert.ok(kinds > 0);
-  done('wait', '--for=condition=Established', 'crds', '--all', '--timeout=60s');
-  done('create', 'namespace', 'kubesphere-logging-system');
-  const folder = mkdtempSync(join(tmpdir(), 'earshot-operator-'));
-  context.after(() => rmSync(folder, { recursive: true, force: true }));
+test(
+  'an API server with the operator’s CRDs takes them all',
+  { skip: withoutServer || withoutCrds },
+  async context => {
+    const kubectl = await startApiServer(context);
+    const done = (...args: string[]) => {
+      const { ok, text } = kubectl(...args);
+      assert.ok(ok, `kubectl ${args.join(' ')}\n${text}`);
+      return text;
+    };
+    const apply = (...args: string[]) => done('apply', '--server-side', ...args);
+    apply('-f', crds!);
+    const kinds = readdirSync(crds!).length;
+    assert.ok(kinds > 0);
+    done('wait', '--for=condition=Established', 'crds', '--all', '--timeout=60s');
+    done('create', 'namespace', 'kubesphere-logging-system');
+    const folder = mkdtempSync(join(tmpdir(), 'earshot-operator-'));
+    context.after(() => rmSync(folder, { recursive: true, force: true }));
 
-  for (const target of TARGETS) {
-    await context.test(target, () => {
-      const files = filesOf(target);
-      const at = write(join(folder, target), files);
+    for (const target of TARGETS) {
+      await context.test(target, () => {
+        const files = filesOf(target);
+        const at = write(join(folder, target), files);
+        const name = files[0]!.path;
+        apply(`--field-manager=${name.replace('.wasm', '')}`, '-k', at);
+        assert.deepEqual(modulesIn(kubectl), [name]);
+        for (const format of FORMATS) {
+          const applied = apply('-f', join(at, `kubernetes/pipeline-${format}.yaml`));
+          assert.equal(applied.match(/serverside-applied/g)!.length, resourcesOf(files, format).length);
+          for (const resource of resourcesOf(files, format)) {
+            const stored = JSON.parse(done('get', resource.kind, resource.metadata.name, '-o', 'json'));
+            assert.deepEqual(stored.spec, resource.spec); // nothing was pruned
+          }
+          done(
+            'delete',
+            'clusterinputs,clusterfilters,clusteroutputs',
+            '-l',
+            'app.kubernetes.io/part-of=earshot',
+          );
+        }
+      });
+    }
+
+    await context.test('the module of new rules comes beside the old one', () => {
+      const old = modulesIn(kubectl);
+      const files = filesOf('kafka', undefined, '- {alert: New, match: {field: log, contains: new}}');
+      const at = write(join(folder, 'new'), files);
       const name = files[0]!.path;
       apply(`--field-manager=${name.replace('.wasm', '')}`, '-k', at);
-      assert.deepEqual(modulesIn(kubectl), [name]);
-      for (const format of FORMATS) {
-        const applied = apply('-f', join(at, `kubernetes/pipeline-${format}.yaml`));
-        assert.equal(applied.match(/serverside-applied/g)!.length, resourcesOf(files, format).length);
-        for (const resource of resourcesOf(files, format)) {
-          const stored = JSON.parse(done('get', resource.kind, resource.metadata.name, '-o', 'json'));
-          assert.deepEqual(stored.spec, resource.spec); // nothing was pruned
-        }
-        done('delete', 'clusterinputs,clusterfilters,clusteroutputs', '-l', 'app.kubernetes.io/part-of=earshot');
-      }
+      assert.deepEqual(modulesIn(kubectl), [...old, name].sort());
     });
-  }
 
-  await context.test('the module of new rules comes beside the old one', () => {
-    const old = modulesIn(kubectl);
-    const files = filesOf('kafka', undefined, '- {alert: New, match: {field: log, contains: new}}');
-    const at = write(join(folder, 'new'), files);
-    const name = files[0]!.path;
-    apply(`--field-manager=${name.replace('.wasm', '')}`, '-k', at);
-    assert.deepEqual(modulesIn(kubectl), [...old, name].sort());
-  });
-
-  await context.test('what others have set is not taken away', () => {
-    const theirs = { volumes: [{ name: 'theirs', emptyDir: {} }] };
-    const fluentBit = { apiVersion: 'fluentbit.fluent.io/v1alpha2', kind: 'FluentBit', spec: theirs };
-    const metadata = { name: 'fluent-bit', namespace: 'kubesphere-logging-system' };
-    done('-n', metadata.namespace, 'delete', 'fluentbit', metadata.name);
-    writeFileSync(join(folder, 'theirs.json'), JSON.stringify({ ...fluentBit, metadata }));
-    apply('--field-manager=helm', '-f', join(folder, 'theirs.json'));
-    const { ok, text } = kubectl('apply', '--server-side', '-k', join(folder, 'kafka'));
-    assert.ok(!ok);
-    assert.match(text, /conflict with "helm": \.spec\.volumes/);
-  });
-});
+    await context.test('what others have set is not taken away', () => {
+      const theirs = { volumes: [{ name: 'theirs', emptyDir: {} }] };
+      const fluentBit = { apiVersion: 'fluentbit.fluent.io/v1alpha2', kind: 'FluentBit', spec: theirs };
+      const metadata = { name: 'fluent-bit', namespace: 'kubesphere-logging-system' };
+      done('-n', metadata.namespace, 'delete', 'fluentbit', metadata.name);
+      writeFileSync(join(folder, 'theirs.json'), JSON.stringify({ ...fluentBit, metadata }));
+      apply('--field-manager=helm', '-f', join(folder, 'theirs.json'));
+      const { ok, text } = kubectl('apply', '--server-side', '-k', join(folder, 'kafka'));
+      assert.ok(!ok);
+      assert.match(text, /conflict with "helm": \.spec\.volumes/);
+    });
+  },
+);
 
 function write(folder: string, files: SetupFile[]): string {
   for (const { path, content } of files) {

@@ -143,7 +143,9 @@ test('as many values as fifteen rules may have', () => {
   );
   // One rule with all of them, too: what a rule needs is one list.
   const any = Array.from({ length: 15 }, (_, i) => ({ field: `f${i}`, in: values(i) }));
-  const { lines } = derive([...rules, JSON.stringify({ alert: 'all', match: { any } })].map(rule => `- ${rule}\n`).join(''));
+  const { lines } = derive(
+    [...rules, JSON.stringify({ alert: 'all', match: { any } })].map(rule => `- ${rule}\n`).join(''),
+  );
   assert.ok(lines.some(({ accessor, regex }) => accessor === '$ns' && regex.includes('v14-9999|')));
   assert.ok(lines.some(({ accessor }) => accessor === '$f14'));
 });
@@ -233,28 +235,34 @@ const FOLDED_AS_ONE = [
 ];
 const AROUND = ['', 'e', 'k', ' ', ' 1', ' k', '-s'];
 
-test('every form of a letter is found by Fluent Bit, also where Onigmo folds letters as one', { skip, timeout: 120_000 }, async context => {
-  const words = ['k', 's', 'sk', 'kss', 'ssk', 'sst', 'assess', ...FOLDED_AS_ONE];
-  const sources = words.flatMap(word => AROUND.flatMap(around => [word + around, around + word]));
-  const cases = [...new Set(sources)].map(source => `${source} kilo`).map(source => ({
-    lines: ofPattern(`(?i)${source}`),
-    texts: formsOf(source, 24),
-  }));
-  const all = [...new Set(cases.flatMap(({ texts }) => texts))];
-  const forked = await forkedBy(
-    context,
-    cases.map(({ lines }) => lines),
-    all,
-  );
-  cases.forEach(({ lines, texts }, i) => {
-    for (const text of texts)
-      assert.ok(
-        forked[i]!.has(all.indexOf(text)),
-        `${JSON.stringify(text)} is not found by ${lines.map(({ regex }) => regex).join(' ')}`,
-      );
-  });
-  assert.ok(cases.every(({ lines }) => lines.every(({ regex }) => regex !== '\\A')));
-});
+test(
+  'every form of a letter is found by Fluent Bit, also where Onigmo folds letters as one',
+  { skip, timeout: 120_000 },
+  async context => {
+    const words = ['k', 's', 'sk', 'kss', 'ssk', 'sst', 'assess', ...FOLDED_AS_ONE];
+    const sources = words.flatMap(word => AROUND.flatMap(around => [word + around, around + word]));
+    const cases = [...new Set(sources)]
+      .map(source => `${source} kilo`)
+      .map(source => ({
+        lines: ofPattern(`(?i)${source}`),
+        texts: formsOf(source, 24),
+      }));
+    const all = [...new Set(cases.flatMap(({ texts }) => texts))];
+    const forked = await forkedBy(
+      context,
+      cases.map(({ lines }) => lines),
+      all,
+    );
+    cases.forEach(({ lines, texts }, i) => {
+      for (const text of texts)
+        assert.ok(
+          forked[i]!.has(all.indexOf(text)),
+          `${JSON.stringify(text)} is not found by ${lines.map(({ regex }) => regex).join(' ')}`,
+        );
+    });
+    assert.ok(cases.every(({ lines }) => lines.every(({ regex }) => regex !== '\\A')));
+  },
+);
 
 /** The text with the forms of its letters, of each letter: all lower, all upper, all rare, and mixtures. */
 function formsOf(text: string, count: number): string[] {

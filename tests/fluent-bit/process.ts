@@ -204,7 +204,8 @@ function adapt(content: string, options: Omit<Options, 'records'>, folder: strin
   ];
   const { topic, storageLimit, isThreaded = false, isAlone = false } = options;
   if (topic !== undefined) changes.push([/^( *topics:? +)\S+/m, `$1${topic}`]);
-  if (storageLimit !== undefined) changes.push([/^( *storage\.total_limit_size:? +)\S+/m, `$1${storageLimit}`]);
+  if (storageLimit !== undefined)
+    changes.push([/^( *storage\.total_limit_size:? +)\S+/m, `$1${storageLimit}`]);
   if (isThreaded) changes.push([/^( *)- name: tail$/m, '$1- name: tail\n$1  threaded: true']);
   if (isAlone) changes.push([/^includes:\n.*\n/m, '']);
   return changes.reduce((text, [from, to]) => text.replace(from, to), content);

@@ -14,11 +14,7 @@ import { FluentBit, skip, startReceiver } from './process.ts';
 
 const LAST = 'the last record of the case';
 
-async function compare(
-  context: TestContext,
-  { rules, records }: Block,
-  isBare = false,
-): Promise<void> {
+async function compare(context: TestContext, { rules, records }: Block, isBare = false): Promise<void> {
   const receiver = await startReceiver(context);
   const fluentBit = new FluentBit(context, {
     rules,
