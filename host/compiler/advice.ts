@@ -3,12 +3,16 @@ import type { Report } from '../error.ts';
 import { formatFieldPath } from './field.ts';
 import type { Condition, Rule, Template, TemplatePart } from './model.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
+import { foldedForms } from './pattern.ts';
 
 export function adviseRule(rule: Rule, report: Report): void {
   adviseMessage(rule, report);
   for (const condition of rule.steps) {
     adviseSelection(condition, report);
-    for (const test of testsOf(condition)) adviseLineEnd(test, report);
+    for (const test of testsOf(condition)) {
+      adviseLineEnd(test, report);
+      adviseCase(test, report);
+    }
   }
   const captures = new Map(rule.steps.flatMap(testsOf).flatMap(capturesOf));
   for (const label of rule.labels) adviseCardinality(label, captures, report);
@@ -101,6 +105,29 @@ function mayEndWithNewline(parts: Pattern[]): boolean {
     default:
       return false;
   }
+}
+
+// ---------------------------------------------------------------------------------------- letter case
+
+function adviseCase(test: Test, report: Report): void {
+  if (!test.ignoreCase || textsOf(test).some(text => Array.from(text).some(hasForms))) return;
+  report({
+    severity: 'warning',
+    message: '"ignoreCase" changes nothing: there is no letter with an upper and a lower case',
+    hint: 'leave it out',
+    span: test.span,
+  });
+}
+
+function textsOf(test: Test): string[] {
+  if (test.op === 'regex') return [test.source];
+  if ('texts' in test) return test.texts;
+  const values = test.op === 'eq' ? [test.value] : test.op === 'in' ? test.values : [];
+  return values.flatMap(value => (value.type === 'string' ? [value.value] : []));
+}
+
+function hasForms(character: string): boolean {
+  return foldedForms(character).length > 1;
 }
 
 // ------------------------------------------------------------------------------------- labels' variety
