@@ -8,6 +8,7 @@ import { allocate } from './memory';
 import { matchedFrom, matchedTo, search } from './nfa';
 import { compareNumber } from './number';
 import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
+import { hasWord } from './words';
 
 // On longer texts the automaton runs first: it is faster on a text that does not match.
 const CAPTURES_FIRST_SIZE_MAX: usize = 1024;
@@ -83,6 +84,7 @@ function testText(op: u32, field: u32, a: u32, b: u32): bool {
   const size = <u32>fieldTextSize(field);
   if (op == layout.OP_STARTS) return size >= b && sameBytes(text, ruleset + a, b);
   if (op == layout.OP_ENDS) return size >= b && sameBytes(text + (size - b), ruleset + a, b);
+  if (op == layout.OP_WORDS) return hasWord(ruleset, ruleset + a, text, text + size);
   return matchesPattern(ruleset + a, text, text + size);
 }
 

@@ -7,6 +7,7 @@ import { formatFieldPath } from './field.ts';
 import { matchesEverything } from './nfa.ts';
 import type { Condition, Rule, Template, TemplatePart } from './model.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
+import { foldedForms } from './pattern.ts';
 
 /** `watched`: the labels that the rule counts or watches on their own, by name. */
 export function adviseRule(rule: Rule, watched: Set<string>, report: Report): void {
@@ -17,6 +18,7 @@ export function adviseRule(rule: Rule, watched: Set<string>, report: Report): vo
       adviseLineEnd(test, report);
       adviseForm(test, report);
       adviseLabelKey(test, report);
+      adviseCase(test, report);
     }
   }
   const captures = new Map(rule.steps.flatMap(testsOf).flatMap(capturesOf));
@@ -231,6 +233,22 @@ function mayEndWithNewline(parts: Pattern[]): boolean {
     default:
       return false;
   }
+}
+
+// ---------------------------------------------------------------------------------------- letter case
+
+function adviseCase(test: TestCondition, report: Report): void {
+  if (!test.ignoreCase || textsIn(test).some(text => Array.from(text).some(hasForms))) return;
+  report({
+    severity: 'warning',
+    message: '"ignoreCase" changes nothing: there is no letter with an upper and a lower case',
+    hint: 'leave it out',
+    span: test.span,
+  });
+}
+
+function hasForms(character: string): boolean {
+  return foldedForms(character).length > 1;
 }
 
 // ------------------------------------------------------------------------------------- labels' variety
