@@ -9,7 +9,7 @@ import type { Decimal } from './decimal.ts';
 import type { Dfa } from './dfa.ts';
 import { toDfa } from './dfa.ts';
 import type { Scalar } from './model.ts';
-import { toProgram } from './nfa.ts';
+import { canBeEmpty, toProgram } from './nfa.ts';
 import { foldedForms } from './pattern.ts';
 import type { Assertion, Pattern } from './pattern.ts';
 import { requiredPieces } from './required.ts';
@@ -397,12 +397,18 @@ export function matchesNothing(pattern: Pattern): boolean {
   return dfa !== null && dfa.start !== DFA_MATCHED && !dfa.rows.some(row => row.includes(DFA_MATCHED));
 }
 
-/** Only an assertion within a pattern or an empty set can make it so; `^` at its start and `$` at its end cannot. */
+/**
+ * Only an assertion within a pattern or an empty set can make it so. One at its start or its end cannot when there is a
+ * character between them: the text before and after is free.
+ */
 function mayMatchNothing(pattern: Pattern): boolean {
   const parts = pattern.kind === 'concat' ? pattern.of : [pattern];
-  const first = isAssertion(parts[0], 'textStart') ? 1 : 0;
-  const last = isAssertion(parts.at(-1), 'textEnd') ? parts.length - 1 : parts.length;
-  return parts.slice(first, last).some(part => some(part, holdsNothingOrAsserts));
+  const inner = parts.slice(
+    parts[0]?.kind === 'assert' ? 1 : 0,
+    parts.at(-1)?.kind === 'assert' ? -1 : undefined,
+  );
+  const tested = inner.every(part => canBeEmpty(part)) ? parts : inner;
+  return tested.some(part => some(part, holdsNothingOrAsserts));
 }
 
 function holdsNothingOrAsserts(node: Pattern): boolean {
