@@ -5,15 +5,17 @@
 //
 //   0 id u64 | 8 position u64 of the older answer in its chain | 16 the answer
 //
-// A position counts the bytes that were ever written, and its place in the ring is its remainder. Of records that had hits and no
-// alert only the ids are known, one in each place of a table.
+// A position counts the bytes that were ever written, and its place in the ring is its remainder. More than the ring holds wait
+// when a receiver is down in a storm of alerts. Then the ids of the hits are still known: of those whose alerts were told, and
+// of those that were only counted, each in a table of sets, in which the newest of a set comes first.
 import { copyBytes } from './bytes';
 import { keep } from './memory';
 
-/** Some thousand alerts: more can only wait when a receiver is down in a storm of alerts. */
-const RING_SIZE: usize = 1 << 22;
+const RING_SIZE: usize = 1 << 21; // some thousand alerts
 const CHAINS: usize = 1 << 12;
-const COUNTED: usize = 1 << 17;
+const SET_SIZE: usize = 16 * 8; // ids; with sets of 16 a table is almost full before it forgets one
+const TOLD_SETS: usize = 1 << 13;
+const COUNTED_SETS: usize = 1 << 13;
 
 const ENTRY_ID: usize = 0;
 const ENTRY_NEXT: usize = 8;
@@ -21,18 +23,21 @@ const ENTRY_ANSWER: usize = 16;
 
 let chains: usize = 0; // u64 each: the position of the newest answer, 0: none
 let ring: usize = 0;
-let counted: usize = 0; // u64 each
+let told: usize = 0; // sets
+let counted: usize = 0; // sets
 let written: u64 = RING_SIZE; // no answer has position 0
 
 /** Gets the memory. False when there is none. */
 function open(): bool {
   if (chains != 0) return true;
-  const block = keep(CHAINS * 8 + COUNTED * 8 + RING_SIZE);
+  const tablesSize = CHAINS * 8 + (TOLD_SETS + COUNTED_SETS) * SET_SIZE;
+  const block = keep(tablesSize + RING_SIZE);
   if (block == 0) return false;
-  memory.fill(block, 0, CHAINS * 8 + COUNTED * 8);
+  memory.fill(block, 0, tablesSize);
   chains = block;
-  counted = chains + CHAINS * 8;
-  ring = counted + COUNTED * 8;
+  told = chains + CHAINS * 8;
+  counted = told + TOLD_SETS * SET_SIZE;
+  ring = counted + COUNTED_SETS * SET_SIZE;
   return true;
 }
 
@@ -68,11 +73,33 @@ function chainOf(id: u64): usize {
   return chains + (((<usize>id) & (CHAINS - 1)) << 3);
 }
 
-/** Whether a record's hits were counted before, without an alert; if not, they are from now on. */
-export function wasCounted(id: u64): bool {
-  return counted != 0 && load<u64>(counted + (((<usize>id) & (COUNTED - 1)) << 3)) == id;
+/** Whether the alert of this hit was told. */
+export function wasTold(id: u64): bool {
+  return chains != 0 && holds(toldSet(id), id);
 }
 
-export function noteCounted(id: u64): void {
-  if (open()) store<u64>(counted + (((<usize>id) & (COUNTED - 1)) << 3), id);
+/** Whether this hit was counted, without an alert. */
+export function wasCounted(id: u64): bool {
+  return chains != 0 && holds(countedSet(id), id);
+}
+
+export function noteHit(id: u64, isTold: bool): void {
+  if (!open()) return;
+  const set = isTold ? toldSet(id) : countedSet(id);
+  if (holds(set, id)) return;
+  memory.copy(set + 8, set, SET_SIZE - 8);
+  store<u64>(set, id);
+}
+
+function toldSet(id: u64): usize {
+  return told + ((<usize>id) & (TOLD_SETS - 1)) * SET_SIZE;
+}
+
+function countedSet(id: u64): usize {
+  return counted + ((<usize>id) & (COUNTED_SETS - 1)) * SET_SIZE;
+}
+
+function holds(set: usize, id: u64): bool {
+  for (const end = set + SET_SIZE; set < end; set += 8) if (load<u64>(set) == id) return true;
+  return false;
 }

@@ -37,6 +37,7 @@ import {
   HIT_ANNOTATIONS,
   HIT_DISTINCT,
   HIT_HAS_DISTINCT,
+  HIT_IS_TOLD,
   HIT_NEXT,
   HIT_ORDINAL,
   HIT_RULE,
@@ -169,6 +170,7 @@ export function countTime(time: i64): void {
 
 /** Counts a hit, and adds its alert when one is due. */
 export function countHit(hit: usize): void {
+  store<u32>(hit, 0, HIT_IS_TOLD);
   const value = dueBy(hit);
   if (value != 0) fire(hit, value);
 }
@@ -241,6 +243,22 @@ function fire(hit: usize, value: u64): void {
   store<u64>(alert, others + takeEvicted(), SUBJECT_OTHERS);
   store<i64>(alert, time, ALERT_STARTS);
   setCoolDown(alert, hash, tenant, time);
+  store<u32>(hit, 1, HIT_IS_TOLD);
+  addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
+}
+
+/** Adds the alert of a hit that was counted before: nobody has received it. The count is at least what was wanted. */
+export function tellAgain(hit: usize): void {
+  const rule = load<usize>(hit, HIT_RULE);
+  const labels = load<usize>(hit, SUBJECT_LABELS);
+  store<u32>(hit, 1, HIT_IS_TOLD);
+  if (!takeRoom(alertSizeMax(rule, hit))) return;
+  const alert = newAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE));
+  if (alert == 0) return;
+  store<usize>(alert, load<usize>(hit, SUBJECT_CAPTURES), SUBJECT_CAPTURES);
+  store<u32>(alert, load<u32>(hit, SUBJECT_STAGE), SUBJECT_STAGE);
+  store<u64>(alert, max(<u64>load<u32>(rule, layout.RULE_COUNT), 1), SUBJECT_VALUE);
+  store<i64>(alert, load<i64>(hit, HIT_TIME), ALERT_STARTS);
   addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
 }
 

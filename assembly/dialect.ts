@@ -17,14 +17,12 @@ import {
   OPEN_BRACKET,
   QUOTE,
   skipSpace,
+  skipValue,
 } from './json';
 import { isExhausted } from './memory';
 import { beginOutput, write, writeByte, writeString } from './output';
 
 const ESCAPES_ROOM: usize = 64;
-const LETTER_I: u32 = 0x69;
-const LETTER_N: u32 = 0x6e;
-const LETTER_U: u32 = 0x75;
 const LETTER_X: u32 = 0x78;
 const MINUS: u32 = 0x2d;
 
@@ -43,7 +41,9 @@ export function writeAsJson(at: usize, end: usize): bool {
       if (at == 0) return false;
       isKey = false;
     } else if (isKey && byte != CLOSE_BRACE && skipSpace(at, end) == at) {
-      const after = endOfKey(at, end);
+      const isNested = byte == OPEN_BRACE || byte == OPEN_BRACKET;
+      const after = isNested ? endOfNested(at, end) : endOfWord(at, end);
+      if (!isNested && !isWord(at, after)) return false;
       writeString(at, after - at);
       at = after;
       isKey = false;
@@ -65,7 +65,7 @@ export function writeAsJson(at: usize, end: usize): bool {
       at++;
     } else {
       const after = endOfWord(at, end);
-      if (isNoNumber(at)) writeString(at, after - at);
+      if (isNoNumber(at, after)) writeString(at, after - at);
       else write(at, after - at);
       at = after;
     }
@@ -83,11 +83,20 @@ function push(depth: u32, object: bool): void {
   store<u8>(at, object ? load<u8>(at) | bit : load<u8>(at) & ~bit);
 }
 
-/** nan or inf, with or without a sign; `null` is JSON. */
-function isNoNumber(at: usize): bool {
+const WORD_NAN: u32 = 0x6e616e;
+const WORD_INF: u32 = 0x666e69;
+const WORD_MASK: u32 = 0xffffff;
+
+/** nan or inf, with or without a sign. */
+function isNoNumber(at: usize, end: usize): bool {
   if (load<u8>(at) == MINUS) at++;
-  const letter = <u32>load<u8>(at);
-  return letter == LETTER_I || (letter == LETTER_N && load<u8>(at, 1) != LETTER_U);
+  const word = load<u32>(at) & WORD_MASK;
+  return at + 3 == end && (word == WORD_NAN || word == WORD_INF);
+}
+
+/** What Fluent Bit writes for a key that is no string, array or map. */
+function isWord(at: usize, end: usize): bool {
+  return isNoNumber(at, end) || skipValue(at, end) == end;
 }
 
 /** The end of a number or a word. */
@@ -100,8 +109,8 @@ function endOfWord(at: usize, end: usize): usize {
   return at;
 }
 
-/** The colon after a key that is no string. Such a key may be an object itself. */
-function endOfKey(at: usize, end: usize): usize {
+/** The byte after the array or object that begins at `at`, or `end`. */
+function endOfNested(at: usize, end: usize): usize {
   let depth: u32 = 0;
   while (at < end) {
     const byte = <u32>load<u8>(at);
@@ -109,13 +118,9 @@ function endOfKey(at: usize, end: usize): usize {
       at = endOfString(at, end);
       continue;
     }
-    if (byte == COLON && depth == 0) return at;
-    if (byte == OPEN_BRACE || byte == OPEN_BRACKET) depth++;
-    if (byte == CLOSE_BRACE || byte == CLOSE_BRACKET) {
-      if (depth == 0) return at;
-      depth--;
-    }
     at++;
+    if (byte == OPEN_BRACE || byte == OPEN_BRACKET) depth++;
+    if ((byte == CLOSE_BRACE || byte == CLOSE_BRACKET) && --depth == 0) return at;
   }
   return end;
 }

@@ -15,12 +15,12 @@
 //
 // It goes where hits go, in place of one, with the key `unreadable`; where alerts go, it is an alert.
 import * as layout from './layout';
-import { noteCounted, recall, remember, wasCounted } from './again';
+import { recall, remember } from './again';
 import { FNV_OFFSET, addToFingerprint, hasOneAlert } from './alert';
 import { alertsFrom, alertsTo } from './body';
 import { addressOf, findByte, hashText, sizeOf, textOf } from './bytes';
 import { writeAsJson } from './dialect';
-import { countHits, findHits, hasHits, loaded, tellTime, writeHits } from './engine';
+import { countHits, countHitsOnce, findHits, loaded, tellTime, writeHits } from './engine';
 import { QUOTE, copyValid, decodedSizeMax } from './json';
 import { allocate, clearExhausted, finish, isExhausted } from './memory';
 import {
@@ -88,23 +88,14 @@ export function answerFilter(
   if (answer == layout.NO_ALERT) return NOTHING;
   if (answer != layout.HIT) return unread(answer, form);
   // The fork's chunks hold what this returns, and do not come back.
-  const isOnce = form != AS_ALERTS;
-  const id = isOnce ? <u64>0 : recordId();
-  if (!isOnce) {
-    const earlier = recall(id);
-    if (earlier != 0) return earlier;
-    if (wasCounted(id)) return NOTHING;
-  }
-  const isRecord = !isTick();
-  const isHit = isRecord && hasHits();
-  const counted = isRecord ? countHits(0) : tellTime(sec, nsec, true);
+  const id = form == AS_ALERTS ? recordId() : 0;
+  const earlier = id == 0 ? <usize>0 : recall(id);
+  if (earlier != 0) return earlier;
+  const counted = isTick() ? tellTime(sec, nsec, true) : id == 0 ? countHits(0) : countHitsOnce(id);
   if (counted == layout.TOO_LARGE) return unread(counted, form);
-  if (counted != layout.ALERT) {
-    if (isHit && !isOnce) noteCounted(id);
-    return NOTHING;
-  }
+  if (counted != layout.ALERT) return NOTHING;
   if (!writeAlerts(form)) return unread(layout.TOO_LARGE, form);
-  if (!isOnce) remember(id, outputStart(), outputSize());
+  if (id != 0) remember(id, outputStart(), outputSize());
   return outputStart();
 }
 

@@ -1,6 +1,7 @@
 // Matching: one record → its hits. It remembers nothing of a record. `count` takes the hits, here at once or elsewhere
 // from their JSON; `index` has the doors to both.
 import * as layout from './layout';
+import { noteHit, wasCounted, wasTold } from './again';
 import { beginAlerts, fingerprint } from './alert';
 import { beginBudget, takeSteps } from './budget';
 import { hashText } from './bytes';
@@ -21,6 +22,7 @@ import {
   placeCount,
   reserveAlerts,
   ruleAt,
+  tellAgain,
   tellDue,
 } from './count';
 import {
@@ -28,6 +30,7 @@ import {
   HIT_BY,
   HIT_DISTINCT,
   HIT_HAS_DISTINCT,
+  HIT_IS_TOLD,
   HIT_NEXT,
   HIT_ORDINAL,
   HIT_RULE,
@@ -132,22 +135,45 @@ export function findHits(record: usize, end: usize, sec: u32, nsec: u32, flags: 
   return firstHit == 0 && !hasClock ? layout.NO_ALERT : layout.HIT;
 }
 
-/** Whether the record has hits, after HIT. */
-export function hasHits(): bool {
-  return firstHit != 0;
-}
-
 /** Counts what `findHits` found; returns NO_ALERT, ALERT or TOO_LARGE. */
 export function countHits(flags: u32): i32 {
+  return countRecordHits(flags, 0);
+}
+
+/** Like `countHits`, for a record of this id, which may have been counted before: then its hits are not counted again. */
+export function countHitsOnce(id: u64): i32 {
+  const answer = countRecordHits(0, id);
+  if (answer == layout.TOO_LARGE) return answer;
+  for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT))
+    noteHit(hitId(id, hit), load<u32>(hit, HIT_IS_TOLD) != 0);
+  return answer;
+}
+
+function hitId(id: u64, hit: usize): u64 {
+  const rule = load<u64>(load<usize>(hit, HIT_RULE), layout.RULE_FINGERPRINT);
+  return id ^ rotl<u64>(rule, <u64>load<u32>(hit, HIT_ORDINAL));
+}
+
+/** `id` is 0 for a record that comes only once. */
+function countRecordHits(flags: u32, id: u64): i32 {
   if (!reserveAlerts()) return layout.TOO_LARGE;
   if (hasClock) {
     const isFirst = clockTime() == NEVER;
     countTime(recordTime);
     if (isFirst && (flags & layout.FLAG_EXPECT) != 0) expectAll(recordTime);
   }
-  for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) countHit(hit);
+  for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) {
+    if (id == 0) countHit(hit);
+    else countOnce(hit, hitId(id, hit));
+  }
   if (hasClock) tellDue();
   return answerAlerts(true);
+}
+
+function countOnce(hit: usize, id: u64): void {
+  store<u32>(hit, 0, HIT_IS_TOLD);
+  if (wasTold(id)) tellAgain(hit);
+  else if (!wasCounted(id)) countHit(hit);
 }
 
 function giveUp(answer: i32): i32 {

@@ -37,6 +37,7 @@ export const HIT_RULE = SUBJECT_SIZE + 4; // address of the rule
 export const HIT_ORDINAL = SUBJECT_SIZE + 8; // of the step in its rule
 export const HIT_ANNOTATIONS = SUBJECT_SIZE + 12; // references, one per annotation template; 0: the record is at hand, render from it
 export const HIT_HAS_DISTINCT = SUBJECT_SIZE + 16; // 1 when HIT_DISTINCT is set
+export const HIT_IS_TOLD = SUBJECT_SIZE + 20; // 1 when counting it made an alert
 export const HIT_TIME = SUBJECT_SIZE + 24; // i64, ms
 export const HIT_BY = SUBJECT_SIZE + 32; // u64, hash of the labels that `by` names; of all labels when there is no `by`
 export const HIT_DISTINCT = SUBJECT_SIZE + 40; // u64, hash of the value that `distinct` looks at

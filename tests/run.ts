@@ -3,13 +3,14 @@
 // program is missing that EARSHOT_REQUIRED names (.ci/run installs those), that is a failure.
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
 const FOLDER = import.meta.dirname;
 const ASPECT_CONFIG = 'tests/assembly/as-pect.config.js';
 const required = (process.env.EARSHOT_REQUIRED ?? '').split(' ').filter(program => program !== '');
+const PROCESSES = /^(?:command|deploy|fluent-bit|function|http|sink|source)\/(?!memory)/; // function/memory gives a process a tenth of a processor
 const chosen = process.argv.slice(2);
 const isChosen = (path: string) => chosen.length === 0 || chosen.some(part => path.includes(part));
 
@@ -51,8 +52,16 @@ async function runTests(): Promise<void> {
     .filter(name => name.endsWith('.test.ts') && isChosen(name))
     .map(name => join(FOLDER, name))
     .sort();
+  // Tests with processes of their own mostly wait, some for seconds; others measure, and share the machine with nobody.
+  const waiting = files.filter(file => PROCESSES.test(relative(FOLDER, file)));
+  const computing = files.filter(file => !waiting.includes(file));
+  await runFiles(computing, 1);
+  await runFiles(waiting, 2);
+}
+
+async function runFiles(files: string[], concurrency: number): Promise<void> {
   if (files.length === 0) return;
-  const events = run({ files, concurrency: true });
+  const events = run({ files, concurrency });
   events.on('test:pass', ({ name, skip, details }) => {
     if (skip !== undefined) countSkip(name, skip);
     else if (details.type !== 'suite') counts.passed++;

@@ -1,16 +1,17 @@
 // `earshot check`: every mistake of every file.
-import { UserError, formatProblem, problemToJson } from '../error.ts';
+import { UserError, problemToJson } from '../error.ts';
 import type { Io } from './command.ts';
 import { choice, readArguments, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';
-import { readRulesFile } from './rules-file.ts';
+import { problemTexts, readRulesFile } from './rules-file.ts';
 
 export function help(): string {
   return `Usage: earshot check [OPTION…] FILE…
 
 Reports every mistake and warning of rules files, each with its place and what to do about it.
 
-  --format text|json   text for people (the default); json, an array, for editors and CI
+  --format text|json   text for people (the default), where warnings that say the same are printed
+                       once; json, an array of all, for editors and CI
 
 Exit code: 0 no mistakes (there may be warnings), 1 mistakes, 2 called wrongly or a file cannot be read.
 `;
@@ -48,9 +49,7 @@ function toJson(files: RulesFile[]): string {
 }
 
 function toText(files: RulesFile[]): string {
-  const problems = files.flatMap(({ path, source, problems }) =>
-    problems.map(problem => `${formatProblem(problem, path, source)}\n`),
-  );
+  const problems = files.flatMap(file => problemTexts(file).map(text => `${text}\n`));
   const ruleCount = files.reduce((sum, { file }) => sum + file.rules.length, 0);
   const errorCount = countOf(files, 'error');
   const found = [plural(errorCount, 'error'), plural(countOf(files, 'warning'), 'warning')].join(', ');

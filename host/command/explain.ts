@@ -8,7 +8,8 @@ import type { Doors } from '../matcher.ts';
 import { openDoors } from '../matcher.ts';
 import type { Decision, TestCondition } from '../compiler/compiled.ts';
 import { formatDecimal, parseDecimal } from '../compiler/decimal.ts';
-import type { Rule } from '../compiler/model.ts';
+import { formatFieldPath } from '../compiler/field.ts';
+import type { FieldPath, Rule } from '../compiler/model.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
@@ -193,7 +194,9 @@ const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$/;
 /** The value as a person reads it; the text of a string as the matcher reads it. */
 function valueAt(record: unknown, test: TestCondition, span: MatchedSpan | null): string {
   let value: unknown = record;
-  for (const step of test.field) {
+  for (const [index, step] of test.field.entries()) {
+    if (typeof value === 'string')
+      return `missing${holdsJson(value) ? jsonNote(test.field.slice(0, index)) : ''}`;
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return 'missing';
     value = (value as Record<string | number, unknown>)[step];
   }
@@ -203,4 +206,19 @@ function valueAt(record: unknown, test: TestCondition, span: MatchedSpan | null)
   }
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
   return value === null ? 'null' : `the ${typeof value} ${value}`;
+}
+
+/** The record has the fields, but as text. */
+function holdsJson(text: string): boolean {
+  if (!/^\s*[{[]/.test(text)) return false;
+  try {
+    return typeof JSON.parse(text) === 'object';
+  } catch {
+    return false;
+  }
+}
+
+function jsonNote(path: FieldPath): string {
+  const name = quote(formatFieldPath(path));
+  return `: ${name} is a string that holds JSON; let Fluent Bit parse it (Merge_Log, or a parser filter), or test its text`;
 }

@@ -4,8 +4,9 @@ import type { CompiledRuleset } from '../compiler/compile.ts';
 import { compileRules } from '../compiler/compile.ts';
 import { readCore } from '../core.ts';
 import type { Problem } from '../error.ts';
-import { UserError, formatCount, formatProblem, quote } from '../error.ts';
+import { UserError, formatCount, formatProblem, problemToJson, quote } from '../error.ts';
 import { loadModule, openDoors } from '../matcher.ts';
+import { checkFiring } from '../compiler/firing.ts';
 import type { RuleFile } from '../compiler/model.ts';
 import { stepsPerByte, stepsWithoutNeedle } from '../compiler/patterns.ts';
 import { parseRules } from '../compiler/rules.ts';
@@ -27,7 +28,8 @@ export async function readRulesFile(path: string): Promise<RulesFile> {
   const source = String(await readInput(path));
   const problems: Problem[] = [];
   const report = (problem: Problem) => void problems.push(problem);
-  const file = parseRules(source, report);
+  const parsed = parseRules(source, report);
+  const file = { ...parsed, rules: checkFiring(parsed.rules, report) };
   const compiled = compile(file, report);
   const isWrong = problems.some(problem => problem.severity === 'error');
   const ruleset = isWrong ? null : compiled;
@@ -38,10 +40,39 @@ export async function readRulesFile(path: string): Promise<RulesFile> {
 
 /** Returns the ruleset. Warnings are written to standard error; mistakes are too, and then it throws. */
 export function requireRuleset({ path, source, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {
-  for (const problem of problems) io.stderr.write(`${formatProblem(problem, path, source)}\n`);
+  for (const text of problemTexts({ path, source, problems })) io.stderr.write(`${text}\n`);
   if (ruleset) return ruleset;
   const count = problems.filter(problem => problem.severity === 'error').length;
   throw new UserError(`${path} has ${count} ${count === 1 ? 'mistake' : 'mistakes'}`);
+}
+
+/** For people: every mistake, and of the warnings that say the same the first, with the lines of the others. */
+export function problemTexts({
+  path,
+  source,
+  problems,
+}: Pick<RulesFile, 'path' | 'source' | 'problems'>): string[] {
+  const alike = new Map<string, Problem[]>();
+  for (const [index, problem] of problems.entries()) {
+    const key = problem.severity === 'error' ? String(index) : kindOf(problem);
+    const group = alike.get(key);
+    if (group) group.push(problem);
+    else alike.set(key, [problem]);
+  }
+  return [...alike.values()].map(([first, ...others]) => {
+    const text = formatProblem(first!, path, source);
+    if (others.length === 0) return text;
+    const lines = [...new Set(others.map(problem => problemToJson(problem, path, source).line))];
+    const shown = `${lines.slice(0, LINES_SHOWN).join(', ')}${lines.length > LINES_SHOWN ? ', …' : ''}`;
+    return `${text}\nand ${formatCount(others.length)} more like this: ${lines.length === 1 ? 'line' : 'lines'} ${shown}`;
+  });
+}
+
+const LINES_SHOWN = 10;
+
+/** What a warning says, without the names and numbers in it. */
+function kindOf({ message, hint = '' }: Problem): string {
+  return `${message}\n${hint}`.replace(/"[^"]*"|'[^']*'|\d[\d,]*/g, '…');
 }
 
 /** The core with the ruleset in it, and the proof that it loads. */

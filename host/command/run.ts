@@ -174,8 +174,10 @@ class Runner {
   private byteCount = 0;
   private unreadableCount = 0;
   private alertCount = 0;
-  /** Alerts that start at the file's time. */
+  /** Bodies of alerts that start at the file's time: of records without "@timestamp", and with one that is none. */
   private untimedCount = 0;
+  private mistimedCount = 0;
+  private firstMistimed = '';
   /** Bodies from the chunk under work. */
   private bodies: Uint8Array[] = [];
 
@@ -232,14 +234,19 @@ class Runner {
       const answer = record === null ? TOO_LARGE : this.matcher.matchWhole(record, sec, nsec);
       if (answer === NO_ALERT || answer === ALERT) this.recordCount++;
       else this.reject(record, `${file.name}:${lineNumber}`, answer, strict);
-      if (answer === ALERT) this.keep(Buffer.from(this.matcher.alert()), fileTime);
+      if (answer === ALERT) this.keep(Buffer.from(this.matcher.alert()), fileTime, record!);
     };
   }
 
-  private keep(body: Buffer, fileTime: Buffer): void {
+  private keep(body: Buffer, fileTime: Buffer, record: Uint8Array): void {
     this.bodies.push(body);
     this.alertCount += alertsOf(body).length;
-    if (body.includes(fileTime)) this.untimedCount++;
+    if (body.includes(fileTime)) this.noteTime(timestampOf(record));
+  }
+
+  private noteTime(timestamp: unknown): void {
+    if (timestamp === undefined) this.untimedCount++;
+    else if (this.mistimedCount++ === 0) this.firstMistimed = short(JSON.stringify(timestamp));
   }
 
   private async deliver(): Promise<void> {
@@ -278,10 +285,13 @@ class Runner {
     const lines = [this.rates()];
     if (this.unreadableCount > 0)
       lines.push(`${count(this.unreadableCount, 'line is no record', 'lines are no records')}`);
-    if (this.untimedCount > 0) {
-      const alerts = count(this.untimedCount, 'body of alerts starts', 'bodies of alerts start');
-      lines.push(`${alerts} at the file's time: the record has no "@timestamp"`);
-    }
+    const atFileTime = (bodies: number) =>
+      `${count(bodies, 'body of alerts starts', 'bodies of alerts start')} at the file's time`;
+    if (this.untimedCount > 0) lines.push(`${atFileTime(this.untimedCount)}: the record has no "@timestamp"`);
+    if (this.mistimedCount > 0)
+      lines.push(
+        `${atFileTime(this.mistimedCount)}: the "@timestamp" of the record cannot be read, such as ${this.firstMistimed}`,
+      );
     const { alerts } = this.module.info;
     const matches = this.matcher.matches();
     const suppressed = this.matcher.suppressed();
@@ -314,6 +324,19 @@ function count(number: number, one: string, many: string): string {
 
 const RULES_SHOWN = 40;
 const EXCERPT_SIZE = 60;
+
+function short(text: string): string {
+  return text.length > EXCERPT_SIZE ? `${text.slice(0, EXCERPT_SIZE)}…` : text;
+}
+
+/** The module has read the record: this is for the summary only. */
+function timestampOf(record: Uint8Array): unknown {
+  try {
+    return (JSON.parse(Buffer.from(record).toString()) as Record<string, unknown>)['@timestamp'];
+  } catch {
+    return undefined;
+  }
+}
 
 function excerpt(record: Uint8Array): string {
   const text = Buffer.from(record.subarray(0, EXCERPT_SIZE)).toString();

@@ -1,22 +1,50 @@
 // What a rule may say but rarely means: warnings about a rule that has no mistakes.
+import { quote } from '../error.ts';
 import type { Report } from '../error.ts';
+import type { TestCondition } from './compiled.ts';
+import { testsOf, textsIn } from './condition.ts';
 import { formatFieldPath } from './field.ts';
+import { matchesEverything } from './nfa.ts';
 import type { Condition, Rule, Template, TemplatePart } from './model.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
 import { foldedForms } from './pattern.ts';
 
-export function adviseRule(rule: Rule, report: Report): void {
+/** `watched`: the labels that the rule counts or watches on their own, by name. */
+export function adviseRule(rule: Rule, watched: Set<string>, report: Report): void {
   adviseMessage(rule, report);
   for (const condition of rule.steps) {
     adviseSelection(condition, report);
     adviseNumbers(testsOf(condition), report);
     for (const test of testsOf(condition)) {
       adviseLineEnd(test, report);
+      adviseForm(test, report);
       adviseCase(test, report);
+      adviseLabelKey(test, report);
     }
   }
   const captures = new Map(rule.steps.flatMap(testsOf).flatMap(capturesOf));
-  for (const label of rule.labels) adviseCardinality(label, captures, report);
+  for (const label of rule.labels) {
+    if (!watched.has(label.name)) adviseCardinality(label, captures, report);
+    adviseBraces('label', label, report);
+  }
+  for (const annotation of rule.annotations) adviseBraces('annotation', annotation, report);
+}
+
+/** Two alerts with the same labels are one alert to whoever receives them. */
+export function adviseNames(rules: Rule[], report: Report): void {
+  const seen = new Set<string>();
+  for (const { group, alert, labels, span } of rules) {
+    const key = JSON.stringify([group, alert, labels.map(({ name, parts }) => [name, parts])]);
+    if (seen.has(key)) {
+      report({
+        severity: 'warning',
+        message: `second alert "${alert}" in group "${group}", with the same labels`,
+        hint: 'receivers take both for one alert: give each its own name, or a label in which they differ',
+        span: { start: span.start, end: span.start + 'alert'.length },
+      });
+    }
+    seen.add(key);
+  }
 }
 
 function adviseMessage(rule: Rule, report: Report): void {
@@ -55,18 +83,118 @@ function isSelective(condition: Condition, isUnderNot: boolean): boolean {
   }
 }
 
-type Test = Extract<Condition, { kind: 'test' }>;
+// --------------------------------------------------------------------- texts that look like something else
 
-function testsOf(condition: Condition): Test[] {
-  if (condition.kind === 'test') return [condition];
-  return condition.kind === 'not' ? testsOf(condition.of) : condition.of.flatMap(testsOf);
+/** Wildcards, patterns and delimiters where they are plain characters. */
+function adviseForm(test: TestCondition, report: Report): void {
+  const problem =
+    test.op === 'regex'
+      ? patternForm(test.source, test.pattern)
+      : textsIn(test)
+          .map(text => textForm(test.op, text))
+          .find(found => found !== undefined);
+  if (problem) report({ severity: 'warning', ...problem, span: test.span });
+}
+
+interface Form {
+  message: string;
+  hint: string;
+}
+
+function patternForm(source: string, pattern: Pattern): Form | undefined {
+  const [, inner, flags] = /^\/(.+)\/([gimsuy]*)$/s.exec(source) ?? [];
+  if (inner !== undefined && (flags !== '' || inner.startsWith('^') || inner.endsWith('$'))) {
+    const meant = `${flags!.includes('i') ? '(?i)' : ''}${inner}`;
+    return {
+      message: 'the slashes around this pattern are part of it',
+      hint: `if they are not meant, write regex: '${meant}'`,
+    };
+  }
+  if (!canOnlyBeEmpty(pattern) || matchesEverything(pattern)) return undefined;
+  const isEmpty = source.includes('^') || source.includes('A');
+  return {
+    message: 'the pattern asks for no character',
+    hint: isEmpty
+      ? 'it matches an empty text only, and a log line ends with a newline: write \\n? before the end, or what the text must hold'
+      : 'write what the text must hold',
+  };
+}
+
+function canOnlyBeEmpty(pattern: Pattern): boolean {
+  switch (pattern.kind) {
+    case 'set':
+      return false;
+    case 'concat':
+    case 'alternate':
+      return pattern.of.every(canOnlyBeEmpty);
+    case 'capture':
+      return canOnlyBeEmpty(pattern.of);
+    case 'repeat':
+      return pattern.max === 0 || canOnlyBeEmpty(pattern.of);
+    default:
+      return true;
+  }
+}
+
+// What is in a pattern and hardly in a log: `.*`, `\d+`, `[a-z]+`, `(?i)`.
+const PATTERN_SIGNS = /\.[*+]|\\[dwsDWS][+*{]|\][+*]|\(\?[:iP<]/;
+const ALTERNATIVES = /^\w+(?:\|\w+)+$/;
+
+function textForm(op: TestCondition['op'], text: string): Form | undefined {
+  const isWhole = op === 'eq' || op === 'in';
+  const [, before, inner, after] = /^([*%]?)([^*%]+)([*%]?)$/s.exec(text) ?? [];
+  const isGlob = isWhole ? before || after : before && after;
+  if (isGlob || (isWhole && text === '*')) {
+    const sign = text[0] === '%' || text.at(-1) === '%' ? '%' : '*';
+    const operator = before === after ? 'contains' : before ? 'endsWith' : 'startsWith';
+    const hint = inner === undefined ? 'write exists: true' : `write ${operator}: '${inner}'`;
+    return {
+      message: `"${op}" takes "${sign}" as a plain character`,
+      hint: `if any text is meant by it, ${hint}`,
+    };
+  }
+  if (!PATTERN_SIGNS.test(text) && !ALTERNATIVES.test(text)) return undefined;
+  return {
+    message: `"${op}" takes ${quote(text)} letter by letter`,
+    hint: 'if a pattern is meant, write it as "regex"',
+  };
+}
+
+/** Kubernetes' labels and annotations have no keys below theirs. */
+function adviseLabelKey({ field, span }: TestCondition, report: Report): void {
+  const at = field.findIndex((step, index) => index > 0 && (step === 'labels' || step === 'annotations'));
+  if (field[at - 1] !== 'kubernetes' || field.length < at + 3) return;
+  const key = field.slice(at + 1).join('.');
+  report({
+    severity: 'warning',
+    message: `${quote(formatFieldPath(field))} is a field within a ${String(field[at]).slice(0, -1)}, and these hold only text`,
+    hint: `if the key has dots, write ${formatFieldPath([...field.slice(0, at + 1), key])}`,
+    span,
+  });
+}
+
+// References without braces, and braces of other tools: they are text.
+const BARE_REFERENCE = /\$(?:record|captures|labels)[.[][\w@]/;
+const FOREIGN_REFERENCE = /^[$%]?\{[\w.@[\]"'/-]+\}$|\$\{[\w.]+\}|%\{[\w.@[\]]+\}/;
+
+function adviseBraces(noun: string, { name, parts, span }: Template, report: Report): void {
+  const found = parts.flatMap(part =>
+    part.kind === 'text' ? (BARE_REFERENCE.exec(part.text) ?? FOREIGN_REFERENCE.exec(part.text) ?? []) : [],
+  );
+  if (found.length === 0) return;
+  report({
+    severity: 'warning',
+    message: `${noun} "${name}" has ${quote(found[0]!)} as plain text`,
+    hint: 'a reference stands in double braces: {{ $record.kubernetes.pod_name }}',
+    span,
+  });
 }
 
 // ------------------------------------------------------------------------------------ `$` on a log line
 
 const NEWLINE = 0x0a;
 
-function adviseLineEnd(test: Test, report: Report): void {
+function adviseLineEnd(test: TestCondition, report: Report): void {
   if (test.op !== 'regex' || test.field.at(-1) !== 'log' || !missesNewline(test.pattern)) return;
   const end = test.source.length;
   const size = test.source.endsWith('\\z') ? 2 : test.source.endsWith('$') ? 1 : 0;
@@ -111,7 +239,7 @@ function mayEndWithNewline(parts: Pattern[]): boolean {
 // ------------------------------------------------------------------------------------ numbers as strings
 
 /** A field that is compared in both ways: "500" is 500 for the one, and not for the other. */
-function adviseNumbers(tests: Test[], report: Report): void {
+function adviseNumbers(tests: TestCondition[], report: Report): void {
   const ordered = new Map(tests.flatMap(test => (isOrder(test) ? [[test.field.join('\0'), test.op]] : [])));
   for (const test of tests) {
     const op = ordered.get(test.field.join('\0'));
@@ -129,27 +257,20 @@ function adviseNumbers(tests: Test[], report: Report): void {
   }
 }
 
-function isOrder({ op }: Test): boolean {
+function isOrder({ op }: TestCondition): boolean {
   return op === 'gt' || op === 'gte' || op === 'lt' || op === 'lte';
 }
 
 // ---------------------------------------------------------------------------------------- letter case
 
-function adviseCase(test: Test, report: Report): void {
-  if (!test.ignoreCase || textsOf(test).some(text => Array.from(text).some(hasForms))) return;
+function adviseCase(test: TestCondition, report: Report): void {
+  if (!test.ignoreCase || textsIn(test).some(text => Array.from(text).some(hasForms))) return;
   report({
     severity: 'warning',
     message: '"ignoreCase" changes nothing: there is no letter with an upper and a lower case',
     hint: 'leave it out',
     span: test.span,
   });
-}
-
-function textsOf(test: Test): string[] {
-  if (test.op === 'regex') return [test.source];
-  if ('texts' in test) return test.texts;
-  const values = test.op === 'eq' ? [test.value] : test.op === 'in' ? test.values : [];
-  return values.flatMap(value => (value.type === 'string' ? [value.value] : []));
 }
 
 function hasForms(character: string): boolean {
@@ -185,7 +306,7 @@ const VARIED_KEY = /^(log|message|msg|@timestamp|timestamp|time|date|ts)$/i;
 // docker_id, container_hash, traceId, request-id, uuid: but not "valid" or "hashtag".
 const ID_KEY = /(^|[_.-])(id|uid|uuid|guid|hash|digest)$|[a-z](Id|ID|Uid|UID|Uuid|UUID|Hash)$/;
 
-function capturesOf(test: Test): [string, Pattern][] {
+function capturesOf(test: TestCondition): [string, Pattern][] {
   return test.op === 'regex' ? namedGroups(test.pattern) : [];
 }
 

@@ -50,3 +50,12 @@ export function formatDecimal({ negative, digits, exponent }: Decimal): string {
   const fraction = digits.length > 1 ? `.${digits.slice(1)}` : '';
   return `${sign}${digits[0]}${fraction}e${exponent > 0 ? '+' : ''}${exponent - 1}`;
 }
+
+/** Below 0, 0 or above 0, as in a sort. */
+export function compareDecimals(left: Decimal, right: Decimal): number {
+  if (left.negative !== right.negative) return left.negative ? -1 : 1;
+  const order = left.negative ? -1 : 1;
+  if (left.digits === '' || right.digits === '') return order * (left.digits.length - right.digits.length);
+  if (left.exponent !== right.exponent) return order * (left.exponent - right.exponent);
+  return left.digits === right.digits ? 0 : left.digits < right.digits ? -order : order;
+}

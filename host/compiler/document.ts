@@ -203,6 +203,11 @@ function syntaxMessage(text: string, { code, message, pos }: YAMLError): { messa
         message: `unexpected ${quote(text.slice(...pos))} after a value`,
         hint: braces ?? 'a value that holds quotes, brackets or braces needs single quotes around all of it',
       };
+    case 'BAD_INDENT':
+      return {
+        message: lowerFirst(message),
+        hint: 'indent a key as its neighbours: in a list of maps as the first key after "- "',
+      };
     case 'RESOURCE_EXHAUSTION':
       return { message: TOO_DEEP };
     default:

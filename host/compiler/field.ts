@@ -13,15 +13,15 @@ export const FIELD_KEY_SIZE_MAX = 256;
 // A log record's arrays hold a handful of items; up to here an index fits in 16 bits.
 export const FIELD_INDEX_MAX = 65_535;
 
-// What a key without quotes is made of: every character without a meaning in a path or a template.
-const PLAIN_KEY = /[^.[\]'"\s{}]+/y;
+// What a key without quotes is made of: every character without a meaning in a path, here or in other tools.
+const PLAIN_KEY = /[^.[\]'"\s{}*]+/y;
 const QUOTES = `'"`;
 const ESCAPES: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', '/': '/', '\\': '\\' };
 
 /** Throws a TextError whose span is in `text`. */
 export function parseFieldPath(text: string): FieldPath {
   if (text === '') throw new TextError('empty field path', { start: 0, end: 0 }, 'name a field, such as log');
-  if (text.startsWith('$record')) throw recordPrefix(text);
+  if (text.startsWith('$')) throw reference(text);
   const path: (string | number)[] = [];
   let at = 0;
   while (at < text.length) {
@@ -35,7 +35,17 @@ export function parseFieldPath(text: string): FieldPath {
     at = step.end;
   }
   if (path.length > FIELD_DEPTH_MAX) throw tooDeep(path.length, text);
+  checkDots(text);
   return path;
+}
+
+/** `kubernetes.labels.app.kubernetes.io/name`: a domain in the place of keys. Labels hold no objects. */
+function checkDots(text: string): void {
+  const domain = /\b(?:labels|annotations|nodeSelector)\.((?:[\w-]+\.)+[\w-]+\/[\w.-]+)$/.exec(text)?.[1];
+  if (domain === undefined || text.includes('[')) return;
+  const start = text.length - domain.length;
+  const hint = `write ${text.slice(0, start - 1)}["${domain}"]`;
+  throw new TextError(`${quote(domain)} is one key`, { start, end: text.length }, hint);
 }
 
 /** The shortest text that `parseFieldPath` reads as this path. */
@@ -46,16 +56,36 @@ export function formatFieldPath(path: FieldPath): string {
 function formatStep(step: string | number, index: number): string {
   if (typeof step === 'number') return `[${step}]`;
   PLAIN_KEY.lastIndex = 0;
-  const plain = PLAIN_KEY.exec(step)?.[0] === step && !(index === 0 && step.startsWith('$record'));
+  const plain = PLAIN_KEY.exec(step)?.[0] === step && !(index === 0 && step.startsWith('$'));
   if (!plain) return `[${JSON.stringify(step)}]`;
   return index === 0 ? step : `.${step}`;
 }
 
-function recordPrefix(text: string): TextError {
-  const rest = text.slice('$record'.length).replace(/^\./, '');
-  const hint = `write ${rest || 'log'}; $record is for templates`;
-  return new TextError('a field path starts at the record', { start: 0, end: '$record'.length }, hint);
+/** `$` begins a reference of a template, a path of jq or JSONPath, or one of Fluent Bit. */
+function reference(text: string): TextError {
+  const name = /^\$(\w*)/.exec(text)![1]!;
+  const span = { start: 0, end: name.length + 1 };
+  if (Object.hasOwn(NOT_IN_RECORD, name)) {
+    return new TextError(
+      `a field path starts at the record, "$${name}" is for templates`,
+      span,
+      NOT_IN_RECORD[name],
+    );
+  }
+  const rest = (name === 'record' ? text.slice(span.end) : text.slice(1)).replace(/^\.+/, '');
+  const why =
+    name === 'record' ? '$record is for templates' : `a key that begins with $ is written ["$${name}"]`;
+  const hint = `write ${rest || 'log'}${name === '' ? '' : `; ${why}`}`;
+  return new TextError('a field path starts at the record', span, hint);
 }
+
+const NOT_IN_RECORD: Record<string, string> = {
+  captures:
+    'name a field: a capture can be neither tested nor counted; for a test, write the values into its pattern, such as took [5-9]\\d{2,}ms',
+  labels: 'name the field that the label is made from',
+  value: 'for the number of matches use "threshold"',
+  alert: 'a rule sees one record, not alerts',
+};
 
 function indexFirst(span: Span): TextError {
   return new TextError('a record is an object: the path starts with a key', span);
@@ -103,9 +133,14 @@ function unexpected(text: string, at: number): TextError {
   const message = `a field path cannot hold ${name} like this`;
   const hint = text.startsWith('{{')
     ? 'leave out the braces and "$record."'
-    : 'put a key that holds it in brackets and quotes: labels["a b"]';
+    : character === '*'
+      ? STAR_HINT
+      : 'put a key that holds it in brackets and quotes: labels["a b"]';
   return new TextError(message, { start: at, end: at + character.length }, hint);
 }
+
+const STAR_HINT =
+  'name each field in a test of its own, under "any"; for any string of the record write anyField: true in its place';
 
 function bracket(text: string, at: number): { value: string | number; end: number } {
   const inner = at + 1;

@@ -4,7 +4,7 @@
 import { isMap, isScalar, isSeq } from 'yaml';
 import type { Scalar as YamlScalar } from 'yaml';
 import { KEY_COUNT_DEFAULT, RATE_COUNT_DEFAULT } from '../../assembly/layout.ts';
-import { adviseRule } from './advice.ts';
+import { adviseNames, adviseRule } from './advice.ts';
 import {
   TEMPLATE_HINT,
   isDamaged,
@@ -20,6 +20,7 @@ import type { Decimal } from './decimal.ts';
 import { TextError, formatCount, nearest, quote } from '../error.ts';
 import type { Report, Span, TextProblem } from '../error.ts';
 import { parseFieldPath } from './field.ts';
+import { asTestHint, foreignFile, foreignHint, meantKey, textConditionHint } from './foreign.ts';
 import type { Condition, FieldPath, Limits, Rule, RuleFile, Scalar, Template, Test } from './model.ts';
 import { matchesEverything } from './nfa.ts';
 import { PatternError, parsePattern } from './pattern.ts';
@@ -86,6 +87,11 @@ function readFile(context: Context): RuleFile {
     return { rules: [], limits: LIMITS_DEFAULT };
   }
   const own = quietIfDamaged(context, root);
+  const foreign = foreignFile(isMap(root) ? keysOf(root) : []);
+  if (foreign) {
+    fail(own, firstKeyOf(root), foreign.message, foreign.hint);
+    return { rules: [], limits: LIMITS_DEFAULT };
+  }
   const map = readMap(own, root, 'a rules file', schema.FILE_KEYS, () => NO_RULES_HINT);
   const groups = map?.get('groups');
   const names = new Set<string>();
@@ -93,7 +99,17 @@ function readFile(context: Context): RuleFile {
   for (const group of readList(own, groups, 'groups', 'the file has no rules') ?? []) {
     readGroup(context, group, names, rules);
   }
+  adviseNames(rules, context.report);
   return { rules, limits: readLimits(own, map?.get('limits')) };
+}
+
+function keysOf(map: Node): string[] {
+  const keys = isMap<Node, Node | null>(map) ? map.items.map(({ key }) => key) : [];
+  return keys.flatMap(key => (isScalar(key) ? [String(key.value)] : []));
+}
+
+function firstKeyOf(map: Node): Node {
+  return (isMap<Node, Node | null>(map) && map.items[0]?.key) || map;
 }
 
 function readLimits(context: Context, entry: Entry | undefined): Limits {
@@ -163,8 +179,14 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
     ...(tied && { sequence: tied }),
     ...(absence && { absence }),
   };
-  adviseRule(rule, context.report);
+  const watched = ['threshold', 'sequence', 'absence'].flatMap(name => namedInBy(map.get(name)?.value, rule));
+  adviseRule(rule, new Set(watched), context.report);
   return rule;
+}
+
+/** The labels that are watched on their own because the rule says so; without "by" all are, but nobody said so. */
+function namedInBy(node: Node | undefined, { threshold, sequence, absence }: Rule): string[] {
+  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? absence)!.by : [];
 }
 
 /** A rule has either match or sequence; threshold and absence need match, and exclude each other. */
@@ -264,7 +286,9 @@ function isTooMuch(context: Context, node: Node, step: Step, nesting: Nesting): 
 
 function conditionHint(context: Context, node: Node): string | undefined {
   const resolved = resolveAlias(context.document, node, context.report);
-  return isSeq(resolved) ? 'put the list under "all" or "any"' : CONDITION_HINT;
+  if (isSeq(resolved)) return 'put the list under "all" or "any"';
+  const text = isScalar(resolved) ? textConditionHint(String(resolved.value)) : undefined;
+  return text ?? CONDITION_HINT;
 }
 
 function failTwoForms(context: Context, map: ReadMap, forms: string[]): void {
@@ -422,7 +446,9 @@ function readPattern(
   nesting: Nesting,
   ignoreCase: true | undefined,
 ): Test | undefined {
-  const source = readText(context, entry.value, '"regex"', Infinity); // parsePattern has its own limit
+  const source = isSeq(entry.value)
+    ? failType(context, entry.value, '"regex"', 'pattern')
+    : readText(context, entry.value, '"regex"', Infinity); // parsePattern has its own limit
   const parsed = source === undefined ? undefined : tryPattern(context, entry.value!, source, ignoreCase);
   if (source === undefined || !parsed) {
     step.capturesAreKnown = false;
@@ -692,9 +718,15 @@ function readBy(context: Context, entry: Entry | undefined, labelNames: string[]
 }
 
 function failUnknownLabel(context: Context, node: Node, name: string, labelNames: string[]): void {
-  const none = 'give the rule this label: "by" names labels, not fields';
+  const own =
+    name
+      .split(/[.[\]"']+/)
+      .filter(Boolean)
+      .at(-1) ?? name;
+  const isPath = own !== name;
+  const none = `give the rule this label: "by" names labels, not fields${isPath ? `; write ${own}: '{{ $record.${name} }}'` : ''}`;
   const { message, hint } = unknownName('label', name, labelNames, none);
-  fail(context, node, message, hint);
+  fail(context, node, message, isPath ? none : hint);
 }
 
 // ------------------------------------------------------------------------------------------- durations
@@ -714,6 +746,11 @@ export function parseDuration(text: string): number {
 
 function durationHint(text: string): string {
   if (/^\d+$/.test(text)) return `add the unit: ${text}s, ${text}m or ${text}ms`;
+  const [, amount, unit] = /^P?T?(\d+)\s*([a-z])[a-z]*\.?$/i.exec(text) ?? [];
+  if (unit && 'smhdw'.includes(unit.toLowerCase()) && !/^\d+ms$/.test(text)) {
+    const milliseconds = /^\d+\s*mil/i.test(text) ? 'ms' : unit.toLowerCase();
+    return `write ${amount}${milliseconds}`;
+  }
   if (/^\d+\.\d+/.test(text)) return 'write whole numbers: 1h30m, not 1.5h';
   if (/^(\d+(ms|[ywdhms]))+$/.test(text)) return 'name each unit once, the largest first: 1h30m';
   return 'write it as 15m, 1h30m, 500ms or 1d';
@@ -766,7 +803,10 @@ function readMap(
   if (!map) return undefined;
   if (!isMap(map)) {
     const found = describe(context, map);
-    return fail(context, map, `${what} must be a map, found ${found}`, hint?.());
+    const kind = what.replaceAll('"', '');
+    const form = kind === 'threshold' || kind === 'absence' || kind === 'sequence' ? kind : 'limits';
+    const message = `${what} must be a map, found ${found}`;
+    return fail(context, map, message, hint?.() ?? typeHint(context, map, form));
   }
   const entries = readPairs(context, map);
   const known = new Map(
@@ -774,7 +814,7 @@ function readMap(
   );
   const meant = new Set<string | undefined>();
   for (const entry of entries)
-    if (!known.has(entry.name)) meant.add(failUnknownKey(context, entry, keys, known));
+    if (!known.has(entry.name)) meant.add(failUnknownKey(context, entry, keys, known, entries.length));
   const place = entries[0]?.key ?? map;
   for (const [name, key] of Object.entries(keys)) {
     // A condition need not be a test: its own reader requires `field`.
@@ -791,20 +831,17 @@ function failUnknownKey(
   entry: Entry,
   keys: Keys,
   present: Map<string, Entry>,
+  entryCount: number,
 ): string | undefined {
   const message = `unknown key ${quote(entry.name)}`;
   const candidates = Object.keys(keys).filter(name => !present.has(name));
-  const foreign = foreignHint(entry.name, keys);
+  const asTest =
+    keys === schema.CONDITION_KEYS ? asTestHint(entry.name, isSeq(entry.value), present.size > 0) : undefined;
+  const foreign = foreignHint(entry.name, keys, entryCount === 1) ?? asTest;
   const near = foreign === undefined ? nearest(entry.name, candidates) : undefined;
   if (near !== undefined) fail(context, entry.key, `${message}; did you mean "${near}"?`);
   else fail(context, entry.key, message, foreign ?? `known keys: ${Object.keys(keys).join(', ')}`);
-  return near;
-}
-
-function foreignHint(name: string, keys: Keys): string | undefined {
-  if (name === '<<') return schema.MERGE_KEY_HINT;
-  const hints = schema.FOREIGN_KEYS.get(keys) ?? {};
-  return Object.hasOwn(hints, name) ? hints[name] : undefined;
+  return near ?? meantKey(foreign);
 }
 
 /** The entries of a map, duplicate keys and keys that are not strings left out. */
@@ -824,9 +861,20 @@ function keyHint(context: Context, key: Node): string | undefined {
   return isScalar(key) ? 'put it in quotes' : undefined;
 }
 
+/** Keys that hold other keys. */
+const HOLDERS = new Set(
+  [schema.FILE_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.GROUPING_KEYS].flatMap(keys =>
+    Object.entries(keys).flatMap(([name, { kind }]) =>
+      kind === 'name' || kind === 'duration' ? [] : [name],
+    ),
+  ),
+);
+const INDENT_HINT = 'indent the lines below that belong to it';
+
 function readValue(context: Context, name: string, key: Node, value: Node | null): Node | undefined {
   if (!isNothing(value)) return resolveAlias(context.document, value, context.report);
-  const hint = name === 'eq' ? 'write null to compare with null' : undefined;
+  const hint =
+    name === 'eq' ? 'write null to compare with null' : HOLDERS.has(name) ? INDENT_HINT : undefined;
   return fail(context, key, `${quote(name)} has no value`, hint);
 }
 
@@ -967,11 +1015,55 @@ function failType(context: Context, node: Node, subject: string, kind: keyof typ
 function typeHint(context: Context, node: Node, kind: keyof typeof schema.KINDS): string | undefined {
   const written = writtenAs(context.document, node);
   if (isMap(node) && written.startsWith('{{')) return TEMPLATE_HINT;
-  if (!isScalar(node)) return undefined;
-  if ((kind === 'text' || kind === 'texts') && node.value !== null) return `put it in quotes: '${written}'`;
-  if (kind === 'number' && /^['"]?-?\d/.test(written)) return 'leave out the quotes and the unit';
-  if (kind === 'allTexts') return `write [${written}]`;
-  return kind === 'labelNames' ? `write [${written}]` : undefined;
+  if (isMap(node) && LISTS.has(kind)) return 'begin each item with "- "';
+  if (isMap(node)) return kind === 'duration' ? 'write it as 15m, 1h30m, 500ms or 1d' : undefined;
+  if (isSeq(node)) return LIST_HINTS[kind];
+  return isScalar(node) ? scalarHint(node, written, kind) : undefined;
+}
+
+const LISTS = new Set<keyof typeof schema.KINDS>(['groups', 'rules', 'conditions', 'steps']);
+
+/** For lists where something else is expected. */
+const LIST_HINTS: Partial<Record<keyof typeof schema.KINDS, string>> = {
+  scalar: 'use "in" for a list of values',
+  pattern: 'write one pattern, such as a|b, or put tests under "any"',
+  field: 'a test looks at one field: write a test for each under "any"',
+  sequence: 'write {steps: […], within: 5m}',
+  labels: 'write a map: {severity: warning}',
+  annotations: "write a map: {message: '{{ $record.log }}'}",
+};
+
+function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema.KINDS): string | undefined {
+  const isCount = /^\d+$/.test(String(node.value));
+  switch (kind) {
+    case 'text':
+    case 'texts':
+      return node.value === null ? undefined : `put it in quotes: '${written}'`;
+    case 'number':
+      return /^['"]?-?\d/.test(written) ? 'leave out the quotes and the unit' : undefined;
+    case 'count':
+    case 'keyCount':
+    case 'rate':
+      return isCount ? 'leave out the quotes' : undefined;
+    case 'boolean':
+      return /^(yes|on|no|off|true|false)$/i.test(String(node.value))
+        ? `write ${/^(yes|on|true)$/i.test(String(node.value))}`
+        : undefined;
+    case 'threshold':
+      return `write {count: ${isCount ? written : 20}, within: ${isDuration(String(node.value)) ? written : '5m'}}`;
+    case 'absence':
+      return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
+    case 'labelNames':
+    case 'scalars':
+    case 'allTexts':
+      return `write [${written}]`;
+    default:
+      return undefined;
+  }
+}
+
+function isDuration(text: string): boolean {
+  return schema.DURATION.test(text) && text !== '0';
 }
 
 function describe(context: Context, node: Node): string {

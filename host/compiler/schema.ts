@@ -193,46 +193,6 @@ export const ABSENCE_KEYS = {
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
 } satisfies Keys;
 
-/** Words of other tools that are not similar to a key, and what to write instead. */
-export const FOREIGN_KEYS = new Map<Keys, Record<string, string>>([
-  [GROUP_KEYS, { interval: 'a rule sees each record as it comes; nothing is evaluated at intervals' }],
-  [
-    RULE_KEYS,
-    {
-      expr: 'Prometheus evaluates an expression; here "match" says what a record must hold',
-      for: 'use "threshold" for matches that keep coming, "absence" for matches that stay away',
-      keep_firing_for: 'use "realert" for the time between two alerts',
-      record: 'a rule here starts with "alert"; recording rules are for metrics',
-      severity: 'put it under "labels"',
-      message: 'put it under "annotations"',
-      summary: 'put it under "annotations"',
-      description: 'put it under "annotations"',
-    },
-  ],
-  [
-    CONDITION_KEYS,
-    {
-      and: 'use "all"',
-      or: 'use "any"',
-      equals: 'use "eq"',
-      is: 'use "eq"',
-      ne: 'use "not" around a test with "eq"',
-      neq: 'use "not" around a test with "eq"',
-      icontains: 'use "contains" and beside it ignoreCase: true',
-      caseInsensitive: 'use ignoreCase: true',
-      containsAny: 'use "contains" with a list',
-      oneOf: 'use "in"',
-      notIn: 'use "not" around a test with "in"',
-      matches: 'use "regex"',
-      pattern: 'use "regex"',
-      prefix: 'use "startsWith"',
-      suffix: 'use "endsWith"',
-    },
-  ],
-  [THRESHOLD_KEYS, { for: 'use "within"' }],
-  [SEQUENCE_KEYS, { for: 'use "within"' }],
-  [ABSENCE_KEYS, { within: 'use "for"' }],
-]);
 export const MERGE_KEY_HINT =
   'YAML 1.2 has no merge keys: write the keys out, or use an alias for a whole value';
 

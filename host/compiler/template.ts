@@ -30,6 +30,11 @@ export function parseTemplate(text: string, reportMistake: TextReport): PlacedPa
   const report: TextReport = problem => {
     if (++mistakeCount <= MISTAKES_MAX) reportMistake(problem);
   };
+  const bare = /^\s*(\$(?:record|captures|labels)[.[].*?|\$(?:value|alert))\s*$/s.exec(text)?.[1];
+  if (bare !== undefined && !bare.includes(OPEN)) {
+    const span = spanOf(text.indexOf(bare), bare);
+    report({ message: `${quote(bare)} has no braces`, hint: `write '{{ ${bare} }}'`, span });
+  }
   let at = 0;
   while (at < text.length) {
     const open = text.indexOf(OPEN, at);

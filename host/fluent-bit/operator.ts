@@ -14,7 +14,7 @@ const STORAGE_FOLDER = '/fluent-bit/storage';
 /** Where receivers are in KubeSphere, and Kafka and the function in ours. */
 const ADDRESSES: Record<Target, string> = {
   kafka: 'logs-kafka-bootstrap.earshot.svc:9092',
-  function: 'earshot.earshot.svc:8080',
+  function: 'earshot-door.earshot.svc:8080',
   alertmanager: 'alertmanager-main.kubesphere-monitoring-system.svc:9093',
   'notification-manager': 'notification-manager-svc.kubesphere-monitoring-system.svc:19093',
 };

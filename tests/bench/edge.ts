@@ -230,34 +230,36 @@ const median = (numbers: number[]) => numbers.sort((a, b) => a - b)[Math.floor(n
 console.log(
   `${RECORD_COUNT} records, ${TURN_COUNT} turns; added µs a record (ratio to Lua), and peak memory ÷ without\n`,
 );
-const COLUMN = 22;
-const header = MATCH_PERCENTS.map(percent => `${percent} % match`.padStart(COLUMN));
-console.log('pipeline'.padEnd(32) + header.join(''));
-const rows = new Map<string, string[]>(PIPELINES.map(({ name }) => [name, []]));
+const COLUMN = 18;
 for (const percent of MATCH_PERCENTS) {
   const path = await writeRecords(percent);
-  const seconds = new Map<string, number[]>(PIPELINES.map(({ name }) => [name, []]));
-  const peaks = new Map<string, number[]>(PIPELINES.map(({ name }) => [name, []]));
   // The fork is quadratic in alerts.
   const pipelines = PIPELINES.filter(({ name }) => percent < 100 || !name.endsWith('fork'));
+  const used = new Map(
+    pipelines.map(({ name }) => [name, { seconds: [] as number[], peaks: [] as number[] }]),
+  );
   for (let turn = 0; turn < TURN_COUNT; turn++) {
     for (const pipeline of pipelines) {
-      const used = await run(pipeline, path);
-      seconds.get(pipeline.name)!.push(used.seconds);
-      peaks.get(pipeline.name)!.push(used.peakKiB);
+      const { seconds, peakKiB } = await run(pipeline, path);
+      used.get(pipeline.name)!.seconds.push(seconds);
+      used.get(pipeline.name)!.peaks.push(peakKiB);
     }
   }
   rmSync(path);
-  const base = median(seconds.get('without Earshot')!);
-  const added = (name: string) => ((median(seconds.get(name)!) - base) / RECORD_COUNT) * 1e6;
-  const peakRatio = (name: string) => median(peaks.get(name)!) / median(peaks.get('without Earshot')!);
-  for (const { name } of PIPELINES.slice(1)) {
-    const cell = pipelines.some(one => one.name === name)
-      ? `${added(name).toFixed(2)} (${(added(name) / added('Lua filter')).toFixed(2)}) ${peakRatio(name).toFixed(2)}×`
-      : '–';
-    rows.get(name)!.push(cell.padStart(COLUMN));
+  const base = used.get('without Earshot')!;
+  const added = (name: string) =>
+    ((median(used.get(name)!.seconds) - median(base.seconds)) / RECORD_COUNT) * 1e6;
+  console.log(
+    `${`${percent} % match`.padEnd(32)}${['added µs', '÷ Lua', 'memory'].map(text => text.padStart(COLUMN)).join('')}`,
+  );
+  for (const { name } of pipelines.slice(1)) {
+    const cells = [
+      added(name).toFixed(2),
+      (added(name) / added('Lua filter')).toFixed(2),
+      `${(median(used.get(name)!.peaks) / median(base.peaks)).toFixed(2)}×`,
+    ];
+    console.log(`  ${name.padEnd(30)}${cells.map(cell => cell.padStart(COLUMN)).join('')}`);
   }
-  rows.get('without Earshot')!.push(`${((base / RECORD_COUNT) * 1e6).toFixed(2)} all`.padStart(COLUMN));
+  console.log();
 }
-for (const [name, cells] of rows) console.log(name.padEnd(32) + cells.join(''));
 receiver.close();

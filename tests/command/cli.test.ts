@@ -203,6 +203,39 @@ describe('check', () => {
     );
   });
 
+  test('a rule that no record meets is a mistake, also for build', async () => {
+    const never = RULES.replace('eq: shop}', 'eq: shop}\n            - {field: log, gt: 5}');
+    write('never.yaml', never);
+    const { code, stdout } = await earshot('check', 'never.yaml');
+    assert.equal(code, 1);
+    assert.match(
+      stdout,
+      /^never\.yaml:9:15: error: no record can meet both "gt" and "regex" of field "log"\n[^]*\nno rules without errors: 1 error, no warnings\n$/,
+    );
+    const built = await earshot('build', 'never.yaml', '-o', 'never.wasm');
+    assert.deepEqual([built.code, existsSync(join(folder, 'never.wasm'))], [1, false]);
+  });
+
+  test('warnings that say the same are printed once, by build and run too; JSON has each', async () => {
+    const rule = (name: string) =>
+      `      - {alert: ${name}, match: {field: log, contains: 'x.*y'}, annotations: {text: m}}\n`;
+    const names = Array.from({ length: 1_000 }, (_, index) => `Rule ${index}`);
+    write('alike.yaml', `groups:\n  - name: g\n    rules:\n${names.map(rule).join('')}`);
+    const texts = [
+      `alike.yaml:4:9: warning: alert "Rule 0" has no annotation "message" or "summary"`,
+      `and 999 more like this: lines 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, …`,
+      `alike.yaml:4:32: warning: "contains" takes "x.*y" letter by letter`,
+      `and 999 more like this: lines 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, …`,
+    ];
+    const told = (text: string) => text.split('\n').filter(line => /^alike|^and /.test(line));
+    const { code, stdout } = await earshot('check', 'alike.yaml');
+    assert.deepEqual([code, told(stdout)], [0, texts]);
+    assert.ok(stdout.endsWith('\n1000 rules: no errors, 2000 warnings\n'), stdout);
+    assert.deepEqual(told((await earshot('build', 'alike.yaml', '-o', 'alike.wasm')).stderr), texts);
+    assert.deepEqual(told((await finish(start('run', 'alike.yaml'))).stderr), texts);
+    assert.equal(JSON.parse((await earshot('check', '--format', 'json', 'alike.yaml')).stdout).length, 2_000);
+  });
+
   test('a file that is missing does not hide the others', async () => {
     const { code, stdout, stderr } = await earshot('check', 'none.yaml', 'wrong.yaml');
     assert.equal(code, 2);
@@ -462,6 +495,16 @@ describe('run', () => {
     const { stdout, stderr } = await finish(start('run', 'rules.yaml'), failed(1));
     assert.equal(JSON.parse(stdout).alerts[0].startsAt, '2021-08-25T01:54:37.226Z');
     assert.doesNotMatch(stderr, /file's time/);
+  });
+
+  test('the summary says whether @timestamp is missing or cannot be read', async () => {
+    const times = [{}, { '@timestamp': null }, { '@timestamp': '02/Mar/2026:10:00:00' }, { '@timestamp': 1 }];
+    write('times.ndjson', times.map((time, index) => record(`order ${index} failed`, time)).join('\n'));
+    const { stderr } = await earshot('run', 'rules.yaml', 'times.ndjson');
+    assert.match(
+      stderr,
+      /\n1 body of alerts starts at the file's time: the record has no "@timestamp"\n2 bodies of alerts start at the file's time: the "@timestamp" of the record cannot be read, such as null\n  Broken/,
+    );
   });
 
   test('without @timestamp an alert starts at the last change of the file', async () => {
@@ -733,6 +776,21 @@ stdin:5
         ^^^^
 
 `,
+    );
+  });
+
+  test('a field within a string that holds JSON is missing, and why is said', async () => {
+    write('json.yaml', RULES.replace('kubernetes.namespace_name', 'log.kubernetes.namespace_name').replace(/ *- .field: log, .*\n/, '').replace('{{ $captures.id }}', 'x')); // prettier-ignore
+    const inner = JSON.stringify({ kubernetes: { namespace_name: 'shop' } });
+    const input = [inner, 'shop', '{"kubernetes'].map(log => record(log)).join('\n');
+    const { stdout } = await finish(start('explain', 'json.yaml'), input);
+    assert.deepEqual(
+      stdout.split('\n').flatMap(line => line.split('  it is ')[1] ?? []),
+      [
+        'missing: "log" is a string that holds JSON; let Fluent Bit parse it (Merge_Log, or a parser filter), or test its text',
+        'missing',
+        'missing',
+      ],
     );
   });
 

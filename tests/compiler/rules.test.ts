@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { parse as parseYaml } from 'yaml';
 import { UserError, formatProblem } from '../../host/error.ts';
 import type { Problem } from '../../host/error.ts';
+import { checkFiring } from '../../host/compiler/firing.ts';
 import { formatFieldPath, parseDuration, parseFieldPath, parseRules } from '../../host/compiler/rules.ts';
 import type { Condition, Rule } from '../../host/compiler/rules.ts';
 import * as schema from '../../host/compiler/schema.ts';
@@ -17,6 +18,7 @@ const readCase = (name: string) => readFileSync(new URL(name, CASES), 'utf8');
 function parse(source: string): { rules: Rule[]; problems: Problem[] } {
   const problems: Problem[] = [];
   const { rules } = parseRules(source, problem => problems.push(problem));
+  checkFiring(rules, problem => problems.push(problem));
   return { rules, problems: problems.sort((left, right) => left.span.start - right.span.start) };
 }
 
@@ -147,7 +149,7 @@ describe('the model', () => {
           threshold: { count: 250, withinMs: 5_000, by: [], distinct: ['user', 'name'] },
         },
         {
-          alert: 'Distinct',
+          alert: 'Counted',
           group: 'thresholds',
           realertMs: 300_000,
           threshold: { count: 1, withinMs: 2_592_000_000, by: [] },
@@ -286,10 +288,11 @@ describe('limits', () => {
   });
 
   test('rules, and values that aliases stand for', () => {
-    const rule = '{alert: a, match: {field: a, eq: 1}, annotations: {message: m}}';
+    const rule = (index: number) => `{alert: a${index}, match: {field: a, eq: 1}, annotations: {message: m}}`;
     const groups = (count: number, size: number) =>
       Array.from({ length: count }, (_, index) => {
-        const rules = index === 0 ? `&rules [${`${rule},`.repeat(size)}]` : '*rules';
+        const written = Array.from({ length: size }, (_, index) => rule(index));
+        const rules = index === 0 ? `&rules [${written.join()}]` : '*rules';
         return `  - {name: g${index}, rules: ${rules}}\n`;
       }).join('');
     const full = parse(`groups:\n${groups(10, 1_000)}`);

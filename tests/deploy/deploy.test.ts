@@ -14,7 +14,7 @@ import { retentionFor } from '../../host/function/topics.ts';
 const FOLDER = resolve(import.meta.dirname, '../../host/deploy');
 const hasKubectl = (process.env.PATH ?? '').split(':').some(folder => existsSync(join(folder, 'kubectl')));
 
-test('every manifest is in the kustomization', () => {
+test('every manifest is in a kustomization', () => {
   const reached = new Set<string>();
   const visit = (path: string) => {
     reached.add(path);
@@ -25,6 +25,7 @@ test('every manifest is in the kustomization', () => {
     }
   };
   visit('kustomization.yaml');
+  visit('door/kustomization.yaml'); // only for who needs it
   assert.deepEqual(
     [...reached].sort(),
     readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
@@ -88,8 +89,8 @@ const KINDS = [
 describe('the manifests', { skip: hasKubectl ? false : 'kubectl is not on the PATH' }, () => {
   const objects: any[] = hasKubectl ? render() : [];
 
-  function render(): unknown[] {
-    const output = execFileSync('kubectl', ['kustomize', FOLDER], { encoding: 'utf8' });
+  function render(folder = FOLDER): unknown[] {
+    const output = execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' });
     return parseAllDocuments(output).map(document => document.toJS());
   }
 
@@ -117,6 +118,23 @@ describe('the manifests', { skip: hasKubectl ? false : 'kubectl is not on the PA
       entries.map(({ name, value }) => [name, value.startsWith('/etc/earshot/') ? mounted : value]),
     );
   }
+
+  test('the door has settings that are accepted, no topic, no scaling, and a Service that reaches it', () => {
+    const own: any[] = render(join(FOLDER, 'door'));
+    const names = own.map(object => `${object.kind} ${object.metadata.name}`);
+    const kinds = ['ServiceAccount', 'Service', 'Deployment', 'PodDisruptionBudget'];
+    assert.deepEqual(
+      names,
+      kinds.map(kind => `${kind} earshot-door`),
+    );
+    const [, service, deployment] = own;
+    const settings = readSettings(['earshot.wasm'], environmentOf(deployment.spec.template.spec));
+    assert.deepEqual([settings.role, settings.topics, settings.listen?.port], ['match', undefined, 8080]);
+    assert.ok(ACLS[settings.saslUsername!]!['topic earshot-hits']!.includes('Write'));
+    const { labels } = deployment.spec.template.metadata;
+    for (const [name, value] of Object.entries(service.spec.selector)) assert.equal(labels[name], value);
+    assert.equal(service.spec.ports[0].targetPort, deployment.spec.template.spec.containers[0].ports[0].name);
+  });
 
   for (const [role, { user, minReplicas, hasSink }] of Object.entries(ROLES))
     describe(role, () => {

@@ -148,6 +148,24 @@ test('an absence that a tick told is told again with it', () => {
   assert.deepEqual(recordOf(tick(AT + 61_000)), told);
 });
 
+test('of more alerts than it remembers it still knows which were told: they are told again', () => {
+  const instance = new FilterWasm(module, LATEST, 'alert_objects_only');
+  // Of each label set one is told, and one is suppressed.
+  const chunk = (n: number) =>
+    Array.from({ length: 1000 }, (_, i) =>
+      line({ log: `ERROR ${n} ${i >> 1}`, n: i }, AT + n * 1_000_000 + i * 500),
+    );
+  const first = filter('', chunk(0), instance);
+  assert.equal(first.filter(({ kind }) => kind === 'replaced').length, 500);
+  for (let n = 1; n < 60; n++) filter('', chunk(n), instance);
+  const again = filter('', chunk(0), instance);
+  const lost = first.filter((outcome, i) => outcome.kind === 'replaced' && again[i]!.kind === 'dropped');
+  assert.equal(lost.length, 0);
+  // An id that was only counted may be forgotten.
+  const more = first.filter((outcome, i) => outcome.kind === 'dropped' && again[i]!.kind === 'replaced');
+  assert.ok(more.length < 25, `${more.length} of 500`);
+});
+
 test('memory stays within bounds, however many alerts come', () => {
   const instance = new FilterWasm(module, LATEST, 'alert_objects_only');
   const round = (n: number) =>

@@ -24,6 +24,7 @@ class Reader {
   }
 
   byte(): number {
+    if (this.at >= this.bytes.length) throw new Error('the module ends too early');
     return this.bytes[this.at++]!;
   }
 
@@ -90,7 +91,8 @@ function readSection(reader: Reader, id: number, end: number): void {
       });
     case 7: // exports
       return each(() => {
-        reader.at += reader.u32();
+        const nameSize = reader.u32();
+        reader.at += nameSize;
         if (reader.byte() === 3) features.add('mutable-globals');
         reader.u32();
       });

@@ -126,7 +126,7 @@ for (const target of ['function', 'alertmanager'] as const) {
       await fluentBit.until('all logs', () => fluentBit.logs().length >= stream.count, 20_000);
       assert.equal(messagesOf(receiver).length, 0);
       isUp = true;
-      await fluentBit.until('all hits', hasAll(receiver, stream), 120_000);
+      await fluentBit.until('all hits', hasAll(receiver, stream), 120_000).catch(() => {}); // assertAll says which
       assertAll(receiver, stream);
     });
 
@@ -150,7 +150,7 @@ for (const target of ['function', 'alertmanager'] as const) {
       let isUp = false;
       const receiver = await startReceiver(context, () => (isUp ? 200 : 503));
       const stream = new Stream();
-      const fluentBit = open(context, target, receiver.port, { storageLimit: '1M', maxChunksUp: 4 }).start();
+      const fluentBit = open(context, target, receiver.port, { storageLimit: '1M', maxChunksUp: 128 }).start();
       for (let i = 0; i < 60; i++) {
         fluentBit.append(stream.next(1000));
         await sleep(50);
