@@ -58,6 +58,7 @@ describe('from the log file to the sink', { skip: skip || kafkaMissing() }, () =
 
   async function open(context: TestContext): Promise<Set> {
     const manager = await startNotificationManager();
+    manager.queueSize = Infinity;
     const stage = await openStage(kafka.brokers, manager.url, 1, PARTITIONS);
     const modulePath = join(import.meta.dirname, `../../.cache/function/edge-${process.pid}.wasm`);
     writeFileSync(modulePath, bakeRules(RULES));
