@@ -265,11 +265,12 @@ export const OP_VALUE: u32 = 2; // a string, equal to the value at A
 export const OP_VALUES: u32 = 3; // a string, equal to one of B values, u32 each at A, ascending
 export const OP_STARTS: u32 = 4;
 export const OP_ENDS: u32 = 5;
-export const OP_EQUAL: u32 = 6; // numbers: A is a NUMBER_… record
-export const OP_LESS: u32 = 7;
+export const OP_EQUAL: u32 = 6; // a number: A is a NUMBER_… record
+export const OP_LESS: u32 = 7; // a number, or a string that is wholly one
 export const OP_LESS_OR_EQUAL: u32 = 8;
 export const OP_PATTERN: u32 = 9; // A is a pattern
 export const OP_WORDS: u32 = 10; // A is a WORDS_… record
+export const OP_NUMERIC: u32 = 11; // a number, or a string that is wholly one
 
 // Texts of which one must be in a text: one automaton for all of them (Aho and Corasick). It reads classes of bytes: 0 is a
 // byte that none of the texts has, classes 1 to WORDS_ROOT_COUNT begin one. A state is the index of its node, a u32:

@@ -7,6 +7,7 @@ import { UserError, formatProblem, nearest, quote } from '../error.ts';
 import type { Doors } from '../matcher.ts';
 import { openDoors } from '../matcher.ts';
 import type { Decision, TestCondition } from '../compiler/compiled.ts';
+import { formatDecimal, parseDecimal } from '../compiler/decimal.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import type { FieldPath, Rule } from '../compiler/model.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
@@ -127,7 +128,7 @@ function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown
   const span = narrowed(spanOf(doors, atom), test);
   const isMet = isTrue !== isNegated;
   const missing = 'ofAll' in test ? `without ${quote(test.texts[0]!)}, ` : '';
-  const value = isMet || isTrue ? '' : `  ${missing}it is ${valueAt(record, test.field, span)}`;
+  const value = isMet || isTrue ? '' : `  ${missing}it is ${valueAt(record, test, span)}`;
   const line = `    ${isMet ? 'yes' : 'no '} ${isNegated ? 'not: ' : ''}${written}${value}\n`;
   return isTrue && span && span.end > span.start ? line + underline(span).join('') : line;
 }
@@ -176,15 +177,33 @@ function underline({ text, start, end }: MatchedSpan): string[] {
     .map(line => `      ${line}\n`);
 }
 
+/** Why a text does not meet a test of numbers. */
+function noteOn(text: string, test: TestCondition): string {
+  const number = JSON_NUMBER.test(text) ? parseDecimal(text) : null;
+  if (test.op === 'gt' || test.op === 'gte' || test.op === 'lt' || test.op === 'lte')
+    return number === null ? ', no number' : '';
+  if (number === null || (test.op !== 'eq' && test.op !== 'in')) return '';
+  const written = formatDecimal(number);
+  const values = test.op === 'eq' ? [test.value] : test.values;
+  const isMeant = values.some(value => value.type === 'number' && value.value === written);
+  return isMeant ? ', a string: "eq" and "in" compare the type, too' : '';
+}
+
+const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$/;
+
 /** The value as a person reads it; the text of a string as the matcher reads it. */
-function valueAt(record: unknown, path: FieldPath, span: MatchedSpan | null): string {
+function valueAt(record: unknown, test: TestCondition, span: MatchedSpan | null): string {
   let value: unknown = record;
-  for (const [index, step] of path.entries()) {
-    if (typeof value === 'string') return `missing${holdsJson(value) ? jsonNote(path.slice(0, index)) : ''}`;
+  for (const [index, step] of test.field.entries()) {
+    if (typeof value === 'string')
+      return `missing${holdsJson(value) ? jsonNote(test.field.slice(0, index)) : ''}`;
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return 'missing';
     value = (value as Record<string | number, unknown>)[step];
   }
-  if (typeof value === 'string') return quote(span?.text ?? value).replaceAll('\n', '␊');
+  if (typeof value === 'string') {
+    const text = span?.text ?? value;
+    return quote(text).replaceAll('\n', '␊') + noteOn(text, test);
+  }
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
   return value === null ? 'null' : `the ${typeof value} ${value}`;
 }

@@ -29,7 +29,7 @@ export interface CompiledPattern {
 
 /** A test of one field, as the core runs it; `words` and `pattern` are indexes. */
 export type Atom =
-  | { op: 'exists'; field: number }
+  | { op: 'exists' | 'numeric'; field: number }
   | { op: 'type'; field: number; type: number }
   | { op: 'values'; field: number; values: string[] }
   | { op: 'starts' | 'ends'; field: number; text: string }

@@ -101,9 +101,9 @@ function emitTest(test: TestCondition, exits: Exits, tables: Tables, report: Rep
       return ask({ op: 'lessOrEqual', field, number: test.value });
     case 'gt':
     case 'gte': {
-      // Not less, and a number.
+      // Not less, and numeric.
       const op = test.op === 'gt' ? 'lessOrEqual' : 'less';
-      return askNot({ op, field, number: test.value }, ask({ op: 'type', field, type: layout.TYPE_NUMBER }));
+      return askNot({ op, field, number: test.value }, ask({ op: 'numeric', field }));
     }
   }
 }

@@ -1056,8 +1056,8 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
     case 'labelNames':
-    case 'allTexts':
     case 'scalars':
+    case 'allTexts':
       return `write [${written}]`;
     default:
       return undefined;

@@ -459,6 +459,8 @@ function encodeAtom(
   switch (atom.op) {
     case 'exists':
       return { op: layout.OP_EXISTS };
+    case 'numeric':
+      return { op: layout.OP_NUMERIC };
     case 'type':
       return { op: layout.OP_TYPE, a: atom.type };
     case 'values': {

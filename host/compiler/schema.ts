@@ -120,8 +120,8 @@ export const GROUPING_KEYS = {
 } satisfies Keys;
 
 export const OPERATOR_KEYS = {
-  eq: { kind: 'scalar', description: 'The field is this string, number, boolean or null.' },
-  in: { kind: 'scalars', description: 'The field is one of these values.' },
+  eq: { kind: 'scalar', description: 'The field is this string, number, boolean or null: type and value.' },
+  in: { kind: 'scalars', description: 'The field is one of these values: type and value.' },
   contains: { kind: 'texts', description: 'The field is a string that holds this text, or one of these.' },
   containsAll: { kind: 'allTexts', description: 'The field is a string that holds all of these texts.' },
   startsWith: {
@@ -134,10 +134,16 @@ export const OPERATOR_KEYS = {
   },
   regex: { kind: 'pattern', description: 'The field is a string in which this RE2 pattern is found.' },
   exists: { kind: 'boolean', description: 'The field is there (true) or not (false).' },
-  gt: { kind: 'number', description: 'The field is a number greater than this.' },
-  gte: { kind: 'number', description: 'The field is a number greater than or equal to this.' },
-  lt: { kind: 'number', description: 'The field is a number less than this.' },
-  lte: { kind: 'number', description: 'The field is a number less than or equal to this.' },
+  gt: { kind: 'number', description: 'The field is greater than this: a number, or a string that is one.' },
+  gte: {
+    kind: 'number',
+    description: 'The field is greater than or equal to this: a number, or a string that is one.',
+  },
+  lt: { kind: 'number', description: 'The field is less than this: a number, or a string that is one.' },
+  lte: {
+    kind: 'number',
+    description: 'The field is less than or equal to this: a number, or a string that is one.',
+  },
 } satisfies Keys;
 
 /** The operators that `ignoreCase` can stand beside. */

@@ -46,7 +46,7 @@ function passes(test: Test, value: Json | undefined): boolean {
   if (test.op === 'exists') return (value !== undefined) === test.value;
   if (value === undefined) return false;
   const isText = value.kind === 'string';
-  const isNumber = value.kind === 'number';
+  const isNumber = value.kind === 'number' || (isText && JSON_NUMBER.test(value.text));
   switch (test.op) {
     case 'eq':
       return isSame(value, test.value, test.ignoreCase);
@@ -72,6 +72,8 @@ function passes(test: Test, value: Json | undefined): boolean {
       return isNumber && compareNumbers(value.text, test.number) <= 0;
   }
 }
+
+const JSON_NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![^])/;
 
 /** By RE2, which says what letters are the same. */
 function isFound(text: string, start: string, value: string, end: string, ignoreCase: boolean): boolean {

@@ -77,8 +77,11 @@ function valueFor(dice: Dice, stock: Stock, test: Test, truth: boolean): Draft {
       return textLike(dice, 'start', recased(dice, dice.pick(test.texts), test.ignoreCase), truth);
     case 'endsWith':
       return textLike(dice, 'end', recased(dice, dice.pick(test.texts), test.ignoreCase), truth);
-    default:
-      return { kind: 'raw', text: dice.chance(0.5) ? respell(dice, test.number) : nudge(dice, test.number) };
+    default: {
+      const text = dice.chance(0.5) ? respell(dice, test.number) : nudge(dice, test.number);
+      if (dice.chance(0.6)) return { kind: 'raw', text };
+      return textLike(dice, 'whole', text, dice.chance(0.8)); // a string that is a number, or nearly
+    }
   }
 }
 
