@@ -4,10 +4,12 @@ import * as layout from './layout';
 import { takeSteps } from './budget';
 import { clearWords, findByte, sameBytes } from './bytes';
 import { runDfa } from './dfa';
+import { skipNumber } from './json';
 import { allocate } from './memory';
 import { matchedFrom, matchedTo, search } from './nfa';
 import { compareNumber } from './number';
 import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
+import { hasWord } from './words';
 
 // On longer texts the automaton runs first: it is faster on a text that does not match.
 const CAPTURES_FIRST_SIZE_MAX: usize = 1024;
@@ -63,17 +65,35 @@ function testAtom(atom: usize): bool {
       return type != layout.TYPE_ABSENT;
     case layout.OP_TYPE:
       return type == a;
+    case layout.OP_NUMERIC:
+      return isNumeric(field, type);
     case layout.OP_EQUAL:
+      return type == layout.TYPE_NUMBER && orderOf(field, type, a) == 0;
     case layout.OP_LESS:
-    case layout.OP_LESS_OR_EQUAL: {
-      if (type != layout.TYPE_NUMBER) return false;
-      takeSteps(fieldEnd(field) - fieldStart(field));
-      const order = compareNumber(fieldStart(field), fieldEnd(field), ruleset + a);
-      return op == layout.OP_EQUAL ? order == 0 : op == layout.OP_LESS ? order < 0 : order <= 0;
-    }
+      return isNumeric(field, type) && orderOf(field, type, a) < 0;
+    case layout.OP_LESS_OR_EQUAL:
+      return isNumeric(field, type) && orderOf(field, type, a) <= 0;
     default:
       return type == layout.TYPE_STRING && testText(op, field, a, load<u32>(atom, layout.ATOM_B));
   }
+}
+
+/** A number, or a string that is wholly a JSON number. */
+function isNumeric(field: u32, type: u32): bool {
+  if (type != layout.TYPE_STRING) return type == layout.TYPE_NUMBER;
+  const text = fieldText(field);
+  const end = text + fieldTextSize(field);
+  takeSteps(end - text);
+  return skipNumber(text, end) == end;
+}
+
+/** The order of a numeric field and the number at `number`. */
+function orderOf(field: u32, type: u32, number: u32): i32 {
+  const isText = type == layout.TYPE_STRING;
+  const at = isText ? fieldText(field) : fieldStart(field);
+  const end = isText ? at + fieldTextSize(field) : fieldEnd(field);
+  takeSteps(end - at);
+  return compareNumber(at, end, ruleset + number);
 }
 
 function testText(op: u32, field: u32, a: u32, b: u32): bool {
@@ -83,6 +103,7 @@ function testText(op: u32, field: u32, a: u32, b: u32): bool {
   const size = <u32>fieldTextSize(field);
   if (op == layout.OP_STARTS) return size >= b && sameBytes(text, ruleset + a, b);
   if (op == layout.OP_ENDS) return size >= b && sameBytes(text + (size - b), ruleset + a, b);
+  if (op == layout.OP_WORDS) return hasWord(ruleset, ruleset + a, text, text + size);
   return matchesPattern(ruleset + a, text, text + size);
 }
 

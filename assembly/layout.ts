@@ -265,10 +265,26 @@ export const OP_VALUE: u32 = 2; // a string, equal to the value at A
 export const OP_VALUES: u32 = 3; // a string, equal to one of B values, u32 each at A, ascending
 export const OP_STARTS: u32 = 4;
 export const OP_ENDS: u32 = 5;
-export const OP_EQUAL: u32 = 6; // numbers: A is a NUMBER_… record
-export const OP_LESS: u32 = 7;
+export const OP_EQUAL: u32 = 6; // a number: A is a NUMBER_… record
+export const OP_LESS: u32 = 7; // a number, or a string that is wholly one
 export const OP_LESS_OR_EQUAL: u32 = 8;
 export const OP_PATTERN: u32 = 9; // A is a pattern
+export const OP_WORDS: u32 = 10; // A is a WORDS_… record
+export const OP_NUMERIC: u32 = 11; // a number, or a string that is wholly one
+
+// Texts of which one must be in a text: one automaton for all of them (Aho and Corasick). It reads classes of bytes: 0 is a
+// byte that none of the texts has, classes 1 to WORDS_ROOT_COUNT begin one. A state is the index of its node, a u32:
+// fail << 9 | (a text ends here) << 8 | count of edges, and after it the edges: state << 8 | class. State 0, the root, has
+// no node: at index c is the state to which class c leads from it.
+export const WORDS_CLASSES_OFFSET = 0; // u8[256]
+export const WORDS_ROOT_COUNT = 4;
+export const WORDS_SIZE_MAX = 8; // bytes that the longest text can take
+export const WORDS_AT_START = 12; // 1 when the text must begin with one of them
+export const WORDS_AT_END = 16; // 1 when the text must end with one of them
+export const WORDS_NODES = 20;
+export const WORDS_ROOT: u32 = 0;
+export const WORDS_MATCHED: u32 = 1; // a state without a node
+export const WORDS_STATE_COUNT_MAX = 0x7fffff; // a fail has 23 bits
 
 // A number as decimal digits: (-1)^sign × 0.d₁d₂d₃… × 10^exponent, with d₁ not 0; zero has no digits.
 export const NUMBER_SIGN = 0;

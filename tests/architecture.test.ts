@@ -42,6 +42,7 @@ function reached(roots: string[], withLazy = true): Set<string> {
 
 const COMPILE_SIDE = [
   'host/compiler/rules.ts',
+  'host/compiler/firing.ts',
   'host/compiler/compile.ts',
   'host/compiler/bake.ts',
   'host/fluent-bit/setup.ts',

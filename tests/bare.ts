@@ -56,6 +56,7 @@ export function bareCompiled(
   return {
     fields,
     timestampField: 0,
+    words: [],
     patterns: patterns.map(pattern => ({
       source: '',
       fields: new Set([field]),

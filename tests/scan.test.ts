@@ -231,6 +231,7 @@ function rulesetOf(paths: FieldPath[]): Uint8Array {
   const compiled = {
     fields: [['@timestamp'], ...paths],
     timestampField: 0,
+    words: [],
     patterns: [],
     atoms: paths.map((_, i) => ({ op: 'exists' as const, field: i + 1 })),
     steps,

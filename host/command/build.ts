@@ -5,7 +5,8 @@ import type { CompiledRuleset } from '../compiler/compile.ts';
 import { formatCount, formatDuration } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import { largest, sum } from '../compiler/numbers.ts';
-import { patternSize, patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
+import { wordsSize } from '../compiler/words.ts';
+import { patternSize, patternsOfStep, stepsPerByte, stepsWithoutNeedle } from '../compiler/patterns.ts';
 import { parseTargets } from '../fluent-bit/aot.ts';
 import { findForeign, replaceFile, writeFolder } from '../fluent-bit/folder.ts';
 import type { Target } from '../fluent-bit/pipeline.ts';
@@ -141,9 +142,7 @@ function describe(output: string, size: number, ruleset: CompiledRuleset, edge: 
     '',
     ...table(fieldRows(ruleset)),
   ];
-  const needless = compiled.steps.filter(
-    step => step.needles === null && patternsOfStep(step, compiled.atoms).length > 0,
-  );
+  const needless = stepsWithoutNeedle(compiled);
   if (needless.length > 0) {
     const names = [...new Set(needless.map(step => compiled.rules[step.rule]!.alert))];
     lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
@@ -191,23 +190,26 @@ function describeKafka({ compiled: { rules, lookBackMs } }: CompiledRuleset): st
   ];
 }
 
-/** One row for each field that has needles or patterns. A pattern that is tested on two fields is in both rows. */
+/** One row for each field that has needles, patterns or lists of texts, which are automata too. A pattern that is tested on two fields is in both rows. */
 function fieldRows({ compiled, indexes }: CompiledRuleset): string[][] {
   const rows = compiled.fields.flatMap((path, field) => {
     const name = formatFieldPath(path);
     const own = indexes.filter(index => index.field === field);
     const asked = compiled.patterns.filter(pattern => pattern.fields.has(field));
-    if (own.length + asked.length === 0) return [];
+    const words = compiled.atoms.flatMap(atom =>
+      atom.op === 'words' && atom.field === field ? [compiled.words[atom.words]!] : [],
+    );
+    if (own.length + asked.length + words.length === 0) return [];
     const automata = asked.flatMap(({ dfa }) => (dfa === null ? [] : [dfa]));
     return [
       [
         name,
         formatCount(sum(own.map(index => index.needles.length))),
         formatCount(sum(own.map(index => index.size))),
-        formatCount(automata.length),
-        formatCount(sum(automata.map(dfa => dfa.rows.length))),
+        formatCount(automata.length + words.length),
+        formatCount(sum([...automata.map(dfa => dfa.rows.length), ...words.map(one => one.stateCount)])),
         formatCount(asked.length - automata.length),
-        formatCount(sum(asked.map(patternSize))),
+        formatCount(sum([...asked.map(patternSize), ...words.map(wordsSize)])),
       ],
     ];
   });

@@ -2,10 +2,12 @@
 // the one that decided. The results come from the module itself, atom by atom.
 import * as layout from '../../assembly/layout.ts';
 import type { CompiledRuleset } from '../compiler/compile.ts';
+import type { Span } from '../error.ts';
 import { UserError, formatProblem, nearest, quote } from '../error.ts';
 import type { Doors } from '../matcher.ts';
 import { openDoors } from '../matcher.ts';
-import type { Decision } from '../compiler/compiled.ts';
+import type { Decision, TestCondition } from '../compiler/compiled.ts';
+import { formatDecimal, parseDecimal } from '../compiler/decimal.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import type { FieldPath, Rule } from '../compiler/model.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
@@ -108,19 +110,25 @@ function ask({ ruleset, doors }: Explainer, step: number): { isMet: boolean; ask
   while (at < layout.CODE_FAIL) {
     const decision = code[at]!;
     const holds = Boolean(doors.testAtom(decision.atom));
-    if (asked.at(-1)?.test === decision.test) asked.pop();
+    if (isSame(asked.at(-1)?.test.span, decision.test.span)) asked.pop();
     asked.push({ ...decision, isTrue: holds !== decision.isInverted });
     at = holds ? decision.onTrue : decision.onFalse;
   }
   return { isMet: at === layout.CODE_MATCH, asked };
 }
 
+/** Tests of one span are one test of the file: a "containsAll" is several. */
+function isSame(a: Span | undefined, b: Span): boolean {
+  return a !== undefined && a.start === b.start && a.end === b.end;
+}
+
 function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown): string {
   const { test, isNegated, atom, isTrue } = answer;
   const written = rules.source.slice(test.span.start, test.span.end).replace(/\s+/g, ' ');
-  const span = spanOf(doors, atom);
+  const span = narrowed(spanOf(doors, atom), test);
   const isMet = isTrue !== isNegated;
-  const value = isMet || isTrue ? '' : `  it is ${valueAt(record, test.field, span)}`;
+  const missing = 'ofAll' in test ? `without ${quote(test.texts[0]!)}, ` : '';
+  const value = isMet || isTrue ? '' : `  ${missing}it is ${valueAt(record, test, span)}`;
   const line = `    ${isMet ? 'yes' : 'no '} ${isNegated ? 'not: ' : ''}${written}${value}\n`;
   return isTrue && span && span.end > span.start ? line + underline(span).join('') : line;
 }
@@ -141,6 +149,20 @@ function spanOf(doors: Doors, atom: number): MatchedSpan | null {
   return { text: bytes.toString(), start: offset(doors.spanStart()), end: offset(doors.spanEnd()) };
 }
 
+/** Where one of the texts is; the module says of a list only that one is there. */
+function narrowed(span: MatchedSpan | null, test: TestCondition): MatchedSpan | null {
+  if (span === null || !('texts' in test) || span.end === span.start) return span;
+  const texts = test.texts
+    .toSorted((a, b) => b.length - a.length)
+    .map(text => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
+  const start = test.op === 'startsWith' ? '^' : '';
+  const end = test.op === 'endsWith' ? '$' : '';
+  const found = new RegExp(`${start}(?:${texts.join('|')})${end}`, test.ignoreCase ? 'iu' : 'u').exec(
+    span.text,
+  );
+  return found === null ? span : { ...span, start: found.index, end: found.index + found[0].length };
+}
+
 /** The text with carets, as for a mistake in a pattern. */
 function underline({ text, start, end }: MatchedSpan): string[] {
   const pattern = { source: text, span: { start, end }, note: '' };
@@ -155,15 +177,33 @@ function underline({ text, start, end }: MatchedSpan): string[] {
     .map(line => `      ${line}\n`);
 }
 
+/** Why a text does not meet a test of numbers. */
+function noteOn(text: string, test: TestCondition): string {
+  const number = JSON_NUMBER.test(text) ? parseDecimal(text) : null;
+  if (test.op === 'gt' || test.op === 'gte' || test.op === 'lt' || test.op === 'lte')
+    return number === null ? ', no number' : '';
+  if (number === null || (test.op !== 'eq' && test.op !== 'in')) return '';
+  const written = formatDecimal(number);
+  const values = test.op === 'eq' ? [test.value] : test.values;
+  const isMeant = values.some(value => value.type === 'number' && value.value === written);
+  return isMeant ? ', a string: "eq" and "in" compare the type, too' : '';
+}
+
+const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$/;
+
 /** The value as a person reads it; the text of a string as the matcher reads it. */
-function valueAt(record: unknown, path: FieldPath, span: MatchedSpan | null): string {
+function valueAt(record: unknown, test: TestCondition, span: MatchedSpan | null): string {
   let value: unknown = record;
-  for (const [index, step] of path.entries()) {
-    if (typeof value === 'string') return `missing${holdsJson(value) ? jsonNote(path.slice(0, index)) : ''}`;
+  for (const [index, step] of test.field.entries()) {
+    if (typeof value === 'string')
+      return `missing${holdsJson(value) ? jsonNote(test.field.slice(0, index)) : ''}`;
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return 'missing';
     value = (value as Record<string | number, unknown>)[step];
   }
-  if (typeof value === 'string') return quote(span?.text ?? value).replaceAll('\n', '␊');
+  if (typeof value === 'string') {
+    const text = span?.text ?? value;
+    return quote(text).replaceAll('\n', '␊') + noteOn(text, test);
+  }
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
   return value === null ? 'null' : `the ${typeof value} ${value}`;
 }

@@ -8,7 +8,7 @@ import { UserError, formatCount, formatProblem, problemToJson, quote } from '../
 import { loadModule, openDoors } from '../matcher.ts';
 import { checkFiring } from '../compiler/firing.ts';
 import type { RuleFile } from '../compiler/model.ts';
-import { patternsOfStep, stepsPerByte } from '../compiler/patterns.ts';
+import { stepsPerByte, stepsWithoutNeedle } from '../compiler/patterns.ts';
 import { parseRules } from '../compiler/rules.ts';
 import type { Io } from './command.ts';
 import { readInput } from './input.ts';
@@ -121,10 +121,7 @@ function adviseAutomata({ compiled }: CompiledRuleset): Problem[] {
 
 /** Rules that cost more than the others: no literal excludes records before their patterns run. */
 function adviseNeedles(file: RuleFile, { compiled }: CompiledRuleset): Problem[] {
-  const needless = compiled.steps.filter(
-    step => step.needles === null && patternsOfStep(step, compiled.atoms).length > 0,
-  );
-  return needless.map(step => ({
+  return stepsWithoutNeedle(compiled).map(step => ({
     severity: 'warning',
     message: `no literal: the pattern runs on every record${step.gates.length > 0 ? ' that passes the "eq" or "in" beside it' : ''}`,
     hint: 'two or more letters or digits that every match must hold let it run on those records only',

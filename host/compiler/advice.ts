@@ -7,15 +7,18 @@ import { formatFieldPath } from './field.ts';
 import { matchesEverything } from './nfa.ts';
 import type { Condition, Rule, Template, TemplatePart } from './model.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
+import { foldedForms } from './pattern.ts';
 
 /** `watched`: the labels that the rule counts or watches on their own, by name. */
 export function adviseRule(rule: Rule, watched: Set<string>, report: Report): void {
   adviseMessage(rule, report);
   for (const condition of rule.steps) {
     adviseSelection(condition, report);
+    adviseNumbers(testsOf(condition), report);
     for (const test of testsOf(condition)) {
       adviseLineEnd(test, report);
       adviseForm(test, report);
+      adviseCase(test, report);
       adviseLabelKey(test, report);
     }
   }
@@ -231,6 +234,47 @@ function mayEndWithNewline(parts: Pattern[]): boolean {
     default:
       return false;
   }
+}
+
+// ------------------------------------------------------------------------------------ numbers as strings
+
+/** A field that is compared in both ways: "500" is 500 for the one, and not for the other. */
+function adviseNumbers(tests: TestCondition[], report: Report): void {
+  const ordered = new Map(tests.flatMap(test => (isOrder(test) ? [[test.field.join('\0'), test.op]] : [])));
+  for (const test of tests) {
+    const op = ordered.get(test.field.join('\0'));
+    if (op === undefined || (test.op !== 'eq' && test.op !== 'in')) continue;
+    const values = test.op === 'eq' ? [test.value] : test.values;
+    const strings = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
+    const number = values.find(value => value.type === 'number' && !strings.includes(value.value));
+    if (number?.type !== 'number') continue;
+    report({
+      severity: 'warning',
+      message: `the string "${number.value}" does not meet "${test.op}", which compares the type; "${op}" takes it for a number`,
+      hint: `if records have it as a string, write in: [${number.value}, "${number.value}"]`,
+      span: test.span,
+    });
+  }
+}
+
+function isOrder({ op }: TestCondition): boolean {
+  return op === 'gt' || op === 'gte' || op === 'lt' || op === 'lte';
+}
+
+// ---------------------------------------------------------------------------------------- letter case
+
+function adviseCase(test: TestCondition, report: Report): void {
+  if (!test.ignoreCase || textsIn(test).some(text => Array.from(text).some(hasForms))) return;
+  report({
+    severity: 'warning',
+    message: '"ignoreCase" changes nothing: there is no letter with an upper and a lower case',
+    hint: 'leave it out',
+    span: test.span,
+  });
+}
+
+function hasForms(character: string): boolean {
+  return foldedForms(character).length > 1;
 }
 
 // ------------------------------------------------------------------------------------- labels' variety

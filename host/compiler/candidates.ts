@@ -15,7 +15,8 @@ import type {
 } from './compiled.ts';
 import type { ByteString } from './literals.ts';
 import { bestWindow, fold, requiredLiterals, selectivity, utf8, windowsOf } from './literals.ts';
-import type { Condition, FieldPath } from './model.ts';
+import type { Condition, FieldPath, Scalar } from './model.ts';
+import { literal } from './pattern.ts';
 import type { Table } from './table.ts';
 import { indexOfEqual } from './table.ts';
 
@@ -69,14 +70,20 @@ function gatesOf(condition: Condition, fields: Table<FieldPath>): GateValue[] | 
       return distinct.size <= GATE_COUNT_MAX ? [...distinct.values()] : null;
     }
     case 'test': {
-      const values =
-        condition.op === 'eq' ? [condition.value] : condition.op === 'in' ? condition.values : [];
+      const values = condition.ignoreCase ? [] : valuesOf(condition);
       if (values.length === 0 || values.length > GATE_COUNT_MAX) return null;
       const field = indexOfEqual(fields, condition.field);
       const gates = values.flatMap(value => (value.type === 'string' ? [{ field, value: value.value }] : []));
       return gates.length === values.length ? gates : null;
     }
   }
+}
+
+type Test = Condition & { kind: 'test' };
+
+/** The values of which the field must have one; none when the test is another. */
+function valuesOf(test: Test): Scalar[] {
+  return test.op === 'eq' ? [test.value] : test.op === 'in' ? test.values : [];
 }
 
 function literalsOf(condition: Condition, fields: Table<FieldPath>): Literals | null {
@@ -108,17 +115,22 @@ function mostSelective(options: Array<Literals | null>): Literals | null {
   );
 }
 
-function literalsOfTest(test: Condition & { kind: 'test' }): ByteString[] {
-  switch (test.op) {
-    case 'regex':
-      return requiredLiterals(test.pattern) ?? [];
-    case 'contains':
-    case 'startsWith':
-    case 'endsWith':
-      return [fold(utf8(test.text))].filter(text => text.length >= layout.GRAM_SIZE_SHORT);
-    default:
-      return [];
-  }
+/** Literals of which the field's text must have one; empty when there are none, or texts that have none. */
+function literalsOfTest(test: Test): ByteString[] {
+  if (test.op === 'regex') return requiredLiterals(test.pattern) ?? [];
+  const texts = textsOf(test);
+  const literals = texts.flatMap(
+    text => (test.ignoreCase ? requiredLiterals(literal(text, true)) : [fold(utf8(text))]) ?? [''],
+  );
+  return literals.every(text => text.length >= layout.GRAM_SIZE_SHORT) ? [...new Set(literals)] : [];
+}
+
+/** Texts of which the field's text has one; of values only where letter case does not count: others are gates. */
+function textsOf(test: Test): string[] {
+  if ('texts' in test) return test.texts;
+  const values = test.ignoreCase ? valuesOf(test) : [];
+  const texts = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
+  return texts.length === values.length ? texts : [];
 }
 
 /** Chooses the part of each literal that the fewest steps have: one needle should lead to one rule. */

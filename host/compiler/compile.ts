@@ -67,6 +67,7 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
   return {
     timestampField: indexOfEqual(tables.fields, ['@timestamp']),
     fields: tables.fields.list,
+    words: tables.words.list,
     patterns: tables.patterns.list,
     atoms: tables.atoms.list,
     steps,

@@ -6,6 +6,7 @@ import type { Condition, FieldPath } from './model.ts';
 import type { Program } from './nfa.ts';
 import type { Table } from './table.ts';
 import { newTable } from './table.ts';
+import type { Words } from './words.ts';
 
 /** A test as the rule has it. */
 export type TestCondition = Extract<Condition, { kind: 'test' }>;
@@ -26,13 +27,14 @@ export interface CompiledPattern {
   capturesFirst: boolean;
 }
 
-/** A test of one field, as the core runs it; `pattern` is an index. */
+/** A test of one field, as the core runs it; `words` and `pattern` are indexes. */
 export type Atom =
-  | { op: 'exists'; field: number }
+  | { op: 'exists' | 'numeric'; field: number }
   | { op: 'type'; field: number; type: number }
   | { op: 'values'; field: number; values: string[] }
   | { op: 'starts' | 'ends'; field: number; text: string }
   | { op: 'equal' | 'less' | 'lessOrEqual'; field: number; number: string }
+  | { op: 'words'; field: number; words: number }
   | { op: 'pattern'; field: number; pattern: number };
 
 /** One instruction of a step's decision graph; targets are instructions, CODE_MATCH or CODE_FAIL. */
@@ -154,6 +156,7 @@ export interface CompiledRule {
 export interface Compiled {
   fields: FieldPath[];
   timestampField: number;
+  words: Words[];
   patterns: CompiledPattern[];
   atoms: Atom[];
   steps: CompiledStep[];
@@ -169,10 +172,11 @@ export interface Compiled {
 /** What several rules share. */
 export interface Tables {
   fields: Table<FieldPath>;
+  words: Table<Words>;
   patterns: Table<CompiledPattern>;
   atoms: Table<Atom>;
 }
 
 export function newTables(): Tables {
-  return { fields: newTable(), patterns: newTable(), atoms: newTable() };
+  return { fields: newTable(), words: newTable(), patterns: newTable(), atoms: newTable() };
 }

@@ -16,7 +16,7 @@ export function textsIn(test: TestCondition): string[] {
     case 'contains':
     case 'startsWith':
     case 'endsWith':
-      return [test.text];
+      return test.texts;
     case 'regex':
       return [test.source];
     default:

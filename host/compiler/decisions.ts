@@ -5,7 +5,9 @@ import type { Report } from '../error.ts';
 import type { Atom, Decision, Tables, TestCondition } from './compiled.ts';
 import type { Condition, Scalar } from './model.ts';
 import { patternOf } from './patterns.ts';
-import { indexOfEqual } from './table.ts';
+import { indexOf, indexOfEqual } from './table.ts';
+import type { WordList } from './words.ts';
+import { wordsOf } from './words.ts';
 
 /** Adds a decision in front of what is there, and returns it as a target. */
 type Emit = (decision: Decision) => number;
@@ -76,14 +78,21 @@ function emitTest(test: TestCondition, exits: Exits, tables: Tables, report: Rep
     case 'exists':
       return (test.value ? ask : askNot)({ op: 'exists', field });
     case 'eq':
-      return ask(equalTo(field, test.value));
-    case 'in':
-      return anyOf(field, test.values).reduceRight((next, atom) => ask(atom, next), onFalse);
-    case 'startsWith':
-      return ask({ op: 'starts', field, text: test.text });
-    case 'endsWith':
-      return ask({ op: 'ends', field, text: test.text });
+    case 'in': {
+      const values = test.op === 'eq' ? [test.value] : test.values;
+      const atoms = anyOf(field, values, test.ignoreCase ? tables : null);
+      return atoms.reduceRight((next, atom) => ask(atom, next), onFalse);
+    }
     case 'contains':
+    case 'startsWith':
+    case 'endsWith': {
+      const { op, texts, ignoreCase = false } = test;
+      if (ignoreCase || texts.length > 1)
+        return ask(oneOf(field, { texts, ignoreCase, place: PLACES[op] }, tables));
+      if (op === 'startsWith') return ask({ op: 'starts', field, text: texts[0]! });
+      if (op === 'endsWith') return ask({ op: 'ends', field, text: texts[0]! });
+      return ask({ op: 'pattern', field, pattern: patternOf(tables.patterns, field, test, report) });
+    }
     case 'regex':
       return ask({ op: 'pattern', field, pattern: patternOf(tables.patterns, field, test, report) });
     case 'lt':
@@ -92,9 +101,9 @@ function emitTest(test: TestCondition, exits: Exits, tables: Tables, report: Rep
       return ask({ op: 'lessOrEqual', field, number: test.value });
     case 'gt':
     case 'gte': {
-      // Not less, and a number.
+      // Not less, and numeric.
       const op = test.op === 'gt' ? 'lessOrEqual' : 'less';
-      return askNot({ op, field, number: test.value }, ask({ op: 'type', field, type: layout.TYPE_NUMBER }));
+      return askNot({ op, field, number: test.value }, ask({ op: 'numeric', field }));
     }
   }
 }
@@ -112,12 +121,26 @@ function equalTo(field: number, value: Scalar): Atom {
   }
 }
 
-/** Atoms of which one must hold; the strings are one atom. */
-function anyOf(field: number, values: Scalar[]): Atom[] {
+/** Atoms of which one must hold; the strings are one atom. `folding`: they are compared without regard to case. */
+function anyOf(field: number, values: Scalar[], folding: Tables | null): Atom[] {
   const strings = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
   const atoms = values.filter(value => value.type !== 'string').map(value => equalTo(field, value));
-  if (strings.length > 0) atoms.push({ op: 'values', field, values: [...new Set(strings)].sort() });
+  const exact = folding === null ? strings : strings.filter(text => text === ''); // which words cannot be
+  const texts = folding === null ? [] : strings.filter(text => text !== '');
+  if (exact.length > 0) atoms.push({ op: 'values', field, values: distinct(exact) });
+  if (texts.length > 0) atoms.push(oneOf(field, { texts, ignoreCase: true, place: 'whole' }, folding!));
   return atoms;
+}
+
+const PLACES = { contains: 'anywhere', startsWith: 'start', endsWith: 'end' } as const;
+
+function oneOf(field: number, list: WordList, { words }: Tables): Atom {
+  const sorted = { ...list, texts: distinct(list.texts) };
+  return { op: 'words', field, words: indexOf(words, JSON.stringify(sorted), () => wordsOf(sorted)) };
+}
+
+function distinct(texts: string[]): string[] {
+  return [...new Set(texts)].sort();
 }
 
 function reportTooMany(condition: Condition, count: number, report: Report): void {

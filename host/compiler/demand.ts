@@ -3,12 +3,14 @@
 // together from all that the tests require. A "no" is a proof. A pattern that cannot be looked through counts as met.
 import { DFA_FIRST_ROW, DFA_MATCHED } from '../../assembly/layout.ts';
 import type { TestCondition } from './compiled.ts';
+import { textsIn } from './condition.ts';
 import { compareDecimals, parseDecimal } from './decimal.ts';
 import type { Decimal } from './decimal.ts';
 import type { Dfa } from './dfa.ts';
 import { toDfa } from './dfa.ts';
 import type { Scalar } from './model.ts';
-import { toProgram } from './nfa.ts';
+import { canBeEmpty, toProgram } from './nfa.ts';
+import { foldedForms } from './pattern.ts';
 import type { Assertion, Pattern } from './pattern.ts';
 import { requiredPieces } from './required.ts';
 import { UserError } from '../error.ts';
@@ -20,9 +22,10 @@ export interface Demand {
 }
 
 /** What the tests of an operator look at; all others take every kind of value. */
-export function kindOf({ op }: TestCondition): 'text' | 'number' | 'any' {
+export function kindOf(op: string): 'text' | 'number' | 'any' {
   switch (op) {
     case 'contains':
+    case 'containsAll':
     case 'startsWith':
     case 'endsWith':
     case 'regex':
@@ -48,8 +51,8 @@ export function canBeMet(demands: Demand[], isObject: boolean): boolean {
 /** A pattern must be found and must not. */
 function isPatternRefused(demands: Demand[]): boolean {
   const sources = (isMet: boolean) =>
-    demands.flatMap(demand =>
-      demand.test.op === 'regex' && demand.isMet === isMet ? [demand.test.source] : [],
+    demands.flatMap(({ test, ...demand }) =>
+      test.op === 'regex' && demand.isMet === isMet ? [`${test.ignoreCase ?? false} ${test.source}`] : [],
     );
   const found = new Set(sources(true));
   return sources(false).some(source => found.has(source));
@@ -57,7 +60,11 @@ function isPatternRefused(demands: Demand[]): boolean {
 
 /** How many values are tried, times the tests: a measure of the work. */
 export function workOf(demands: Demand[]): number {
-  const values = demands.reduce((sum, { test }) => sum + (test.op === 'in' ? test.values.length : 1), 0);
+  const values = demands.reduce(
+    (sum, { test }) =>
+      sum + (test.op === 'in' ? test.values.length : 'texts' in test ? test.texts.length : 1),
+    0,
+  );
   return values * demands.length;
 }
 
@@ -66,15 +73,26 @@ type Value =
   | { type: 'object' } // or an array
   | { type: 'boolean'; value: boolean }
   | { type: 'null' }
-  /** The number, or one so little below (-1) or above (1) that no other number of the rules lies between. */
-  | { type: 'number'; value: Decimal; beside: -1 | 0 | 1 }
+  | NumberValue
   | Text;
 
-/** `pieces`: what is known of the text; null when it is all known. */
+/** The number, or one so little below (-1) or above (1) that no other number of the rules lies between. */
+interface NumberValue {
+  type: 'number';
+  value: Decimal;
+  beside: -1 | 0 | 1;
+}
+
 interface Text {
   type: 'string';
+  /** What is known of it with its letter case, and all that is known with letter case folded. */
   value: string;
+  folded: string;
+  /** The pieces that are known, and those of them with their letter case; null when all of the text is known. */
   pieces: string[] | null;
+  exact: string[];
+  /** The number that the whole text is, for tests of numbers. */
+  number: NumberValue | null;
 }
 
 const OTHER_KINDS: Value[] = [
@@ -90,31 +108,43 @@ function mayMeet({ test, isMet }: Demand, value: Value): boolean {
     case 'exists':
       return ((value.type !== 'missing') === test.value) === isMet;
     case 'eq':
-      return isSame(test.value, value) === isMet;
     case 'in':
-      return test.values.some(scalar => isSame(scalar, value)) === isMet;
+      return mayBeAmong(test, value, isMet);
     case 'gt':
     case 'gte':
     case 'lt':
-    case 'lte':
-      return (value.type === 'number' && isOrdered(test.op, value, toDecimal(test.value))) === isMet;
+    case 'lte': {
+      const number = value.type === 'string' ? value.number : value.type === 'number' ? value : null;
+      return (number !== null && isOrdered(test.op, number, toDecimal(test.value))) === isMet;
+    }
     default:
       return value.type === 'string' ? mayMeetText({ test, isMet }, value) : !isMet;
   }
 }
 
-function isSame(scalar: Scalar, value: Value): boolean {
+function mayBeAmong(test: TestCondition & { op: 'eq' | 'in' }, value: Value, isMet: boolean): boolean {
+  const scalars = test.op === 'eq' ? [test.value] : test.values;
+  // Then the text was put together from one of them.
+  if (isMet && test.ignoreCase && value.type === 'string' && value.pieces !== null)
+    return scalars.some(({ type }) => type === 'string');
+  return scalars.some(scalar => isSame(scalar, value, test.ignoreCase)) === isMet;
+}
+
+function isSame(scalar: Scalar, value: Value, ignoreCase: true | undefined): boolean {
   switch (scalar.type) {
     case 'null':
       return value.type === 'null';
+    case 'boolean':
+      return value.type === 'boolean' && value.value === scalar.value;
+    case 'string':
+      if (value.type !== 'string') return false;
+      return ignoreCase ? value.folded === fold(scalar.value) : value.value === scalar.value;
     case 'number':
       return (
         value.type === 'number' &&
         value.beside === 0 &&
         compareDecimals(value.value, toDecimal(scalar.value)) === 0
       );
-    default:
-      return value.type === scalar.type && value.value === scalar.value;
   }
 }
 
@@ -142,7 +172,7 @@ function toDecimal(text: string): Decimal {
 
 // -------------------------------------------------------------------------------------------------- numbers
 
-function numbersFor(demands: Demand[]): Value[] {
+function numbersFor(demands: Demand[]): NumberValue[] {
   const named = demands.flatMap(({ test }) => numbersOf(test)).map(toDecimal);
   if (named.length === 0) named.push(toDecimal('0'));
   return named.flatMap(value =>
@@ -174,6 +204,8 @@ interface Way {
   start?: string;
   end?: string;
   inside?: string;
+  /** Letter case does not count. */
+  isFolded?: true | undefined;
 }
 
 // Ways of several tests are combined; with more combinations than this the last tests are left free.
@@ -188,42 +220,93 @@ function textsFor(demands: Demand[]): Text[] {
     combined = combined.flatMap(some => ways.map(way => [...some, way]));
   }
   const filler = unusedIn(demands);
-  return combined.flatMap(ways => composed(ways, filler));
+  const texts = combined.flatMap(ways => composed(ways, filler));
+  if (!demands.some(({ test, isMet }) => isMet && kindOf(test.op) === 'number')) return texts;
+  const numeric = texts.filter(({ pieces }) => pieces!.every(piece => IN_NUMBER.test(piece)));
+  return numeric.flatMap(text => numbersFor(demands).map(number => ({ ...text, number })));
 }
 
+const IN_NUMBER = /^[-+.eE\d]*$/;
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$/;
+
 function waysOf(test: TestCondition): Way[] {
+  const isFolded = test.ignoreCase;
   switch (test.op) {
     case 'eq':
-      return test.value.type === 'string' ? [{ whole: test.value.value }] : [{}];
     case 'in': {
-      const texts = test.values.flatMap(value => (value.type === 'string' ? [{ whole: value.value }] : []));
-      return texts.length > 0 ? texts : [{}];
+      const texts = textsIn(test);
+      if (texts.length === 0) return [{}];
+      const written = isFolded ? writtenForms(texts) : texts;
+      return written?.map(whole => ({ whole })) ?? texts.map(text => ({ start: text, end: text, isFolded }));
     }
     case 'contains':
-      return [{ inside: test.text }];
+      return test.texts.map(inside => ({ inside, isFolded }));
     case 'startsWith':
-      return [{ start: test.text }];
+      return test.texts.map(start => ({ start, isFolded }));
     case 'endsWith':
-      return [{ end: test.text }];
+      return test.texts.map(end => ({ end, isFolded }));
     case 'regex':
-      return waysOfPattern(test.pattern);
+      return waysOfPattern(test.pattern); // its sets hold the letters of both cases
     default:
       return [{}];
   }
 }
 
+/** The texts in all letter cases; null when they are too many. */
+function writtenForms(texts: string[]): string[] | null {
+  const forms: string[] = [];
+  for (const text of texts) {
+    let written = [''];
+    for (const letter of text) {
+      const letters = foldedForms(letter);
+      if (written.length * letters.length > WAYS_MAX) return null;
+      written = written.flatMap(start => letters.map(letter => start + letter));
+    }
+    forms.push(...written);
+  }
+  return forms.length <= WAYS_MAX ? forms : null;
+}
+
 function known(value: string): Text {
-  return { type: 'string', value, pieces: null };
+  const number: NumberValue = { type: 'number', value: parseDecimal(value)!, beside: 0 };
+  return {
+    type: 'string',
+    value,
+    folded: fold(value),
+    pieces: null,
+    exact: [value],
+    number: NUMBER.test(value) ? number : null,
+  };
 }
 
 /** All that is required, with a character between that no test names: so nothing else is in it by chance. */
 function composed(ways: Way[], filler: string): Text[] {
+  const exact = ways.filter(way => !way.isFolded);
+  const pieces = piecesOf(exact);
+  const folded = piecesOf(ways.map(foldWay));
+  if (pieces === null || folded === null) return [];
+  return [
+    {
+      type: 'string',
+      value: pieces.join(filler),
+      folded: folded.join(filler),
+      pieces: [...pieces, ...folded],
+      exact: pieces,
+      number: null,
+    },
+  ];
+}
+
+/** The start, what is inside, the end; null when two tests ask for different starts or ends. */
+function piecesOf(ways: Way[]): string[] | null {
   const start = longest(ways.map(way => way.start ?? ''));
   const end = longest(ways.map(way => way.end ?? ''));
   const isPossible = ways.every(way => start.startsWith(way.start ?? '') && end.endsWith(way.end ?? ''));
-  if (!isPossible) return [];
-  const pieces = [start, ...ways.map(way => way.inside ?? ''), end];
-  return [{ type: 'string', value: `${pieces.join(filler)}`, pieces }];
+  return isPossible ? [start, ...ways.map(way => way.inside ?? ''), end] : null;
+}
+
+function foldWay({ start = '', end = '', inside = '' }: Way): Way {
+  return { start: fold(start), end: fold(end), inside: fold(inside) };
 }
 
 function longest(texts: string[]): string {
@@ -232,29 +315,43 @@ function longest(texts: string[]): string {
 
 /** A private character that is in no text of the tests. */
 function unusedIn(demands: Demand[]): string {
-  const texts = JSON.stringify(demands.map(({ test }) => ({ ...test, pattern: undefined })));
+  const texts = demands.flatMap(({ test }) => textsIn(test)).join('');
   let code = 0xf0000;
   while (texts.includes(String.fromCodePoint(code))) code++;
   return String.fromCodePoint(code);
 }
 
-function mayMeetText({ test, isMet }: Demand, { value, pieces }: Text): boolean {
-  if (isMet && pieces !== null) return test.op !== 'regex' || !matchesNothing(test.pattern);
+function mayMeetText({ test, isMet }: Demand, text: Text): boolean {
+  if (isMet && text.pieces !== null) return test.op !== 'regex' || !matchesNothing(test.pattern);
+  const value = test.ignoreCase ? text.folded : text.value;
+  const sought = 'texts' in test ? test.texts.map(one => (test.ignoreCase ? fold(one) : one)) : [];
   switch (test.op) {
     case 'contains':
-      return value.includes(test.text) === isMet;
+      return sought.some(one => value.includes(one)) === isMet;
     case 'startsWith':
-      return value.startsWith(test.text) === isMet;
+      return sought.some(one => value.startsWith(one)) === isMet;
     case 'endsWith':
-      return value.endsWith(test.text) === isMet;
+      return sought.some(one => value.endsWith(one)) === isMet;
     case 'regex': {
-      if (pieces === null) return (isFoundIn(test.pattern, value) ?? isMet) === isMet;
+      const { pattern } = test;
+      if (text.pieces === null) return (isFoundIn(pattern, text.value) ?? isMet) === isMet;
       // Around a piece there can be anything, which matters to `^`, `$` and `\b`.
-      return hasAssertion(test.pattern) || !pieces.some(piece => isFoundIn(test.pattern, piece) === true);
+      return hasAssertion(pattern) || !text.exact.some(piece => isFoundIn(pattern, piece) === true);
     }
     default:
       return true;
   }
+}
+
+const foldedLetters = new Map<string, string>();
+
+/** One form of each letter, as `ignoreCase` compares. */
+function fold(text: string): string {
+  return Array.from(text, letter => {
+    const known = foldedLetters.get(letter) ?? foldedForms(letter)[0]!;
+    foldedLetters.set(letter, known);
+    return known;
+  }).join('');
 }
 
 // ------------------------------------------------------------------------------------------------- patterns
@@ -300,12 +397,18 @@ export function matchesNothing(pattern: Pattern): boolean {
   return dfa !== null && dfa.start !== DFA_MATCHED && !dfa.rows.some(row => row.includes(DFA_MATCHED));
 }
 
-/** Only an assertion within a pattern or an empty set can make it so; `^` at its start and `$` at its end cannot. */
+/**
+ * Only an assertion within a pattern or an empty set can make it so. One at its start or its end cannot when there is a
+ * character between them: the text before and after is free.
+ */
 function mayMatchNothing(pattern: Pattern): boolean {
   const parts = pattern.kind === 'concat' ? pattern.of : [pattern];
-  const first = isAssertion(parts[0], 'textStart') ? 1 : 0;
-  const last = isAssertion(parts.at(-1), 'textEnd') ? parts.length - 1 : parts.length;
-  return parts.slice(first, last).some(part => some(part, holdsNothingOrAsserts));
+  const inner = parts.slice(
+    parts[0]?.kind === 'assert' ? 1 : 0,
+    parts.at(-1)?.kind === 'assert' ? -1 : undefined,
+  );
+  const tested = inner.every(part => canBeEmpty(part)) ? parts : inner;
+  return tested.some(part => some(part, holdsNothingOrAsserts));
 }
 
 function holdsNothingOrAsserts(node: Pattern): boolean {

@@ -160,27 +160,23 @@ function clashMessage({ demand, other }: Clash): Message {
 }
 
 function nameOf({ test, isMet }: Demand): string {
-  return `${isMet ? '' : 'not '}"${test.op}"`;
+  return `${isMet ? '' : 'not '}"${'ofAll' in test ? 'containsAll' : test.op}"`;
 }
 
 function clashHint(demand: Demand, other: Demand): string {
   if (demand.isMet !== other.isMet) return 'what one of them asks for, the other excludes';
   if (!demand.isMet) return 'together they exclude every value';
   if (other.test.op === 'exists' || demand.test.op === 'exists') return 'a missing field meets no other test';
-  return kindHint(other.test, demand.test) ?? ONE_VALUE;
+  return kindHint(other.test.op, demand.test.op) ?? ONE_VALUE;
 }
 
 const ONE_VALUE = 'a field has one value: put them under "any" if one is enough';
 
-/** For operators that look at different kinds of values. */
-export function kindHint(
-  left: Pick<TestCondition, 'op'>,
-  right: Pick<TestCondition, 'op'>,
-): string | undefined {
-  const kinds = [left, right].map(test => kindOf(test as TestCondition));
-  if (!kinds.includes('text') || !kinds.includes('number')) return undefined;
-  const [text, number] = kinds[0] === 'text' ? [left, right] : [right, left];
-  return `"${text.op}" looks at strings and "${number.op}" at numbers: write the number into the pattern, such as [5-9]\\d\\d for 500 to 999`;
+/** For operators of which one looks at texts and the other at numbers. */
+export function kindHint(left: string, right: string): string | undefined {
+  const [text, number] = kindOf(left) === 'text' ? [left, right] : [right, left];
+  if (kindOf(text) !== 'text' || kindOf(number) !== 'number') return undefined;
+  return `"${number}" takes the whole field for a number: write the number into a pattern, such as [5-9]\\d\\d for 500 to 999`;
 }
 
 function nestedMessage(demand: Demand, other: Demand): Message {

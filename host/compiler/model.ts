@@ -15,15 +15,22 @@ export type Scalar =
 export type Condition =
   | { kind: 'all' | 'any'; of: Condition[]; span: Span }
   | { kind: 'not'; of: Condition; span: Span }
-  | ({ kind: 'test'; field: FieldPath; span: Span } & Test);
+  | ({ kind: 'test'; field: FieldPath; ignoreCase?: true; span: Span } & Test);
 
 export type Test =
   | { op: 'exists'; value: boolean }
   | { op: 'eq'; value: Scalar }
   | { op: 'in'; values: Scalar[] }
-  | { op: 'contains' | 'startsWith' | 'endsWith'; text: string }
+  | TextsTest
   | { op: 'regex'; source: string; pattern: Pattern; captures: string[] }
   | { op: 'gt' | 'gte' | 'lt' | 'lte'; value: string };
+
+/** One of the texts must be there. `ofAll`: the text is one of a "containsAll", which is an `all` of such tests. */
+export interface TextsTest {
+  op: 'contains' | 'startsWith' | 'endsWith';
+  texts: string[];
+  ofAll?: true;
+}
 
 /** A label or annotation value: literal text and references, in order. */
 export type TemplatePart =

@@ -47,9 +47,9 @@ export class PatternError extends UserError {
 }
 
 /** `captures` has the names of all groups in the order of their opening, also of those that can never match. */
-export function parsePattern(source: string): { pattern: Pattern; captures: string[] } {
+export function parsePattern(source: string, ignoreCase = false): { pattern: Pattern; captures: string[] } {
   refuseUnreadable(source);
-  const input: Input = { source, at: 0, flags: NO_FLAGS, captures: [], nesting: 0 };
+  const input: Input = { source, at: 0, flags: { ...NO_FLAGS, ignoreCase }, captures: [], nesting: 0 };
   const pattern = parseAlternatives(input);
   if (input.at < source.length) {
     throw new PatternError(
@@ -62,9 +62,19 @@ export function parsePattern(source: string): { pattern: Pattern; captures: stri
   return { pattern, captures: input.captures };
 }
 
-/** The pattern that matches exactly this text. */
-export function literal(text: string): Pattern {
-  return concat(Array.from(text, character => ({ kind: 'set', set: single(character.codePointAt(0)!) })));
+/** The pattern that matches exactly this text, in this or any letter case. */
+export function literal(text: string, ignoreCase = false): Pattern {
+  const sets = Array.from(text, character => single(character.codePointAt(0)!));
+  return concat(sets.map(set => ({ kind: 'set', set: ignoreCase ? fold(set) : set })));
+}
+
+/** What a character is equal to without regard to letter case, itself included: k, K and the Kelvin sign. */
+export function foldedForms(character: string): string[] {
+  const set = fold(single(character.codePointAt(0)!));
+  const forms: string[] = [];
+  for (let i = 0; i < set.length; i += 2)
+    for (let code = set[i]!; code <= set[i + 1]!; code++) forms.push(String.fromCodePoint(code));
+  return forms;
 }
 
 interface Flags {

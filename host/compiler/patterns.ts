@@ -3,7 +3,7 @@
 import * as layout from '../../assembly/layout.ts';
 import type { Report } from '../error.ts';
 import { UserError } from '../error.ts';
-import type { Atom, CompiledPattern, CompiledStep, TestCondition } from './compiled.ts';
+import type { Atom, Compiled, CompiledPattern, CompiledStep, TestCondition } from './compiled.ts';
 import type { Dfa } from './dfa.ts';
 import { dfaSize, isUniversal, toDfa } from './dfa.ts';
 import { firstCharacter, toProgram } from './nfa.ts';
@@ -19,8 +19,8 @@ const DFA_SIZE_MAX = 64 * 1024;
 /** Rows that an automaton of 1 byte per state can have: dead and matched are the other two. */
 const NARROW_ROWS_MAX = 254;
 
-/** The tests that search a text for a pattern. */
-export type PatternTest = TestCondition & ({ op: 'regex' } | { text: string });
+/** The tests that search a text for a pattern; of texts the first. */
+export type PatternTest = TestCondition & ({ op: 'regex' } | { texts: string[] });
 
 /** The index of the test's pattern. */
 export function patternOf(
@@ -29,14 +29,15 @@ export function patternOf(
   test: PatternTest,
   report: Report,
 ): number {
-  const source = test.op === 'regex' ? test.source : test.text;
-  const key = `${test.op} ${source}`; // a plain text is not the pattern that is written like it
+  const source = test.op === 'regex' ? test.source : test.texts[0]!;
+  // A plain text is not the pattern that is written like it.
+  const key = `${test.op}${test.ignoreCase ? ' ignoreCase' : ''}: ${source}`;
   const index = indexOf(patterns, key, () => ({
     source,
     fields: new Set<number>(),
     ...(test.op === 'regex'
       ? compilePattern(test.pattern, test.captures, test, report)
-      : compilePattern(literal(test.text), [], test, report)),
+      : compilePattern(literal(source), [], test, report)),
     capturesFirst: false,
   }));
   patterns.list[index]!.fields.add(field);
@@ -85,6 +86,13 @@ export function patternsOfStep(step: CompiledStep, atoms: Atom[]): number[] {
     const test = atoms[atom]!;
     return test.op === 'pattern' ? [test.pattern] : [];
   });
+}
+
+/** Steps that search texts of records in which no needle was found. */
+export function stepsWithoutNeedle({ steps, atoms, words }: Compiled): CompiledStep[] {
+  const searches = (atom: Atom) =>
+    atom.op === 'pattern' || (atom.op === 'words' && words[atom.words]!.place === 'anywhere');
+  return steps.filter(step => step.needles === null && step.code.some(({ atom }) => searches(atoms[atom]!)));
 }
 
 function patternsWithoutNeedle(steps: CompiledStep[], atoms: Atom[]): Set<number> {

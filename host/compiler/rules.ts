@@ -318,26 +318,71 @@ function readTest(context: Context, map: ReadMap, step: Step, nesting: Nesting):
     fail(context, map.place, 'missing key "field" in a test', `field: ${schema.TEST_KEYS.field.description}`);
   }
   const operators = OPERATORS.filter(name => map.get(name));
-  const tests = operators.map(name => readOperator(context, name, map.get(name)!, step, nesting));
+  const ignoreCase = readIgnoreCase(context, map.get('ignoreCase'), operators);
+  const tests = operators.map(name => readOperator(context, name, map.get(name)!, step, nesting, ignoreCase));
   if (operators.length > 1) failTwoOperators(context, map, operators);
   if (operators.length === 0 && map.unknownCount === 0) {
     const hint = `add one of ${OPERATORS.join(', ')}`;
     fail(context, map.place, 'the test has no operator', hint);
   }
   const [test] = tests;
-  return field && test && { kind: 'test', field, span: map.span, ...test };
+  if (!field || !test) return undefined;
+  if (ignoreCase) checkLetters(context, map.get('ignoreCase')!, test);
+  const { span } = map;
+  const common = { kind: 'test', field, span, ...(ignoreCase && { ignoreCase }) } as const;
+  if (!('allTexts' in test)) return { ...common, ...test };
+  const of = test.allTexts.map((text): Condition => ({
+    ...common,
+    op: 'contains',
+    texts: [text],
+    ofAll: true,
+  }));
+  return { kind: 'all', of, span };
 }
+
+/** True when letter case does not count. */
+function readIgnoreCase(context: Context, entry: Entry | undefined, operators: Operator[]): true | undefined {
+  if (!entry || !readBoolean(context, entry)) return undefined;
+  const cased: readonly Operator[] = schema.CASED_OPERATORS;
+  const other = operators.find(name => !cased.includes(name));
+  if (other === undefined) return true;
+  return fail(
+    context,
+    entry.key,
+    `"ignoreCase" cannot be used with "${other}"`,
+    `it is for tests of text: ${cased.join(', ')}`,
+  );
+}
+
+/** Numbers, booleans and null have no letter case. */
+function checkLetters(context: Context, { key }: Entry, test: Operation): void {
+  if (!('op' in test) || (test.op !== 'eq' && test.op !== 'in')) return;
+  const values = test.op === 'eq' ? [test.value] : test.values;
+  if (values.length === 0 || values.some(({ type }) => type === 'string')) return;
+  const hint = 'leave it out, or put the value in quotes if it is a string in the records';
+  fail(context, key, `"ignoreCase" is for text, and "${test.op}" has none`, hint);
+}
+
+/** A test without its field; `containsAll` becomes several. */
+type Operation = Test | { allTexts: string[] };
 
 function failTwoOperators(context: Context, map: ReadMap, operators: Operator[]): void {
   const [first, second] = operators as [Operator, Operator];
   const field = map.get('field')?.value;
   const name = field ? writtenAs(context.document, field) : 'log';
   const both = `write all: [{field: ${name}, ${first}: …}, {field: ${name}, ${second}: …}]`;
-  const hint = kindHint({ op: first }, { op: second }) ?? both;
+  const hint = kindHint(first, second) ?? both;
   fail(context, map.get(second)!.key, `"${second}" cannot be used with "${first}" in one test`, hint);
 }
 
-function readOperator(context: Context, op: Operator, entry: Entry, step: Step, nesting: Nesting) {
+function readOperator(
+  context: Context,
+  op: Operator,
+  entry: Entry,
+  step: Step,
+  nesting: Nesting,
+  ignoreCase: true | undefined,
+): Operation | undefined {
   switch (op) {
     case 'eq': {
       const value = readScalar(context, entry.value, '"eq"', 'scalar');
@@ -352,11 +397,15 @@ function readOperator(context: Context, op: Operator, entry: Entry, step: Step, 
     case 'contains':
     case 'startsWith':
     case 'endsWith': {
-      const text = readText(context, entry.value, `"${op}"`);
-      return text === undefined ? undefined : { op, text };
+      const texts = isSeq(entry.value)
+        ? readTexts(context, entry, 'texts', schema.TEXTS_MAX)
+        : [readText(context, entry.value, `"${op}"`, schema.TEXT_SIZE_MAX, 'texts')];
+      return { op, texts: texts.filter(text => text !== undefined) };
     }
+    case 'containsAll':
+      return { allTexts: readTexts(context, entry, 'allTexts', schema.ALL_TEXTS_MAX) };
     case 'regex':
-      return readPattern(context, entry, step, nesting);
+      return readPattern(context, entry, step, nesting, ignoreCase);
     default: {
       const value = readScalar(context, entry.value, `"${op}"`, 'number');
       return value?.type === 'number' ? { op, value: value.value } : undefined;
@@ -376,11 +425,33 @@ function readValues(context: Context, entry: Entry): Scalar[] {
     .filter(value => value !== undefined);
 }
 
-function readPattern(context: Context, entry: Entry, step: Step, nesting: Nesting): Test | undefined {
+function readTexts(context: Context, entry: Entry, kind: 'texts' | 'allTexts', countMax: number): string[] {
+  const items = readList(context, entry, kind, `"${entry.name}" has no texts`) ?? [];
+  if (items.length > countMax) {
+    const message = `"${entry.name}" has ${formatCount(items.length)} texts, ${formatCount(countMax)} allowed`;
+    fail(context, entry.key, message);
+    return [];
+  }
+  const texts = items
+    .map(item => readText(context, item, `a text of "${entry.name}"`))
+    .filter(text => text !== undefined);
+  const size = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  if (size > schema.TEXTS_SIZE_MAX)
+    failSize(context, entry.key, `"${entry.name}"`, size, schema.TEXTS_SIZE_MAX);
+  return texts;
+}
+
+function readPattern(
+  context: Context,
+  entry: Entry,
+  step: Step,
+  nesting: Nesting,
+  ignoreCase: true | undefined,
+): Test | undefined {
   const source = isSeq(entry.value)
     ? failType(context, entry.value, '"regex"', 'pattern')
     : readText(context, entry.value, '"regex"', Infinity); // parsePattern has its own limit
-  const parsed = source === undefined ? undefined : tryPattern(context, entry.value!, source);
+  const parsed = source === undefined ? undefined : tryPattern(context, entry.value!, source, ignoreCase);
   if (source === undefined || !parsed) {
     step.capturesAreKnown = false;
     return undefined;
@@ -395,9 +466,9 @@ function readPattern(context: Context, entry: Entry, step: Step, nesting: Nestin
   return { op: 'regex', source, ...parsed };
 }
 
-function tryPattern(context: Context, node: Node, source: string) {
+function tryPattern(context: Context, node: Node, source: string, ignoreCase: true | undefined) {
   try {
-    const { pattern, captures } = parsePattern(source);
+    const { pattern, captures } = parsePattern(source, ignoreCase);
     if (matchesEverything(pattern)) {
       fail(
         context,
@@ -843,9 +914,10 @@ function readText(
   node: Node | undefined,
   subject: string,
   sizeMax = schema.TEXT_SIZE_MAX,
+  kind: 'text' | 'texts' = 'text',
 ): string | undefined {
   if (!node) return undefined;
-  if (!isScalar(node) || typeof node.value !== 'string') return failType(context, node, subject, 'text');
+  if (!isScalar(node) || typeof node.value !== 'string') return failType(context, node, subject, kind);
   if (node.value === '') return fail(context, node, `${subject} is empty`);
   const size = Buffer.byteLength(node.value);
   if (size > sizeMax) return failSize(context, node, subject, size, sizeMax);
@@ -967,6 +1039,7 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
   const isCount = /^\d+$/.test(String(node.value));
   switch (kind) {
     case 'text':
+    case 'texts':
       return node.value === null ? undefined : `put it in quotes: '${written}'`;
     case 'number':
       return /^['"]?-?\d/.test(written) ? 'leave out the quotes and the unit' : undefined;
@@ -984,6 +1057,7 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
     case 'labelNames':
     case 'scalars':
+    case 'allTexts':
       return `write [${written}]`;
     default:
       return undefined;

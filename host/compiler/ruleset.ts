@@ -20,6 +20,7 @@ import { largest } from './numbers.ts';
 import type { Instruction, Program } from './nfa.ts';
 import type { CodePoints } from './pattern.ts';
 import * as widths from './widths.ts';
+import type { Words } from './words.ts';
 import type { Fields } from './writer.ts';
 import { Writer, bytesOf, firstWord } from './writer.ts';
 
@@ -111,7 +112,8 @@ export function encodeRuleset(compiled: Compiled, hash: bigint): EncodedRuleset 
   put(candidates.header);
   const patterns = encodePatterns(writer, compiled);
   put(patterns.header);
-  put(encodeAtoms(writer, compiled, values.offsets, patterns.offsets));
+  const words = compiled.words.map(one => encodeWords(writer, one));
+  put(encodeAtoms(writer, compiled, { values: values.offsets, words, patterns: patterns.offsets }));
   put(encodeSteps(writer, compiled, patterns.offsets));
   put(encodeRules(writer, compiled));
   put({ [layout.HEADER_TEXTS_OFFSET]: encodeTexts(writer) });
@@ -428,10 +430,17 @@ const NUMBER_OPS = {
   lessOrEqual: layout.OP_LESS_OR_EQUAL,
 };
 
-function encodeAtoms(writer: Writer, { atoms }: Compiled, values: ValueOffsets, patterns: number[]): Fields {
+/** Offsets of what atoms refer to. */
+interface Offsets {
+  values: ValueOffsets;
+  words: number[];
+  patterns: number[];
+}
+
+function encodeAtoms(writer: Writer, { atoms }: Compiled, offsets: Offsets): Fields {
   const offset = writer.allocate(atoms.length * layout.ATOM_SIZE);
   atoms.forEach((atom, i) => {
-    const { op, a = 0, b = 0 } = encodeAtom(writer, atom, values, patterns);
+    const { op, a = 0, b = 0 } = encodeAtom(writer, atom, offsets);
     writer.record(offset + i * layout.ATOM_SIZE, {
       [layout.ATOM_OP]: op,
       [layout.ATOM_FIELD]: atom.field,
@@ -445,12 +454,13 @@ function encodeAtoms(writer: Writer, { atoms }: Compiled, values: ValueOffsets, 
 function encodeAtom(
   writer: Writer,
   atom: Atom,
-  values: ValueOffsets,
-  patterns: number[],
+  { values, words, patterns }: Offsets,
 ): { op: number; a?: number; b?: number } {
   switch (atom.op) {
     case 'exists':
       return { op: layout.OP_EXISTS };
+    case 'numeric':
+      return { op: layout.OP_NUMERIC };
     case 'type':
       return { op: layout.OP_TYPE, a: atom.type };
     case 'values': {
@@ -464,11 +474,26 @@ function encodeAtom(
       const { offset, size } = encodeText(writer, atom.text);
       return { op: atom.op === 'starts' ? layout.OP_STARTS : layout.OP_ENDS, a: offset, b: size };
     }
+    case 'words':
+      return { op: layout.OP_WORDS, a: words[atom.words]! };
     case 'pattern':
       return { op: layout.OP_PATTERN, a: patterns[atom.pattern]! };
     default:
       return { op: NUMBER_OPS[atom.op], a: encodeNumber(writer, atom.number) };
   }
+}
+
+function encodeWords(writer: Writer, { classes, rootCount, sizeMax, place, nodes }: Words): number {
+  const at = writer.allocate(layout.WORDS_NODES + nodes.length * 4, 4);
+  writer.record(at, {
+    [layout.WORDS_CLASSES_OFFSET]: writer.shared(classes),
+    [layout.WORDS_ROOT_COUNT]: rootCount,
+    [layout.WORDS_SIZE_MAX]: sizeMax,
+    [layout.WORDS_AT_START]: place === 'start' || place === 'whole' ? 1 : 0,
+    [layout.WORDS_AT_END]: place === 'end' || place === 'whole' ? 1 : 0,
+  });
+  writer.numbers(at + layout.WORDS_NODES, 4, nodes);
+  return at;
 }
 
 function encodeNumber(writer: Writer, text: string): number {

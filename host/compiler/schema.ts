@@ -17,6 +17,11 @@ export const CONDITION_DEPTH_MAX = 32;
 // A rule is evaluated as a whole: this bounds what one record can cost.
 export const CONDITIONS_MAX = 1_000;
 export const IN_VALUES_MAX = 10_000;
+export const TEXTS_MAX = 10_000;
+// An automaton takes some 8 bytes for each: a list may fill a module, not a node's memory.
+export const TEXTS_SIZE_MAX = 256 * 1024;
+// Each is looked for on its own.
+export const ALL_TEXTS_MAX = 100;
 // A name is shown in full in every alert, and label sets are kept by hash, never cut.
 export const NAME_SIZE_MAX = 256;
 // The text of one value: nobody reads a longer notification.
@@ -115,18 +120,42 @@ export const GROUPING_KEYS = {
 } satisfies Keys;
 
 export const OPERATOR_KEYS = {
-  eq: { kind: 'scalar', description: 'The field is this string, number, boolean or null.' },
-  in: { kind: 'scalars', description: 'The field is one of these values.' },
-  contains: { kind: 'text', description: 'The field is a string that holds this text.' },
-  startsWith: { kind: 'text', description: 'The field is a string that starts with this text.' },
-  endsWith: { kind: 'text', description: 'The field is a string that ends with this text.' },
+  eq: { kind: 'scalar', description: 'The field is this string, number, boolean or null: type and value.' },
+  in: { kind: 'scalars', description: 'The field is one of these values: type and value.' },
+  contains: { kind: 'texts', description: 'The field is a string that holds this text, or one of these.' },
+  containsAll: { kind: 'allTexts', description: 'The field is a string that holds all of these texts.' },
+  startsWith: {
+    kind: 'texts',
+    description: 'The field is a string that starts with this text, or one of these.',
+  },
+  endsWith: {
+    kind: 'texts',
+    description: 'The field is a string that ends with this text, or one of these.',
+  },
   regex: { kind: 'pattern', description: 'The field is a string in which this RE2 pattern is found.' },
   exists: { kind: 'boolean', description: 'The field is there (true) or not (false).' },
-  gt: { kind: 'number', description: 'The field is a number greater than this.' },
-  gte: { kind: 'number', description: 'The field is a number greater than or equal to this.' },
-  lt: { kind: 'number', description: 'The field is a number less than this.' },
-  lte: { kind: 'number', description: 'The field is a number less than or equal to this.' },
+  gt: { kind: 'number', description: 'The field is greater than this: a number, or a string that is one.' },
+  gte: {
+    kind: 'number',
+    description: 'The field is greater than or equal to this: a number, or a string that is one.',
+  },
+  lt: { kind: 'number', description: 'The field is less than this: a number, or a string that is one.' },
+  lte: {
+    kind: 'number',
+    description: 'The field is less than or equal to this: a number, or a string that is one.',
+  },
 } satisfies Keys;
+
+/** The operators that `ignoreCase` can stand beside. */
+export const CASED_OPERATORS = [
+  'eq',
+  'in',
+  'contains',
+  'containsAll',
+  'startsWith',
+  'endsWith',
+  'regex',
+] as const;
 
 export const TEST_KEYS = {
   field: {
@@ -135,6 +164,10 @@ export const TEST_KEYS = {
     description: 'The field to test, such as kubernetes.labels["app.kubernetes.io/name"].',
   },
   ...OPERATOR_KEYS,
+  ignoreCase: {
+    kind: 'boolean',
+    description: 'Whether upper and lower case are the same; false if left out.',
+  },
 } satisfies Keys;
 
 export const CONDITION_KEYS = { ...GROUPING_KEYS, ...TEST_KEYS } satisfies Keys;
@@ -186,6 +219,11 @@ export const KINDS = {
     expected: 'a whole number',
     schema: { type: 'integer', minimum: 0, maximum: ALERTS_PER_SECOND_MAX },
   },
+  texts: {
+    expected: 'a string or a list of strings',
+    schema: { anyOf: [TEXT_SCHEMA, listOf(TEXT_SCHEMA, 1, TEXTS_MAX)] },
+  },
+  allTexts: { expected: 'a list of strings', schema: listOf(TEXT_SCHEMA, 1, ALL_TEXTS_MAX) },
   number: { expected: 'a number', schema: { type: 'number' } },
   boolean: { expected: 'true or false', schema: { type: 'boolean' } },
   scalar: { expected: 'a string, number, boolean or null', schema: SCALAR_SCHEMA },
@@ -273,11 +311,20 @@ function ruleKinds(): object {
   };
 }
 
-/** A grouping has its one key; a test has `field` and one operator. */
+/** A grouping has its one key; a test has `field` and one operator, a test of text perhaps `ignoreCase`. */
 function conditionSchema(): object {
   const groupings = Object.entries(GROUPING_KEYS).map(([name, key]) => ({
     ...mapOf({ [name]: key }),
     required: [name],
   }));
-  return { oneOf: [...groupings, { ...mapOf(TEST_KEYS), minProperties: 2, maxProperties: 2 }] };
+  const { field, ignoreCase } = TEST_KEYS;
+  const cased = Object.fromEntries(CASED_OPERATORS.map(name => [name, OPERATOR_KEYS[name]]));
+  const test = { ...mapOf({ field, ...OPERATOR_KEYS }), minProperties: 2, maxProperties: 2 };
+  const testOfText = {
+    ...mapOf({ field, ...cased, ignoreCase }),
+    required: ['field', 'ignoreCase'],
+    minProperties: 3,
+    maxProperties: 3,
+  };
+  return { oneOf: [...groupings, test, testOfText] };
 }

@@ -19,6 +19,7 @@ import { bitsOf as bitsOfBytes, discountWords, utf8 } from '../compiler/literals
 import type { Condition, FieldPath, Rule } from '../compiler/model.ts';
 import { smallest, sum } from '../compiler/numbers.ts';
 import type { CodePoints, Pattern } from '../compiler/pattern.ts';
+import { literal } from '../compiler/pattern.ts';
 import type { Pieces } from '../compiler/required.ts';
 import { requiredPieces } from '../compiler/required.ts';
 
@@ -206,6 +207,7 @@ function needOfTest(test: Extract<Condition, { kind: 'test' }>, accessor: string
       const values = test.op === 'eq' ? [test.value] : test.values;
       const texts = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
       if (texts.length < values.length) return null;
+      if (test.ignoreCase) return needOfRuns(accessor, field, runsOfTexts(texts, true, true));
       return texts.every(isSafe)
         ? { accessor, field, kind: 'value', values: texts }
         : { accessor, field, kind: 'string' };
@@ -213,7 +215,11 @@ function needOfTest(test: Extract<Condition, { kind: 'test' }>, accessor: string
     case 'startsWith':
     case 'contains':
     case 'endsWith':
-      return needOfRuns(accessor, field, runsOfText(test.text, test.op === 'startsWith'));
+      return needOfRuns(
+        accessor,
+        field,
+        runsOfTexts(test.texts, test.op === 'startsWith', test.ignoreCase === true),
+      );
     case 'regex':
       return needOfRuns(accessor, field, requiredRuns(test.pattern));
     default:
@@ -291,11 +297,11 @@ function isSafe(text: string): boolean {
   return !/[\ue000-\ue0ff\ufffd]|\p{Surrogate}/u.test(text);
 }
 
-function runsOfText(text: string, atStart: boolean): Run[] | null {
-  const characters = Array.from(text, character => character.codePointAt(0)!);
-  const node: Pattern = { kind: 'concat', of: characters.map(code => ({ kind: 'set', set: [code, code] })) };
+/** Runs of which one is in every text that has one of these; null when one of these has none. */
+function runsOfTexts(texts: string[], atStart: boolean, ignoreCase: boolean): Run[] | null {
   const start: Pattern[] = atStart ? [{ kind: 'assert', at: 'textStart' }] : [];
-  return requiredRuns({ kind: 'concat', of: [...start, node] });
+  const runs = texts.map(text => requiredRuns({ kind: 'concat', of: [...start, literal(text, ignoreCase)] }));
+  return runs.every(some => some !== null) ? runs.flat() : null;
 }
 
 function joinRuns(a: Run, b: Run): Run | null {

@@ -75,6 +75,27 @@ test('literals have a line each, values and beginnings share one, what is longer
   ]);
 });
 
+test('lists and letter case', () => {
+  const rules = `
+- {alert: a, match: {field: log, contains: [disk full, Quota], ignoreCase: true}}
+- {alert: b, match: {field: log, containsAll: [x1, the longest one]}}
+- {alert: c, match: {field: image, endsWith: ['\\cmd.exe', '\\run.exe'], ignoreCase: true}}
+- {alert: d, match: {field: kubernetes.namespace_name, in: [Shop, QA], ignoreCase: true}}
+- {alert: e, match: {field: level, startsWith: [Error, fatal]}}
+- {alert: f, match: {field: log, regex: 'time.?out', ignoreCase: true}}
+`;
+  assert.deepEqual(linesOf(rules), [
+    '$log (?i:disk\\x20full)',
+    '$log (?i:quota)',
+    '$log the\\x20longest\\x20one',
+    '$log (?i:out)',
+    '$image (?i:\\\\cmd\\.exe)',
+    '$image (?i:\\\\run\\.exe)',
+    "$kubernetes['namespace_name'] \\A(?:(?i:qa)|(?i:shop))",
+    '$level \\A(?:Error|fatal)',
+  ]);
+});
+
 test('of conditions that all must hold, the one that chooses best is taken', () => {
   const rules = (extra: string) => `
 - alert: a

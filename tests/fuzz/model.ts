@@ -8,10 +8,10 @@ export type Value = { kind: 'string'; text: string } | { kind: 'number' | 'word'
 
 export type Test =
   | { op: 'exists'; value: boolean }
-  | { op: 'eq'; value: Value }
-  | { op: 'in'; values: Value[] }
-  | { op: 'contains' | 'startsWith' | 'endsWith'; text: string }
-  | { op: 'regex'; source: string }
+  | { op: 'eq'; value: Value; ignoreCase: boolean }
+  | { op: 'in'; values: Value[]; ignoreCase: boolean }
+  | { op: 'contains' | 'containsAll' | 'startsWith' | 'endsWith'; texts: string[]; ignoreCase: boolean }
+  | { op: 'regex'; source: string; ignoreCase: boolean }
   | { op: 'gt' | 'gte' | 'lt' | 'lte'; number: string };
 
 export type Condition =
@@ -61,6 +61,9 @@ function conditionText(condition: Condition): string {
       return map([
         ['field', quote(pathText(condition.path))],
         [condition.test.op, operandText(condition.test)],
+        ...('ignoreCase' in condition.test && condition.test.ignoreCase
+          ? [['ignoreCase', 'true'] as [string, string]]
+          : []),
       ]);
   }
 }
@@ -75,10 +78,12 @@ function operandText(test: Test): string {
       return list(test.values.map(valueText));
     case 'regex':
       return quote(test.source);
+    case 'containsAll':
+      return list(test.texts.map(quote));
     case 'contains':
     case 'startsWith':
     case 'endsWith':
-      return quote(test.text);
+      return test.texts.length === 1 ? quote(test.texts[0]!) : list(test.texts.map(quote));
     default:
       return test.number;
   }

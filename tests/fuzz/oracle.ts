@@ -46,20 +46,22 @@ function passes(test: Test, value: Json | undefined): boolean {
   if (test.op === 'exists') return (value !== undefined) === test.value;
   if (value === undefined) return false;
   const isText = value.kind === 'string';
-  const isNumber = value.kind === 'number';
+  const isNumber = value.kind === 'number' || (isText && JSON_NUMBER.test(value.text));
   switch (test.op) {
     case 'eq':
-      return isSame(value, test.value);
+      return isSame(value, test.value, test.ignoreCase);
     case 'in':
-      return test.values.some(other => isSame(value, other));
+      return test.values.some(other => isSame(value, other, test.ignoreCase));
     case 'contains':
-      return isText && value.text.includes(test.text);
+      return isText && test.texts.some(text => isFound(text, '', value.text, '', test.ignoreCase));
+    case 'containsAll':
+      return isText && test.texts.every(text => isFound(text, '', value.text, '', test.ignoreCase));
     case 'startsWith':
-      return isText && value.text.startsWith(test.text);
+      return isText && test.texts.some(text => isFound(text, '\\A', value.text, '', test.ignoreCase));
     case 'endsWith':
-      return isText && value.text.endsWith(test.text);
+      return isText && test.texts.some(text => isFound(text, '', value.text, '\\z', test.ignoreCase));
     case 'regex':
-      return isText && compiled(test.source).matcher(value.text).find();
+      return isText && compiled(patternOf(test)).matcher(value.text).find();
     case 'gt':
       return isNumber && compareNumbers(value.text, test.number) > 0;
     case 'gte':
@@ -71,11 +73,25 @@ function passes(test: Test, value: Json | undefined): boolean {
   }
 }
 
+const JSON_NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![^])/;
+
+/** By RE2, which says what letters are the same. */
+function isFound(text: string, start: string, value: string, end: string, ignoreCase: boolean): boolean {
+  const escaped = Array.from(text, character => `\\x{${character.codePointAt(0)!.toString(16)}}`);
+  return compiled(`${ignoreCase ? '(?i)' : ''}${start}${escaped.join('')}${end}`)
+    .matcher(value)
+    .find();
+}
+
+function patternOf({ source, ignoreCase }: Test & { op: 'regex' }): string {
+  return ignoreCase ? `(?i)${source}` : source;
+}
+
 /** Type and value. */
-function isSame(value: Json, other: Value): boolean {
+function isSame(value: Json, other: Value, ignoreCase: boolean): boolean {
   switch (other.kind) {
     case 'string':
-      return value.kind === 'string' && value.text === other.text;
+      return value.kind === 'string' && isFound(other.text, '\\A', value.text, '\\z', ignoreCase);
     case 'number':
       return value.kind === 'number' && compareNumbers(value.text, other.text) === 0;
     case 'word':
@@ -123,7 +139,7 @@ function capturesOf(condition: Condition, record: Json): Record<string, string> 
   const { path, test } = condition;
   const value = lookUp(record, path);
   if (test.op !== 'regex' || value?.kind !== 'string') return {};
-  const pattern = compiled(test.source);
+  const pattern = compiled(patternOf(test));
   const matcher = pattern.matcher(value.text);
   if (!matcher.find()) return {};
   return Object.fromEntries(

@@ -54,9 +54,11 @@ function valueFor(dice: Dice, stock: Stock, test: Test, truth: boolean): Draft {
     case 'exists':
       return anyValue(dice, stock);
     case 'eq':
-      return valueLike(dice, stock, test.value, truth);
-    case 'in':
-      return valueLike(dice, stock, dice.pick(test.values), truth);
+    case 'in': {
+      const value = test.op === 'eq' ? test.value : dice.pick(test.values);
+      if (value.kind !== 'string') return valueLike(dice, stock, value, truth);
+      return valueLike(dice, stock, { ...value, text: recased(dice, value.text, test.ignoreCase) }, truth);
+    }
     case 'regex': {
       const { source } = test;
       const bare = source.replace(/<(g\d)_\d+>/g, '<$1>');
@@ -66,13 +68,20 @@ function valueFor(dice: Dice, stock: Stock, test: Test, truth: boolean): Draft {
       return textLike(dice, 'middle', pattern?.examples.length ? dice.pick(pattern.examples) : '', truth);
     }
     case 'contains':
-      return textLike(dice, 'middle', test.text, truth);
+      return textLike(dice, 'middle', recased(dice, dice.pick(test.texts), test.ignoreCase), truth);
+    case 'containsAll': {
+      const texts = test.texts.map(text => recased(dice, text, test.ignoreCase));
+      return textLike(dice, 'middle', dice.shuffle(texts).join(dice.pick(['', ' '])), truth);
+    }
     case 'startsWith':
-      return textLike(dice, 'start', test.text, truth);
+      return textLike(dice, 'start', recased(dice, dice.pick(test.texts), test.ignoreCase), truth);
     case 'endsWith':
-      return textLike(dice, 'end', test.text, truth);
-    default:
-      return { kind: 'raw', text: dice.chance(0.5) ? respell(dice, test.number) : nudge(dice, test.number) };
+      return textLike(dice, 'end', recased(dice, dice.pick(test.texts), test.ignoreCase), truth);
+    default: {
+      const text = dice.chance(0.5) ? respell(dice, test.number) : nudge(dice, test.number);
+      if (dice.chance(0.6)) return { kind: 'raw', text };
+      return textLike(dice, 'whole', text, dice.chance(0.8)); // a string that is a number, or nearly
+    }
   }
 }
 
@@ -106,6 +115,18 @@ function textLike(
   if (dice.chance(0.5)) draft.middle.push(dice.pick([' ', 'x', 'filler text ', '\n', 'é', dice.pick(ODD)]));
   if (dice.chance(0.02)) draft.middle.push(dice.pick(['-', 'a', 'é ']).repeat(dice.between(500, 5000)));
   return draft;
+}
+
+/** Some letters in another form, where that does not count. */
+function recased(dice: Dice, text: string, ignoreCase: boolean): string {
+  if (!ignoreCase) return text;
+  const forms: Array<(letter: string) => string> = [
+    letter => letter,
+    letter => letter.toUpperCase(),
+    letter => letter.toLowerCase(),
+    letter => ({ s: 'ſ', S: 'ſ', k: '\u212a', K: '\u212a', σ: 'ς' })[letter] ?? letter,
+  ];
+  return Array.from(text, letter => dice.pick(forms)(letter)).join('');
 }
 
 /** One character less, more, or another; folded; twice. */

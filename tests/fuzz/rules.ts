@@ -202,9 +202,15 @@ function gate(dice: Dice, stock: Stock): Condition {
   const values = dice.times(dice.chance(0.02) ? MANY_VALUES : dice.pick([1, 1, 1, 2, 3]), (i): Value =>
     i > 20 ? { kind: 'string', text: `value ${i}` } : dice.pick(stock.values),
   );
-  const tests = values.map((value): Condition => ({ kind: 'test', path, test: { op: 'eq', value } }));
+  const tests = values.map((value): Condition => ({
+    kind: 'test',
+    path,
+    test: { op: 'eq', value, ignoreCase: false },
+  }));
   if (values.length === 1) return tests[0]!;
-  return dice.chance(0.5) ? { kind: 'any', of: tests } : { kind: 'test', path, test: { op: 'in', values } };
+  return dice.chance(0.5)
+    ? { kind: 'any', of: tests }
+    : { kind: 'test', path, test: { op: 'in', values, ignoreCase: false } };
 }
 
 /** Anything, mostly with a test that keeps it from matching most records. */
@@ -227,13 +233,19 @@ function makeTest(dice: Dice, stock: Stock, captures: string[] | null): Conditio
   const path = dice.pick(stock.paths);
   const pick = dice.below(20);
   const test = (of: Test): Condition => ({ kind: 'test', path, test: of });
-  if (pick < 6) return test({ op: 'regex', source: useOf(dice.pick(stock.patterns), captures) });
-  if (pick < 8) return test({ op: 'contains', text: dice.pick(stock.words) });
-  if (pick < 10) return test({ op: dice.pick(['startsWith', 'endsWith']), text: dice.pick(stock.words) });
+  const ignoreCase = dice.chance(0.4);
+  const texts = () =>
+    dice.times(dice.chance(0.05) ? 200 : dice.pick([1, 1, 1, 2, 3, 8]), () => dice.pick(stock.words));
+  if (pick < 6) return test({ op: 'regex', source: useOf(dice.pick(stock.patterns), captures), ignoreCase });
+  if (pick < 8) return test({ op: 'contains', texts: texts(), ignoreCase });
+  if (pick < 9) return test({ op: dice.pick(['startsWith', 'endsWith']), texts: texts(), ignoreCase });
+  if (pick < 10) return test({ op: 'containsAll', texts: texts().slice(0, 3), ignoreCase });
   if (pick < 13) return test({ op: dice.pick(['gt', 'gte', 'lt', 'lte']), number: dice.pick(stock.numbers) });
   if (pick < 15) return test({ op: 'exists', value: dice.chance(0.6) });
-  if (pick < 18) return test({ op: 'eq', value: dice.pick(stock.values) });
-  return test({ op: 'in', values: dice.times(dice.between(1, 6), () => dice.pick(stock.values)) });
+  const values = dice.times(pick < 18 ? 1 : dice.between(1, 6), () => dice.pick(stock.values));
+  const cased = ignoreCase && values.some(({ kind }) => kind === 'string');
+  if (pick < 18) return test({ op: 'eq', value: values[0]!, ignoreCase: cased });
+  return test({ op: 'in', values, ignoreCase: cased });
 }
 
 /** A rule may have a name of a capture once, so that the first pattern has g1_0, the second g1_1, … */
