@@ -67,8 +67,7 @@ const ROUTES = 'who is told is decided by Notification Manager or Alertmanager, 
 const ANNOTATION = 'put it under "annotations"';
 const LABEL = 'put it under "labels"';
 const NOT = (operator: string) => `use "not" around a test with "${operator}"`;
-const IGNORE_CASE = (pattern: string) =>
-  `write {field: log, regex: '${pattern}'}: (?i) makes upper and lower case the same`;
+const IGNORE_CASE = (operator: string) => `write {field: log, ${operator}: …, ignoreCase: true}`;
 const LOGQL = (test: string) => `LogQL's operators are keys of a test here: write ${test}`;
 
 const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
@@ -146,13 +145,13 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['includes', 'matchphrase', 'substring', 'has', 'text', 'search', 'phrase'], 'use "contains"'),
       ...each(['like', 'ilike', 'wildcard', 'glob'], 'use "contains", "startsWith" or "endsWith" for the text without the wildcards, or "regex"'),
       ...each(['keywords', 'keyword', 'anywhere', 'message', 'querystring', 'query', 'expr', 'expression', 'lucene'], 'use "contains" with a field, such as {field: log, contains: error}'),
-      ...each(['icontains', 'containsignorecase', 'iincludes'], IGNORE_CASE('(?i)…')),
-      ...each(['istartswith', 'iprefix'], IGNORE_CASE('(?i)^…')),
-      ...each(['iendswith', 'isuffix'], IGNORE_CASE('(?i)…$')),
-      ...each(['ieq', 'iequals', 'eqignorecase', 'equalsignorecase'], IGNORE_CASE('(?i)^…$')),
-      ...each(['iregex', 'imatches', 'regexignorecase'], 'write (?i) at the start of the "regex"'),
-      ...each(['caseinsensitive', 'casesensitive', 'nocase', 'insensitive'], IGNORE_CASE('(?i)…')),
-      ...each(['containsany', 'containsanyof', 'anycontains'], 'put a test with "contains" for each under "any"'),
+      ...each(['icontains', 'containsignorecase', 'iincludes'], IGNORE_CASE('contains')),
+      ...each(['istartswith', 'iprefix'], IGNORE_CASE('startsWith')),
+      ...each(['iendswith', 'isuffix'], IGNORE_CASE('endsWith')),
+      ...each(['ieq', 'iequals', 'eqignorecase', 'equalsignorecase'], IGNORE_CASE('eq')),
+      ...each(['iregex', 'imatches', 'regexignorecase'], IGNORE_CASE('regex')),
+      ...each(['caseinsensitive', 'casesensitive', 'nocase', 'insensitive'], 'use "ignoreCase": {field: log, contains: error, ignoreCase: true}'),
+      ...each(['containsany', 'containsanyof', 'anycontains'], 'use "contains" with a list: contains: [a, b]'),
       ...each(['allfields', 'anyfields', 'fields'], 'write a test for each field under "any"'),
       ...each(['key', 'path', 'name', 'label', 'attribute', 'source', 'column', 'property'], 'use "field"'),
       ...each(['op', 'operator', 'matchlabels', 'matchexpressions', 'selector'], 'the operator is a key of the test: {field: kubernetes.namespace_name, eq: shop}'),
@@ -279,9 +278,9 @@ export function asTestHint(name: string, isList: boolean, hasOthers: boolean): s
   if (field && modifiers.length > 0 && modifiers.every(modifier => /^\w+$/.test(modifier))) {
     if (modifiers.includes('cidr')) return NETWORKS;
     const known = modifiers.map(word => SIGMA_OPERATORS[word]).find(word => word !== undefined) ?? 'eq';
-    const test = `{field: ${field}, ${known}: …}`;
-    const all = modifiers.includes('all') ? ` for each, under "all"` : '';
-    return `modifiers of Sigma are operators here: write ${test}${all}`;
+    const operator = known === 'contains' && modifiers.includes('all') ? 'containsAll' : known;
+    const all = modifiers.includes('all') && known !== 'contains' ? ` for each, under "all"` : '';
+    return `modifiers of Sigma are operators here: write {field: ${field}, ${operator}: …}${all}`;
   }
   if (hasOthers || nearest(name, Object.keys(schema.CONDITION_KEYS)) !== undefined) return undefined;
   return `a test names its field: write {field: ${name}, ${isList ? 'in: […]' : 'eq: …'}}`;
