@@ -6,7 +6,8 @@ import { parse as parseYaml } from 'yaml';
 import { UserError, formatProblem } from '../../host/error.ts';
 import type { Problem } from '../../host/error.ts';
 import { checkFiring } from '../../host/compiler/firing.ts';
-import { formatFieldPath, parseDuration, parseFieldPath, parseRules } from '../../host/compiler/rules.ts';
+import { parseDuration } from '../../host/compiler/duration.ts';
+import { formatFieldPath, parseFieldPath, parseRules } from '../../host/compiler/rules.ts';
 import type { Condition, Rule } from '../../host/compiler/rules.ts';
 import * as schema from '../../host/compiler/schema.ts';
 

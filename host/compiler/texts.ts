@@ -1,0 +1,154 @@
+// The labels and annotations of a rule: YAML → model.
+import { isMap, isScalar } from 'yaml';
+import type { Scalar as YamlScalar } from 'yaml';
+import { nearest, quote } from '../error.ts';
+import type { Span } from '../error.ts';
+import type { Step } from './conditions.ts';
+import { spanOf } from './document.ts';
+import type { Node } from './document.ts';
+import { fail, failInText, failSize, failType, isSound, readPairs } from './reading.ts';
+import type { Context, Entry } from './reading.ts';
+import * as schema from './schema.ts';
+import { parseTemplate } from './template.ts';
+import type { PlacedPart } from './template.ts';
+
+export interface TemplateDraft {
+  name: string;
+  parts: PlacedPart[];
+  span: Span;
+  node: YamlScalar;
+}
+
+/** Sorted by name. Names are ASCII, so comparing UTF-16 units is comparing bytes. */
+export function readTemplates(
+  context: Context,
+  entry: Entry | undefined,
+  noun: 'label' | 'annotation',
+): TemplateDraft[] {
+  const node = entry?.value;
+  if (!node) return [];
+  if (!isMap(node)) {
+    failType(context, node, `"${entry.name}"`, `${noun}s`);
+    return [];
+  }
+  const entries = readPairs(context, node);
+  const limit = noun === 'label' ? schema.LABELS_MAX : schema.ANNOTATIONS_MAX;
+  if (entries.length > limit) fail(context, entry.key, `${entries.length} ${noun}s, ${limit} allowed`);
+  return entries
+    .map(item => readTemplate(context, item, noun))
+    .filter(draft => draft !== undefined)
+    .sort((left, right) => (left.name < right.name ? -1 : 1));
+}
+
+function readTemplate(
+  context: Context,
+  entry: Entry,
+  noun: 'label' | 'annotation',
+): TemplateDraft | undefined {
+  const { name, key, value } = entry;
+  checkTemplateName(context, name, key, noun);
+  if (!value) return undefined;
+  const draft: TemplateDraft = {
+    name,
+    parts: [],
+    span: spanOf(context.document, value),
+    node: value as YamlScalar,
+  };
+  if (!isScalar(value) || typeof value.value !== 'string') {
+    failType(context, value, `${noun} ${quote(name)}`, 'text');
+    return draft; // its name is still one that others can refer to
+  }
+  if (!isSound(context, value, value.value)) return draft;
+  draft.parts = parseTemplate(value.value, problem => failInText(context, value, problem));
+  const size = draft.parts.reduce(
+    (sum, { part }) => sum + (part.kind === 'text' ? Buffer.byteLength(part.text) : 0),
+    0,
+  );
+  if (size > schema.TEXT_SIZE_MAX)
+    failSize(context, value, `${noun} ${quote(name)}`, size, schema.TEXT_SIZE_MAX);
+  return draft;
+}
+
+function checkTemplateName(context: Context, name: string, key: Node, noun: 'label' | 'annotation'): void {
+  const reserved = noun === 'label' ? schema.RESERVED_LABELS : schema.RESERVED_ANNOTATIONS;
+  if (!schema.LABEL_NAME.test(name)) {
+    const hint = 'a name is made of letters, digits and _, and starts with no digit';
+    fail(
+      context,
+      key,
+      `${quote(name)} is not a name for ${noun === 'label' ? 'a label' : 'an annotation'}`,
+      hint,
+    );
+  } else if (name.length > schema.NAME_SIZE_MAX) {
+    failSize(context, key, `the name of the ${noun}`, name.length, schema.NAME_SIZE_MAX);
+  } else if (Object.hasOwn(reserved, name)) {
+    fail(context, key, `${noun} "${name}" is reserved`, `${reserved[name]!}: leave it out`);
+  }
+}
+
+/** An annotation can refer to labels (`labelNames`), a label cannot. */
+export function checkReferences(
+  context: Context,
+  draft: TemplateDraft,
+  steps: Step[],
+  labelNames?: string[],
+): void {
+  for (const { part, span } of draft.parts) {
+    const problem =
+      part.kind === 'capture'
+        ? captureProblem(part.name, steps)
+        : part.kind === 'label'
+          ? labelProblem(part.name, labelNames)
+          : part.kind === 'value' && !labelNames
+            ? VALUE_IN_LABEL
+            : undefined;
+    if (problem) failInText(context, draft.node, { ...problem, span });
+  }
+}
+
+/** An alert is filled in from the record of the last step. */
+export function captureProblem(name: string, steps: Step[]): { message: string; hint?: string } | undefined {
+  const last = steps.at(-1);
+  if (!last?.capturesAreKnown || last.captures.get(name) === 'found') return undefined;
+  if (last.captures.has(name)) {
+    return {
+      message: `capture ${quote(name)} is under "not"`,
+      hint: 'a record that matches has no text for it',
+    };
+  }
+  if (steps.some(step => step.captures.get(name) === 'found')) {
+    const hint = 'an alert is filled in from the record of the last step';
+    return { message: `capture ${quote(name)} is not of the last step`, hint };
+  }
+  const known = [...last.captures].filter(([, state]) => state === 'found').map(([known]) => known);
+  const none = `no pattern of the rule has a named group: (?P<${name}>…)`;
+  return unknownName('capture', name, known, none);
+}
+
+const VALUE_IN_LABEL = {
+  message: 'a label cannot refer to $value',
+  hint: 'put it in an annotation: each new number would be a new label set, with a cool-down of its own',
+};
+
+function labelProblem(
+  name: string,
+  labelNames: string[] | undefined,
+): { message: string; hint?: string } | undefined {
+  if (!labelNames) {
+    const hint = 'labels are filled in from the record alone: use $record or $captures';
+    return { message: `a label cannot refer to label ${quote(name)}`, hint };
+  }
+  const known = ['alertname', ...labelNames];
+  return known.includes(name) ? undefined : unknownName('label', name, known, '');
+}
+
+export function unknownName(
+  noun: string,
+  name: string,
+  known: string[],
+  none: string,
+): { message: string; hint: string } {
+  const near = nearest(name, known);
+  const message = `unknown ${noun} ${quote(name)}${near === undefined ? '' : `; did you mean "${near}"?`}`;
+  return { message, hint: known.length > 0 ? `known ${noun}s: ${known.join(', ')}` : none };
+}
