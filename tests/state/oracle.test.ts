@@ -169,7 +169,7 @@ test('below: a key has too few from a window after the match that was the last t
   await holds(
     `  - {alert: few, match: {field: log, eq: x}, threshold: {below: ${wanted}, within: 70s}, realert: 0s, ${LABELS}}`,
     streams(['x', 'x', 'other'], { keys: 2, lateMs: 60_000 }),
-    (past, event) => {
+    past => {
       if (past.length === 1) missing = new Map();
       const clockAt = (end: number) =>
         Math.max(...past.slice(0, end).map(({ clock, ms }) => (clock === 0 ? ms : -Infinity)));
