@@ -76,10 +76,12 @@ import {
   countDistinct,
   countEvicted,
   countInWindow,
+  countKept,
   endClock,
   hasRate,
   isCooling,
   keepCapped,
+  keepTime,
   knownCoolDown,
   lastSeen,
   lookAgainAt,
@@ -88,9 +90,11 @@ import {
   missingSince,
   missingTold,
   moveClock,
+  newestOfTimes,
   nextAbsence,
   nextCapped,
   nextSuppressed,
+  oldestTime,
   readCapped,
   readLabels,
   reportEvicted,
@@ -441,28 +445,45 @@ function keptSizeMax(rule: usize): usize {
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** Notes that a key of an absence was seen. If it was missing, that has ended. */
+/**
+ * Notes that a key of an absence was seen. If it was missing, and has enough matches again, that has ended. It has enough
+ * for as long as the oldest of the last matches that are wanted is in the window; before it ever had so many, from its first
+ * match on for a window.
+ */
 function see(hit: usize, index: u32, by: u64): void {
   const rule = load<usize>(hit, HIT_RULE);
-  const time = load<i64>(hit, HIT_TIME);
   const windowMs = windowOf(rule);
+  const wanted = load<u32>(rule, layout.RULE_COUNT);
   const link = absenceOf(index, by);
-  if (link != 0) {
-    settle(link);
-    const since = missingSince(link);
-    // A time that is not believed must not end the absence in the future.
-    const seen = min(time, clockTime());
-    if (since != NEVER) {
-      if (time + windowMs <= clockTime()) return; // late: the key has been missing again since, and still is
-      tellAbsence(link, since, max(since, seen));
-    } else if (seen - lastSeen(link) >= windowMs) tellGap(link, seen);
+  if (link != 0) settle(link);
+  let time = load<i64>(hit, HIT_TIME);
+  // A time that is not believed must not end the absence in the future.
+  let newest = min(time, clockTime());
+  let seen = newest;
+  if (wanted > 1) {
+    keepTime(index, by, newest, wanted);
+    seen = oldestTime(index, by, wanted);
+    newest = newestOfTimes();
   }
+  if (link != 0) {
+    const since = missingSince(link);
+    const before = lastSeen(link);
+    if (since != NEVER) {
+      if (seen + windowMs <= clockTime()) return; // too few, or late: the key has been missing again since, and still is
+      tellAbsence(link, since, max(since, newest), matchesWhenBack(link, newest));
+    } else if (newest - before >= windowMs) {
+      if (seen + windowMs <= newest) return; // too few: it falls due as before
+      tellGap(link, newest);
+    }
+    if (wanted == 1 || seen == NEVER) seen = max(seen, before);
+  } else if (seen == NEVER) seen = newest;
+  if (wanted > 1) time = seen;
   const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
   if (packed == 0) return;
   const end = packLabels(rule, load<usize>(hit, SUBJECT_LABELS), packed, layout.ABSENCE_LABELS_SIZE_MAX);
   // When the labels are too long to keep, the labels from before stay.
   const size = end != 0 ? end - packed : link != 0 ? readLabels(link, packed) : 0;
-  if (size != 0) seeKey(index, by, time, windowMs, packed, size);
+  if (size != 0) seeKey(index, by, time, seen, windowMs, packed, size);
   else countEvicted(); // the key can't be waited for
 }
 
@@ -483,12 +504,12 @@ function settle(link: u32): void {
 /** Adds both alerts of a silence that ended before anything reported it. */
 function tellGap(link: u32, end: i64): void {
   const since = lastSeen(link) + windowOf(ruleAt(slotRule(link)));
-  tellAbsence(link, since, NO_END);
-  tellAbsence(link, since, end);
+  tellAbsence(link, since, NO_END, matchesUntil(link, since));
+  tellAbsence(link, since, end, matchesWhenBack(link, end));
 }
 
-/** Adds the alert that a key is missing, or that it is back, with the labels that it had when it was seen. */
-function tellAbsence(link: u32, since: i64, endsAt: i64): usize {
+/** Adds the alert that a key is missing, or back, with the labels that it had when it was seen. `matches` are in the window. */
+function tellAbsence(link: u32, since: i64, endsAt: i64, matches: u64): usize {
   const rule = ruleAt(slotRule(link));
   const labels = absenceLabels(link);
   if (labels == 0) return 0;
@@ -496,12 +517,25 @@ function tellAbsence(link: u32, since: i64, endsAt: i64): usize {
   const alert = newAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE));
   if (alert == 0) return 0;
   if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
-  store<u64>(alert, 1, SUBJECT_VALUE);
+  store<u64>(alert, matches, SUBJECT_VALUE);
   store<u64>(alert, takeEvicted(), SUBJECT_OTHERS);
   store<i64>(alert, since, ALERT_STARTS);
   store<i64>(alert, endsAt, ALERT_ENDS);
   addAlert(alert, 0);
   return alert;
+}
+
+/** How many matches of a key are in the window that ends at `end`. Where one is enough, none is when the key is missing. */
+function matchesUntil(link: u32, end: i64): u64 {
+  const rule = ruleAt(slotRule(link));
+  const wanted = load<u32>(rule, layout.RULE_COUNT);
+  if (wanted == 1) return 0;
+  return <u64>countKept(slotRule(link), absenceHash(link), wanted, end - windowOf(rule), end);
+}
+
+/** Like `matchesUntil`, for a key that is back at `end`. */
+function matchesWhenBack(link: u32, end: i64): u64 {
+  return max(matchesUntil(link, end), 1);
 }
 
 /** The labels that the key of an absence had when it was seen, or 0. */
@@ -532,7 +566,7 @@ export function tellDue(): void {
       remindOf(link, since);
       continue;
     }
-    const alert = tellAbsence(link, since == NEVER ? due : since, NO_END);
+    const alert = tellAbsence(link, since == NEVER ? due : since, NO_END, matchesUntil(link, clock));
     if (alert != 0) {
       store<u32>(alert, EFFECT_MISSING, ALERT_EFFECT);
       store<u64>(alert, absenceHash(link), ALERT_KEY);
@@ -610,7 +644,7 @@ function wait(rule: usize, key: u64, seen: i64, labels: usize): bool {
   const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
   if (end == 0) return false;
   if (clockTime() < seen) moveClock(seen);
-  seeKey(indexOf(rule), key, seen, windowOf(rule), packed, end - packed);
+  seeKey(indexOf(rule), key, seen, min(seen, clockTime()), windowOf(rule), packed, end - packed);
   return true;
 }
 
@@ -744,11 +778,19 @@ export function countMark(mark: usize): void {
     setSuppressed(coolDownOf(indexOf(rule), key), load<u64>(mark, MARK_COUNT));
   else {
     const known = absenceOf(indexOf(rule), key);
-    if (known != 0 && (lastSeen(known) > time || kind == layout.MARK_EXPECTED)) return; // it has been seen since
+    if (known != 0 && (kind == layout.MARK_EXPECTED || isBack(rule, known, time, load<i64>(mark, MARK_TOLD))))
+      return;
     if (known == 0 && !wait(rule, key, time, load<usize>(mark, SUBJECT_LABELS))) return;
     if (kind == layout.MARK_EXPECTED) return;
     const told = load<i64>(mark, MARK_TOLD);
     markMissing(absenceOf(indexOf(rule), key), time + windowOf(rule), told);
     lookAgainAt(told + repeatMs(rule));
   }
+}
+
+/** Whether a key that an alert said at `told` to be missing, and to be seen last at `time`, has been seen since. */
+function isBack(rule: usize, link: u32, time: i64, told: i64): bool {
+  const wanted = load<u32>(rule, layout.RULE_COUNT);
+  if (wanted == 1) return lastSeen(link) > time;
+  return oldestTime(indexOf(rule), absenceHash(link), wanted) + windowOf(rule) > told;
 }

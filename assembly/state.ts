@@ -608,6 +608,60 @@ function newestTime(rule: u32, hash: u64, time: i64, windowMs: i64, room: u32): 
   return newest;
 }
 
+/** Keeps a time among the last `wanted` ones of a key. */
+export function keepTime(rule: u32, hash: u64, time: i64, wanted: u32): void {
+  let oldest: usize = 0;
+  for (let i: u32 = 0, part: u32 = 0; i < wanted; part++) {
+    const slot = findOrAdd(rule, USE_TIMES, part, hash);
+    if (slot == 0) return;
+    for (let at: u32 = 0; at < TIMES && i < wanted; at++, i++) {
+      const place = slot + SLOT_DATA + ((<usize>at) << 3);
+      if (oldest == 0 || load<i64>(place) < load<i64>(oldest)) oldest = place; // a free place is older than all
+    }
+  }
+  if (load<i64>(oldest) < time + TIME_BIAS) store<i64>(oldest, time + TIME_BIAS);
+}
+
+/** The oldest of the last `wanted` times of a key, or NEVER while there are fewer. What the clock has not reached is now. */
+export function oldestTime(rule: u32, hash: u64, wanted: u32): i64 {
+  const clock = load<i64>(state, STATE_CLOCK) + TIME_BIAS;
+  let oldest = i64.MAX_VALUE;
+  newest = NEVER;
+  for (let i: u32 = 0, part: u32 = 0; i < wanted; part++) {
+    const slot = use(keyOf(rule, USE_TIMES, part, hash));
+    if (slot == 0) return NEVER;
+    for (let at: u32 = 0; at < TIMES && i < wanted; at++, i++) {
+      const place = slot + SLOT_DATA + ((<usize>at) << 3);
+      const kept = min(load<i64>(place), clock);
+      store<i64>(place, kept);
+      oldest = min(oldest, kept);
+      if (kept != 0) newest = max(newest, kept - TIME_BIAS);
+    }
+  }
+  return oldest == 0 ? NEVER : oldest - TIME_BIAS;
+}
+
+let newest: i64 = NEVER;
+
+/** The newest of the times that `oldestTime` looked at. */
+export function newestOfTimes(): i64 {
+  return newest;
+}
+
+/** How many of the last `wanted` times of a key are after `start`, and not after `end`. */
+export function countKept(rule: u32, hash: u64, wanted: u32, start: i64, end: i64): u32 {
+  let count: u32 = 0;
+  for (let i: u32 = 0, part: u32 = 0; i < wanted; part++, i += TIMES) {
+    const slot = use(keyOf(rule, USE_TIMES, part, hash));
+    if (slot == 0) break;
+    for (let at: usize = 0; at < TIMES; at++) {
+      const kept = load<i64>(slot + SLOT_DATA + (at << 3)) - TIME_BIAS;
+      if (kept > start && kept <= end) count++;
+    }
+  }
+  return count;
+}
+
 /** Whether one of the window's eras has slices for a time. */
 function isOfEra(window: usize, time: i64, windowMs: i64): bool {
   const other = load<u32>(window + SLOT_DATA + WINDOW_ERA_SIZE);
@@ -801,7 +855,7 @@ function clearChains(slot: usize): void {
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
-// When the key was seen last (i64), since when it is missing (i64, NEVER: it is not), the size of its labels' values
+// When the key was seen last (i64; when the last matches that were enough began, if more than one is wanted), since when it is missing (i64, NEVER: it is not), the size of its labels' values
 // (u32), the hash of the key (u64), and the earliest time at which a record ahead of the clock claims to have seen it
 // (i64): that counts once the clock has reached it. One u32 more: for a missing key, how many seconds later an alert last
 // said so; for any other, how many milliseconds after that earliest time the last claim is.
@@ -905,11 +959,15 @@ export function missingTold(link: u32): i64 {
   return missingSince(link) + <i64>load<u32>(slotAt(link), ABSENCE_TOLD) * 1000;
 }
 
-/** Notes that a key was seen; `labels` are the values that an alert of it will need. */
+/**
+ * Notes that a record of `time` has seen a key: the window begins at `seen`, which the clock has reached. `labels` are the
+ * values that an alert of it will need.
+ */
 export function seeKey(
   rule: u32,
   hash: u64,
   time: i64,
+  seen: i64,
   windowMs: i64,
   labels: usize,
   labelsSize: usize,
@@ -924,14 +982,14 @@ export function seeKey(
   // A time that is not believed must not make the key look alive until then.
   const clock = load<i64>(state, STATE_CLOCK);
   const claimed = load<i64>(slot, ABSENCE_CLAIMED);
-  store<i64>(slot, max(load<i64>(slot, ABSENCE_SEEN), min(time, clock)), ABSENCE_SEEN);
+  store<i64>(slot, seen, ABSENCE_SEEN);
   if (load<i64>(slot, ABSENCE_SINCE) != NEVER) store<u32>(slot, 0, ABSENCE_REACH);
   store<i64>(slot, NEVER, ABSENCE_SINCE);
   if (time > clock) claimSeen(slot, time, claimed <= clock ? time : claimed);
   const isNew = wasAdded || (load<u32>(slot, ABSENCE_LABELS_SIZE) & SEEN_IS_CLOCK) != 0;
   store<u32>(slot, (<u32>labelsSize) | (isNew && time > clock ? SEEN_IS_CLOCK : 0), ABSENCE_LABELS_SIZE);
   store<u64>(slot, hash, ABSENCE_HASH);
-  lookAgainAt(load<i64>(slot, ABSENCE_SEEN) + windowMs);
+  lookAgainAt(seen + windowMs);
   writeLabels(rule, hash, ABSENCE_PARTS, labels, labelsSize);
 }
 

@@ -105,7 +105,7 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
     labels,
     annotations: annotationsOf(rule, labels, slots, fields),
     kind: kindOf(rule),
-    count: rule.threshold?.count ?? rule.steps.length,
+    count: rule.threshold?.count ?? rule.absence?.below ?? rule.steps.length,
     realertMs: rule.realertMs,
     windowMs: rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),

@@ -1,30 +1,93 @@
 // What makes an alert of hits: thresholds, sequences, absences. YAML → model.
-import { quote } from '../error.ts';
+import { isScalar } from 'yaml';
+import { formatCount, formatDuration, quote } from '../error.ts';
 import type { Span } from '../error.ts';
 import { readStep } from './conditions.ts';
 import type { Step } from './conditions.ts';
 import type { Node } from './document.ts';
 import type { Rule } from './model.ts';
-import { fail, readCount, readDuration, readField, readList, readMap, readText } from './reading.ts';
-import type { Context, Entry } from './reading.ts';
+import {
+  fail,
+  failType,
+  readCount,
+  readDuration,
+  readField,
+  readList,
+  readMap,
+  readText,
+} from './reading.ts';
+import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
 import { captureProblem, unknownName } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
+/** Too few matches are an absence: "below: 1" is the same rule. */
 export function readThreshold(
   context: Context,
   entry: Entry | undefined,
   labelNames: string[],
-): Rule['threshold'] {
+): Pick<Rule, 'threshold' | 'absence'> {
   const map = entry?.value && readMap(context, entry.value, '"threshold"', schema.THRESHOLD_KEYS);
-  if (!map) return undefined;
+  if (!map) return {};
   const most = map.get('distinct') ? schema.DISTINCT_MAX : schema.COUNT_MAX;
-  const count = readCount(context, map.get('count'), 1, most);
   const withinMs = readDuration(context, map.get('within'), 1_000);
+  const count = readLevel(context, map, withinMs, most);
   const by = readBy(context, map.get('by'), labelNames);
   const distinct = readField(context, map.get('distinct'));
-  if (count === undefined || withinMs === undefined) return undefined;
-  return { count, withinMs, by, ...(distinct && { distinct }), span: map.span };
+  if (count === undefined || withinMs === undefined) return {};
+  if (map.get('below'))
+    return { absence: { forMs: withinMs, ...(count > 1 && { below: count }), by, span: map.span } };
+  return { threshold: { count, withinMs, by, ...(distinct && { distinct }), span: map.span } };
+}
+
+/** How many matches: "count", "rate" or "below". */
+function readLevel(
+  context: Context,
+  map: ReadMap,
+  withinMs: number | undefined,
+  most: number,
+): number | undefined {
+  const [first, second] = schema.THRESHOLD_LEVELS.filter(name => map.get(name));
+  if (first === undefined) {
+    if (schema.THRESHOLD_LEVELS.some(name => map.wasMeant(name))) return undefined;
+    const hint = `count: ${schema.THRESHOLD_KEYS.count.description} Or "rate", such as 5/s, or "below" for too few.`;
+    return fail(context, map.place, 'missing key "count" in "threshold"', hint);
+  }
+  if (second !== undefined) {
+    const hint = 'make them two rules';
+    return fail(context, map.get(second)!.key, `"${second}" cannot be used with "${first}"`, hint);
+  }
+  if (first === 'count') return readCount(context, map.get('count'), 1, most);
+  if (first === 'rate') return readRate(context, map.get('rate')!, withinMs, most);
+  if (map.get('distinct')) {
+    const hint = '"below" counts matches: leave "distinct" out';
+    return fail(context, map.get('distinct')!.key, '"distinct" cannot be used with "below"', hint);
+  }
+  return readCount(context, map.get('below'), 1, schema.BELOW_MAX);
+}
+
+const RATE_UNITS_MS = { s: 1_000n, m: 60_000n, h: 3_600_000n };
+
+/** The matches of `5/s` within the time of the threshold. */
+function readRate(
+  context: Context,
+  { value: node }: Entry,
+  withinMs: number | undefined,
+  most: number,
+): number | undefined {
+  if (!node) return undefined;
+  const written = isScalar(node) ? String(node.value) : '';
+  const [, whole, decimals = '', unit] = schema.RATE.exec(written) ?? [];
+  if (whole === undefined) return failType(context, node, '"rate"', 'perTime');
+  if (withinMs === undefined) return undefined;
+  const product = BigInt(whole + decimals) * BigInt(withinMs);
+  const divisor = RATE_UNITS_MS[unit as keyof typeof RATE_UNITS_MS] * 10n ** BigInt(decimals.length);
+  const count = Number(product / divisor);
+  const isWhole = product % divisor === 0n;
+  if (isWhole && count >= 1 && count <= most) return count;
+  const shown = isWhole ? formatCount(count) : String(Number((product * 1000n) / divisor) / 1000);
+  const message = `"rate" of ${written} within ${formatDuration(withinMs)} is ${shown} matches, a whole number from 1 to ${formatCount(most)} is allowed`;
+  return fail(context, node, message, `choose another "within": a rate is a count within a time`);
 }
 
 export function readAbsence(

@@ -61,8 +61,10 @@ function each(words: string[], hint: string): Record<string, string> {
 // ----------------------------------------------------------------------------------------------------- words
 
 const THRESHOLD = 'write threshold: {count: 20, within: 5m}';
+const RATE = 'write threshold: {rate: 5/s, within: 1m}';
 const BY = 'write threshold: {count: 20, within: 5m, by: [pod]}; "by" names labels';
 const TOO_EARLY = 'a rule sees each record as it comes; nothing is evaluated at intervals';
+const TOO_FEW = 'use "threshold" for too few matches: threshold: {below: 10, within: 1h}';
 const ROUTES = 'who is told is decided by Notification Manager or Alertmanager, from the labels';
 const ANNOTATION = 'put it under "annotations"';
 const LABEL = 'put it under "labels"';
@@ -100,10 +102,12 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       interval: TOO_EARLY,
       ...each(['severity', 'team', 'owner', 'namespace', 'pod', 'service', 'env', 'environment', 'cluster', 'priority', 'level', 'tags'], LABEL),
       ...each(['message', 'summary', 'description', 'runbookurl', 'dashboard', 'text', 'body', 'alerttext', 'alertsubject', 'references', 'falsepositives'], ANNOTATION),
-      ...each(['rate', 'counteroverttime', 'countovertime', 'frequency', 'numevents', 'timeframe', 'count', 'within', 'window', 'per', 'ratelimit', 'occurrences', 'times'], THRESHOLD),
+      ...each(['counteroverttime', 'countovertime', 'frequency', 'numevents', 'timeframe', 'count', 'within', 'window', 'occurrences', 'times'], THRESHOLD),
+      ...each(['rate', 'per', 'persecond', 'ratelimit', 'eps'], RATE),
+      ...each(['below', 'lessthan', 'fewer', 'atmost', 'minimumcount'], TOO_FEW),
       ...each(['groupby', 'querykey', 'by', 'aggregationkey', 'keyby', 'partitionby'], BY),
       ...each(['distinct', 'cardinality', 'cardinalityfield', 'maxcardinality', 'unique'], 'write threshold: {count: 20, within: 5m, distinct: kubernetes.pod_name}'),
-      ...each(['flatline', 'missing', 'heartbeat', 'deadman', 'nodata', 'absent'], 'use "absence" for matches that stay away: absence: {for: 10m}'),
+      ...each(['flatline', 'missing', 'heartbeat', 'deadman', 'nodata', 'absent'], 'use "absence" for matches that stay away: absence: {for: 10m}; for too few of them write threshold: {below: 10, within: 1h}'),
       ...each(['percentage', 'ratio', 'percentagematch', 'errorrate'], `a share of all records ${METRICS}`),
       ...each(['newterm', 'newvalue', 'firstseen'], 'a value that is seen for the first time cannot be asked for; name the known ones in a "not" with "in"'),
       // how often
@@ -114,7 +118,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['detection', 'filter', 'condition', 'conditions', 'query', 'querystring', 'where', 'when', 'if', 'selector', 'keywords', 'search', 'pattern', 'regexp', 'matches', 'matcher', 'matchers'], 'use "match", such as match: {field: log, contains: error}'),
       logsource: 'test where a record comes from in "match", such as {field: kubernetes.container_name, eq: nginx}',
       index: 'a rule sees every record: test where it comes from in "match"',
-      type: 'leave it out: a frequency is "threshold", a flatline "absence", a cardinality "threshold" with "distinct", a blacklist "in", a whitelist "not" with "in"',
+      type: 'leave it out: a frequency is "threshold", a flatline "threshold" with "below", a cardinality "threshold" with "distinct", a blacklist "in", a whitelist "not" with "in"',
       ...each(['blacklist', 'whitelist', 'comparekey'], 'test it in "match": {field: user, in: [a, b]}, with "not" around it for a whitelist'),
       ...each(['steps', 'then', 'events', 'followedby', 'maxspan'], 'use "sequence", such as sequence: {steps: […], within: 5m}'),
       // who and whether
@@ -175,10 +179,10 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...REFUSED,
       ...each(['for', 'timeframe', 'window', 'interval', 'duration', 'period', 'range', 'over', 'in', 'last', 'time', 'timespan', 'per', 'every'], 'use "within"'),
       ...each(['numevents', 'gt', 'gte', 'min', 'above', 'value', 'threshold', 'atleast', 'events', 'number', 'times', 'matches', 'limit'], 'use "count"'),
-      ...each(['below', 'lt', 'lte', 'less', 'atmost', 'max', 'under'], 'a threshold counts up to an alert: use "absence" for matches that stay away'),
+      ...each(['lt', 'lte', 'less', 'lessthan', 'fewer', 'atmost', 'max', 'under'], 'use "below" for too few matches: {below: 10, within: 1h}'),
       ...each(['groupby', 'querykey', 'keys', 'key', 'partitionby', 'labels'], 'use "by", a list of label names'),
       ...each(['unique', 'cardinality', 'cardinalityfield', 'field', 'distinctcount', 'distinctfield', 'countdistinct'], 'use "distinct", a field'),
-      ...each(['rate', 'persecond'], 'write it as a count within a time: 5 in a second are {count: 300, within: 1m}'),
+      ...each(['persecond', 'eventspersecond', 'eps'], 'use "rate", such as {rate: 5/s, within: 1m}'),
       ...each(['ratio', 'percent', 'percentage', 'share'], `a share of all records ${METRICS}`),
     },
   ],
@@ -196,7 +200,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
     {
       ...each(['within', 'after', 'timeout', 'duration', 'timeframe', 'window', 'time', 'longerthan', 'over'], 'use "for"'),
       ...each(['groupby', 'querykey', 'keys', 'key'], 'use "by", a list of label names'),
-      ...each(['count', 'threshold', 'below', 'lt'], 'leave it out: an absence is the time without any match'),
+      ...each(['count', 'threshold', 'below', 'lt', 'min', 'atleast'], 'leave it out: an absence is the time without any match; for too few matches write threshold: {below: 10, within: 1h}'),
     },
   ],
   [

@@ -59,7 +59,8 @@ export interface Rule {
   realertMs: number;
   threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
   sequence?: { withinMs: number; by: string[]; span: Span };
-  absence?: { forMs: number; by: string[]; span: Span };
+  /** Fewer matches than `below` within `forMs`; fewer than one if it is left out. */
+  absence?: { forMs: number; below?: number; by: string[]; span: Span };
 }
 
 /** What a module may use and send, for all of its rules together. */

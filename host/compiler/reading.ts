@@ -351,6 +351,10 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
         : undefined;
     case 'threshold':
       return `write {count: ${isCount ? written : 20}, within: ${isDuration(String(node.value)) ? written : '5m'}}`;
+    case 'perTime':
+      return /^\d+(?:\.\d+)?$/.test(String(node.value))
+        ? `add the unit: ${written}/s, ${written}/m or ${written}/h`
+        : 'write it as 5/s, 10/m or 0.5/h';
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
     case 'labelNames':

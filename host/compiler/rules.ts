@@ -130,8 +130,11 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   for (const label of labels) checkReferences(context, label, steps);
   for (const annotation of annotations) checkReferences(context, annotation, steps, labelNames);
   const realertMs = readDuration(context, map.get('realert'), 0) ?? schema.REALERT_DEFAULT_MS;
-  const threshold = readThreshold(context, map.get('threshold'), labelNames);
-  const absence = readAbsence(context, map.get('absence'), labelNames);
+  const { threshold, absence = readAbsence(context, map.get('absence'), labelNames) } = readThreshold(
+    context,
+    map.get('threshold'),
+    labelNames,
+  );
   const tied = sequence && tieSteps(context, sequence, labels);
   if (context.errorCount > errorsBefore) return undefined;
   const rule: Rule = {

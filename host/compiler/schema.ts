@@ -2,6 +2,7 @@
 // tables and quotes their descriptions; `rulesSchema` turns them into a JSON Schema for editors.
 import {
   DISTINCT_COUNT_MAX,
+  EXACT_COUNT_MAX,
   KEY_COUNT_MAX,
   RATE_COUNT_DEFAULT,
   SEQUENCE_STEPS_MAX,
@@ -32,6 +33,8 @@ export const LABELS_MAX = 62;
 export const ANNOTATIONS_MAX = 64;
 // The highest count of a slice of a window (assembly/state.ts).
 export const COUNT_MAX = 65_535;
+// The times of so many matches of a key are kept, in 20 slots of the state.
+export const BELOW_MAX = EXACT_COUNT_MAX;
 // Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
 export const STEPS_MIN = 2;
@@ -52,6 +55,9 @@ export const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 /** Prometheus' form: units from the largest to the smallest, each at most once; or a bare 0. */
 export const DURATION =
   /^(?:0|(?=\d)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?)$/;
+
+/** `5/s`: so many matches in a second, a minute or an hour. */
+export const RATE = /^(\d{1,6})(?:\.(\d{1,3}))?\/([smh])$/;
 
 /** Names that Earshot itself fills in, with the reason for the error message. */
 export const RESERVED_LABELS: Record<string, string> = {
@@ -176,11 +182,19 @@ const BY_DESCRIPTION =
   'Names of labels: each combination of their values is watched on its own; all if left out.';
 
 export const THRESHOLD_KEYS = {
-  count: { kind: 'count', required: true, description: 'How many matches make an alert.' },
+  count: { kind: 'count', description: 'How many matches make an alert.' },
+  rate: { kind: 'perTime', description: 'The same as a rate: 5/s within 1m are 300 matches.' },
+  below: {
+    kind: 'below',
+    description: 'Fewer matches than this make an alert, until there are as many again.',
+  },
   within: { kind: 'duration', required: true, description: 'The time in which they must come.' },
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
   distinct: { kind: 'field', description: 'Count the different values of this field, not the matches.' },
 } satisfies Keys;
+
+/** Of these a threshold has one. */
+export const THRESHOLD_LEVELS = ['count', 'rate', 'below'] as const;
 
 export const SEQUENCE_KEYS = {
   steps: { kind: 'steps', required: true, description: 'The conditions, in order.' },
@@ -214,6 +228,8 @@ export const KINDS = {
   field: { expected: 'a field path such as kubernetes.pod_name', schema: TEXT_SCHEMA },
   duration: { expected: 'a duration such as 5m', schema: DURATION_SCHEMA },
   count: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: COUNT_MAX } },
+  below: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: BELOW_MAX } },
+  perTime: { expected: 'a rate such as 5/s', schema: { type: 'string', pattern: RATE.source } },
   keyCount: { expected: 'a whole number', schema: { type: 'integer', minimum: KEYS_MIN, maximum: KEYS_MAX } },
   rate: {
     expected: 'a whole number',
@@ -277,7 +293,7 @@ export function rulesSchema(): object {
       group: mapOf(GROUP_KEYS),
       rule: { ...mapOf(RULE_KEYS), ...ruleKinds() },
       condition: conditionSchema(),
-      threshold: mapOf(THRESHOLD_KEYS),
+      threshold: { ...mapOf(THRESHOLD_KEYS), ...thresholdLevels() },
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
     },
@@ -308,6 +324,14 @@ function ruleKinds(): object {
       { not: { required: ['sequence', 'absence'] } },
       { not: { required: ['threshold', 'absence'] } },
     ],
+  };
+}
+
+/** A threshold has one of its three levels; only a count can be of different values. */
+function thresholdLevels(): object {
+  return {
+    oneOf: THRESHOLD_LEVELS.map(name => ({ required: [name] })),
+    not: { required: ['below', 'distinct'] },
   };
 }
 

@@ -124,7 +124,7 @@ export function checkAbsence(rule: Rule, report: Report): void {
     if (part === undefined) continue;
     report({
       severity: 'error',
-      message: `annotation "${name}" refers to a ${part.kind}, and when an absence fires there is none`,
+      message: `annotation "${name}" refers to a ${part.kind}, and when ${rule.absence.below === undefined ? 'an absence' : '"below"'} fires there is none`,
       hint: 'refer to a label: its value is kept from when the key was last seen',
       span,
     });

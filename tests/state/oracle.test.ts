@@ -162,3 +162,45 @@ test('an absence is told of a known key that was not seen for so long, and when 
     ({ labels, startsMs, endsMs }) => `${labels.key} ${startsMs}${endsMs === null ? '' : ` to ${endsMs}`}`,
   );
 });
+
+test('below: a key has too few from a window after the match that was the last to be enough, until it has enough', async () => {
+  const wanted = 3;
+  let missing = new Map<string, number>(); // since when
+  await holds(
+    `  - {alert: few, match: {field: log, eq: x}, threshold: {below: ${wanted}, within: 70s}, realert: 0s, ${LABELS}}`,
+    streams(['x', 'x', 'other'], { keys: 2, lateMs: 60_000 }),
+    past => {
+      if (past.length === 1) missing = new Map();
+      const clockAt = (end: number) =>
+        Math.max(...past.slice(0, end).map(({ clock, ms }) => (clock === 0 ? ms : -Infinity)));
+      const clock = clockAt(past.length);
+      // Who is seen by a wrong clock is seen at the time that it is.
+      const timesOf = (key: string, end: number) =>
+        past
+          .slice(0, end)
+          .flatMap((other, i) =>
+            other.key === key && other.kind === 'x' ? Math.min(other.ms, clockAt(i + 1)) : [],
+          );
+      /** Until when it has enough: at its first match it is given a window's time. */
+      const untilOf = (times: number[]) =>
+        (times.toSorted((a, b) => b - a)[wanted - 1] ?? times[0]!) + WITHIN_MS;
+      const told: string[] = [];
+      for (const key of new Set(past.filter(({ kind }) => kind === 'x').map(({ key }) => key))) {
+        const before = timesOf(key, past.length - 1);
+        const times = timesOf(key, past.length);
+        const newest = Math.max(...times);
+        const since = missing.get(key);
+        const hasEnough = clock < untilOf(times);
+        const isOver = before.length > 0 && untilOf(before) <= newest; // by its own match at the latest
+        const start = isOver ? untilOf(before) : untilOf(times);
+        if (since === undefined && (!hasEnough || isOver)) told.push(`${key} ${start}`);
+        if (since !== undefined && hasEnough) told.push(`${key} ${since} to ${Math.max(since, newest)}`);
+        else if (isOver && hasEnough) told.push(`${key} ${start} to ${newest}`);
+        if (hasEnough) missing.delete(key);
+        else missing.set(key, since ?? start);
+      }
+      return told;
+    },
+    ({ labels, startsMs, endsMs }) => `${labels.key} ${startsMs}${endsMs === null ? '' : ` to ${endsMs}`}`,
+  );
+});
