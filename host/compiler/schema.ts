@@ -4,6 +4,7 @@ import {
   DISTINCT_COUNT_MAX,
   KEY_COUNT_MAX,
   RATE_COUNT_DEFAULT,
+  SEQUENCE_PLACES_MAX,
   SEQUENCE_STEPS_MAX,
 } from '../../assembly/layout.ts';
 import { PATTERN_LENGTH_MAX } from './pattern.ts';
@@ -35,8 +36,9 @@ export const COUNT_MAX = 65_535;
 // Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
 export const STEPS_MIN = 2;
-// What a key's 64 bytes of state hold.
 export const STEPS_MAX = SEQUENCE_STEPS_MAX;
+// Each match that the steps count is kept for each key.
+export const STEP_COUNTS_MAX = SEQUENCE_PLACES_MAX;
 export const KEYS_MIN = 1_000;
 // 64 MiB of state.
 export const KEYS_MAX = KEY_COUNT_MAX;
@@ -96,7 +98,10 @@ export const GROUP_KEYS = {
 export const RULE_KEYS = {
   alert: { kind: 'name', required: true, description: 'The name of the alert, its label "alertname".' },
   match: { kind: 'condition', description: 'What a record must hold.' },
-  sequence: { kind: 'sequence', description: 'Conditions that must be met one after the other.' },
+  sequence: {
+    kind: 'sequence',
+    description: 'Conditions that must be met one after the other, or as a set.',
+  },
   threshold: { kind: 'threshold', description: 'How many matches within which time make an alert.' },
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
   realert: {
@@ -183,9 +188,24 @@ export const THRESHOLD_KEYS = {
 } satisfies Keys;
 
 export const SEQUENCE_KEYS = {
-  steps: { kind: 'steps', required: true, description: 'The conditions, in order.' },
+  steps: {
+    kind: 'steps',
+    required: true,
+    description: 'The conditions, in order; {match, count} must be met so often, {unless} must not come.',
+  },
   within: { kind: 'duration', required: true, description: 'The time from the first step to the last.' },
+  order: {
+    kind: 'order',
+    description: 'Whether the steps come in the given order, or in any; given if left out.',
+  },
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
+} satisfies Keys;
+
+/** A step that is more than its condition. */
+export const STEP_KEYS = {
+  match: { kind: 'condition', description: 'What a record must hold.' },
+  count: { kind: 'stepCount', description: 'How often the step must be met; once if left out.' },
+  unless: { kind: 'condition', description: 'What must not come here.' },
 } satisfies Keys;
 
 export const ABSENCE_KEYS = {
@@ -214,6 +234,11 @@ export const KINDS = {
   field: { expected: 'a field path such as kubernetes.pod_name', schema: TEXT_SCHEMA },
   duration: { expected: 'a duration such as 5m', schema: DURATION_SCHEMA },
   count: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: COUNT_MAX } },
+  stepCount: {
+    expected: 'a whole number',
+    schema: { type: 'integer', minimum: 1, maximum: STEP_COUNTS_MAX },
+  },
+  order: { expected: '"given" or "any"', schema: { enum: ['given', 'any'] } },
   keyCount: { expected: 'a whole number', schema: { type: 'integer', minimum: KEYS_MIN, maximum: KEYS_MAX } },
   rate: {
     expected: 'a whole number',
@@ -241,7 +266,7 @@ export const KINDS = {
   rules: { expected: 'a list of rules', schema: listOf(reference('rule'), 1, RULES_MAX) },
   condition: { expected: 'a condition', schema: reference('condition') },
   conditions: { expected: 'a list of conditions', schema: listOf(reference('condition'), 1, CONDITIONS_MAX) },
-  steps: { expected: 'a list of conditions', schema: listOf(reference('condition'), STEPS_MIN, STEPS_MAX) },
+  steps: { expected: 'a list of conditions', schema: listOf(reference('step'), STEPS_MIN, STEPS_MAX) },
   limits: { expected: 'a map', schema: reference('limits') },
   threshold: { expected: 'a map', schema: reference('threshold') },
   sequence: { expected: 'a map', schema: reference('sequence') },
@@ -277,6 +302,7 @@ export function rulesSchema(): object {
       group: mapOf(GROUP_KEYS),
       rule: { ...mapOf(RULE_KEYS), ...ruleKinds() },
       condition: conditionSchema(),
+      step: stepSchema(),
       threshold: mapOf(THRESHOLD_KEYS),
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
@@ -307,6 +333,18 @@ function ruleKinds(): object {
       { not: { required: ['sequence', 'threshold'] } },
       { not: { required: ['sequence', 'absence'] } },
       { not: { required: ['threshold', 'absence'] } },
+    ],
+  };
+}
+
+/** A step is a condition, a condition that must be met several times, or one that must not be met. */
+function stepSchema(): object {
+  const { match, count, unless } = STEP_KEYS;
+  return {
+    oneOf: [
+      reference('condition'),
+      { ...mapOf({ match, count }), required: ['match'] },
+      { ...mapOf({ unless }), required: ['unless'] },
     ],
   };
 }
