@@ -41,9 +41,10 @@ const ALERT_SIZE: usize = SUBJECT_SIZE + 72;
 // What to remember when an alert has been told.
 export const EFFECT_COOL_DOWN: u32 = 1; // the cool-down of the label set KEY begins
 export const EFFECT_MISSING: u32 = 2; // the absence of KEY has been told
+export const EFFECT_OVERDUE: u32 = 3; // that the sequence of KEY, which began at TIME, did not end
 
 let firstAlert: usize = 0;
-let lastAlert: usize = 0;
+let last: usize = 0;
 let jsonSize: usize = 0; // bytes that the alerts may take in the body; below, the first alert alone
 let firstJsonSize: usize = 0;
 let alertCount: u32 = 0;
@@ -51,7 +52,7 @@ let refusedCount: u32 = 0; // alerts that the body has no room for
 
 export function beginAlerts(): void {
   firstAlert = 0;
-  lastAlert = 0;
+  last = 0;
   jsonSize = 0;
   firstJsonSize = 0;
   alertCount = 0;
@@ -61,6 +62,10 @@ export function beginAlerts(): void {
 /** The first alert of the body, or 0; the others follow by ALERT_NEXT. */
 export function alerts(): usize {
   return firstAlert;
+}
+
+export function lastAlert(): usize {
+  return last;
 }
 
 export function hasAlerts(): bool {
@@ -98,9 +103,9 @@ export function addAlert(alert: usize, given: usize): void {
   store<usize>(alert, references, ALERT_ANNOTATIONS);
   renderAnnotations(rule, references, alert);
   if (given != 0) takeGiven(rule, given, references, alert);
-  if (lastAlert) store<usize>(lastAlert, alert, ALERT_NEXT);
+  if (last) store<usize>(last, alert, ALERT_NEXT);
   else firstAlert = alert;
-  lastAlert = alert;
+  last = alert;
 }
 
 // ── How large an alert may become ───────────────────────────────────────────────────────────────────

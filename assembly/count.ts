@@ -16,6 +16,7 @@ import {
   ALERT_TIME,
   EFFECT_COOL_DOWN,
   EFFECT_MISSING,
+  EFFECT_OVERDUE,
   NO_END,
   RESOLVED,
   addAlert,
@@ -26,6 +27,7 @@ import {
   bodySizeWith,
   fingerprint,
   hasAlerts,
+  lastAlert,
   newAlert,
   packLabels,
   takeRoom,
@@ -62,8 +64,11 @@ import {
   absenceOf,
   addCapped,
   addSuppressed,
+  addToSet,
   advanceSequence,
+  barSequence,
   beginDue,
+  beginWaiting,
   cappedCount,
   cappedSince,
   cappedTenant,
@@ -78,8 +83,11 @@ import {
   countInWindow,
   countKept,
   endClock,
+  endWaiting,
   hasRate,
+  isAwaited,
   isCooling,
+  isWaiting,
   keepCapped,
   keepTime,
   knownCoolDown,
@@ -97,6 +105,7 @@ import {
   oldestTime,
   readCapped,
   readLabels,
+  readWaiting,
   reportEvicted,
   seeKey,
   setClock,
@@ -107,11 +116,16 @@ import {
   startCooling,
   suppressedOfEvicted,
   suppressedSince,
+  takeBack,
   takeRate,
+  waitingHash,
+  waitingOf,
+  waitingSince,
   wasSeen,
 } from './state';
 import {
   NOTHING,
+  STAGE_COUNT,
   SUBJECT_CAPTURES,
   SUBJECT_FIRST,
   SUBJECT_LABELS,
@@ -147,7 +161,7 @@ let absenceSizeMax: usize = 0; // bytes that one alert of an absence and its bod
 export function placeCount(at: usize): usize {
   capped = at;
   for (let index: u32 = 0; index < ruleCount(); index++) {
-    if (isAbsence(ruleAt(index))) absenceSizeMax = max(absenceSizeMax, keptSizeMax(ruleAt(index)));
+    if (isToldByClock(ruleAt(index))) absenceSizeMax = max(absenceSizeMax, keptSizeMax(ruleAt(index)));
   }
   return at + (((<usize>ruleCount() + 1) & ~1) << 2);
 }
@@ -165,6 +179,11 @@ function isAbsence(rule: usize): bool {
   return load<u32>(rule, layout.RULE_KIND) == layout.KIND_ABSENCE;
 }
 
+/** Whether the alerts of a rule come when a time is over, with what was kept for them. */
+function isToldByClock(rule: usize): bool {
+  return isAbsence(rule) || (load<u32>(rule, layout.RULE_ORDER) & layout.ORDER_WAITS) != 0;
+}
+
 // ── Hits ────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A record says that the stream has reached `time`. */
@@ -180,9 +199,17 @@ export function countHit(hit: usize): void {
 
 /** Counts a hit whose alert was told, even if a part of its window is no longer remembered. */
 export function countTold(hit: usize): void {
-  dueBy(hit);
   const rule = load<usize>(hit, HIT_RULE);
-  if (isAbsence(rule)) return;
+  if (isToldByClock(rule)) {
+    const link = isAbsence(rule) ? 0 : waitingOf(indexOf(rule), keyOf(hit));
+    const labels = link == 0 ? <usize>0 : waitingLabels(link);
+    // It was the alert of a sequence that had waited too long when the hit came.
+    if (labels != 0) coolOverdue(rule, labels, waitingSince(link));
+    if (link != 0) endWaiting(link);
+    dueBy(hit);
+    return;
+  }
+  dueBy(hit);
   const labels = load<usize>(hit, SUBJECT_LABELS);
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
   startCoolDown(rule, hash, tenantOf(rule, labels), load<i64>(hit, HIT_TIME));
@@ -194,7 +221,7 @@ function dueBy(hit: usize): u64 {
   const kind = load<u32>(rule, layout.RULE_KIND);
   if (kind == layout.KIND_EACH) return 1;
   const index = indexOf(rule);
-  const by = fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), load<u64>(rule, layout.RULE_BY_MASK));
+  const by = keyOf(hit);
   if (kind == layout.KIND_ABSENCE) {
     see(hit, index, by);
     return 0;
@@ -202,10 +229,7 @@ function dueBy(hit: usize): u64 {
   const time = load<i64>(hit, HIT_TIME);
   const windowMs = windowOf(rule);
   const wanted = load<u32>(rule, layout.RULE_COUNT);
-  if (kind == layout.KIND_SEQUENCE) {
-    const ordinal = load<u32>(hit, HIT_ORDINAL);
-    return <u64>advanceSequence(index, by, ordinal, wanted, time, windowMs);
-  }
+  if (kind == layout.KIND_SEQUENCE) return <u64>isSequenceMet(hit, rule, index, by);
   if (load<u32>(hit, HIT_HAS_DISTINCT) != 0) {
     const count = countDistinct(index, by, load<u64>(hit, HIT_DISTINCT), time, windowMs);
     if (count < <u64>wanted) return 0;
@@ -213,6 +237,12 @@ function dueBy(hit: usize): u64 {
   }
   const count = countInWindow(index, by, time, windowMs, wanted);
   return (count & ~AT_LEAST) < <u64>wanted ? 0 : count;
+}
+
+/** The hash of the labels by which the rule of a hit counts. */
+function keyOf(hit: usize): u64 {
+  const rule = load<usize>(hit, HIT_RULE);
+  return fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), load<u64>(rule, layout.RULE_BY_MASK));
 }
 
 /** Adds an alert that is due, unless its label set is cooling down, or its rule and tenant have had too many. */
@@ -414,7 +444,7 @@ export function beginReserve(): void {
 /** Adds up what the alert of a hit may need. */
 export function measureHit(hit: usize): void {
   const rule = load<usize>(hit, HIT_RULE);
-  const size = alertSizeMax(rule, isAbsence(rule) ? 0 : hit);
+  const size = alertSizeMax(rule, isToldByClock(rule) ? 0 : hit);
   // An absence may have two alerts: the key is missing, and it is back.
   const count: usize = isAbsence(rule) ? 2 : 1;
   blocksSize += count * (alertBlocksSizeMax(rule, 0) + keptBlocksSizeMax(rule));
@@ -441,6 +471,95 @@ function keptBlocksSizeMax(rule: usize): usize {
 function keptSizeMax(rule: usize): usize {
   const size = alertSizeMax(rule, 0);
   return keptBlocksSizeMax(rule) + alertBlocksSizeMax(rule, size) + bodySizeWith(size);
+}
+
+// ── Sequences ───────────────────────────────────────────────────────────────────────────────────────
+
+/** Counts a hit of a sequence's step; true when an alert is due with it. */
+function isSequenceMet(hit: usize, rule: usize, index: u32, by: u64): bool {
+  const time = load<i64>(hit, HIT_TIME);
+  const windowMs = windowOf(rule);
+  const order = load<u32>(rule, layout.RULE_ORDER);
+  const end = load<u32>(rule, layout.RULE_COUNT);
+  const ordinal = <usize>load<u32>(hit, HIT_ORDINAL);
+  const step = RULESET + load<u32>(rule, layout.RULE_STEPS_OFFSET) + ordinal * layout.SEQUENCE_SIZE;
+  const kind = <u32>load<u16>(step, layout.SEQUENCE_KIND);
+  if (order & layout.ORDER_WAITS) tellIfOverdue(waitingOf(index, by));
+  if (kind == layout.PLACES_TAKEN_BACK) {
+    const from = <u32>load<u16>(step, layout.SEQUENCE_PLACE);
+    takeBack(index, by, from, from + load<u16>(step, layout.SEQUENCE_COUNT), time, windowMs);
+  } else if (kind == layout.PLACES_BARRED) barSequence(index, by, end, time, windowMs);
+  else if (kind == layout.PLACES_ENDED) {
+    const link = waitingOf(index, by);
+    if (link != 0 && isAwaited(link, time, windowMs)) endWaiting(link);
+  } else if (order & layout.ORDER_ANY) return addToSet(index, by, step, end, time, windowMs);
+  else {
+    const lead: u32 = (order & layout.ORDER_HAS_LEAD) != 0 ? 1 : 0;
+    const began = advanceSequence(index, by, step, end, lead, time, windowMs);
+    if (began == NEVER) return false;
+    if ((order & layout.ORDER_WAITS) == 0) return true;
+    waitForEnd(hit, rule, by, began);
+  }
+  return false;
+}
+
+/** All steps were met, and the end that must not come may still come: the labels are kept for the alert. */
+function waitForEnd(hit: usize, rule: usize, by: u64, began: i64): void {
+  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
+  if (packed == 0) return;
+  const end = packLabels(rule, load<usize>(hit, SUBJECT_LABELS), packed, layout.ABSENCE_LABELS_SIZE_MAX);
+  if (end == 0)
+    countEvicted(); // the end can't be waited for
+  else beginWaiting(indexOf(rule), by, began, load<i64>(hit, HIT_TIME), windowOf(rule), packed, end - packed);
+}
+
+function waitingLabels(link: u32): usize {
+  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
+  if (packed == 0 || readWaiting(link, packed) == 0) return 0;
+  return unpackLabels(ruleAt(slotRule(link)), packed);
+}
+
+/** A hit comes when the time to wait is over, and nothing has told so yet. */
+function tellIfOverdue(link: u32): void {
+  if (link == 0 || waitingSince(link) + windowOf(ruleAt(slotRule(link))) > clockTime()) return;
+  const labels = waitingLabels(link);
+  if (labels != 0) fireOverdue(ruleAt(slotRule(link)), labels, waitingSince(link));
+  endWaiting(link);
+}
+
+/** Adds the alert of a sequence that began at `began` and whose end did not come. False when it is suppressed. */
+function fireOverdue(rule: usize, labels: usize, began: i64): bool {
+  const hit = allocate(HIT_SIZE);
+  if (hit == 0) return false;
+  memory.fill(hit, 0, HIT_SIZE);
+  store<usize>(hit, rule, HIT_RULE);
+  store<usize>(hit, labels, SUBJECT_LABELS);
+  store<u32>(hit, STAGE_COUNT, SUBJECT_STAGE);
+  store<i64>(hit, began + windowOf(rule), HIT_TIME);
+  fire(hit, 1);
+  return load<u32>(hit, HIT_IS_TOLD) != 0;
+}
+
+/** An alert said that the end of a sequence did not come. */
+function coolOverdue(rule: usize, labels: usize, began: i64): void {
+  const hash = fingerprint(rule, labels, u64.MAX_VALUE);
+  startCoolDown(rule, hash, tenantOf(rule, labels), began + windowOf(rule));
+}
+
+/** Tells that the end of a sequence did not come, or makes a mark when that is suppressed. */
+function tellOverdue(link: u32): void {
+  const rule = ruleAt(slotRule(link));
+  const began = waitingSince(link);
+  const key = waitingHash(link);
+  const labels = waitingLabels(link);
+  endWaiting(link);
+  if (labels == 0) return;
+  if (fireOverdue(rule, labels, began)) {
+    // Its mark is that of the key, from which the label set follows.
+    store<u32>(lastAlert(), EFFECT_OVERDUE, ALERT_EFFECT);
+    store<u64>(lastAlert(), key, ALERT_KEY);
+    store<i64>(lastAlert(), began, ALERT_TIME);
+  } else addOverdue(rule, key, began, NEVER, labels);
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
@@ -553,6 +672,13 @@ export function tellDue(): void {
   beginDue();
   for (let link = nextAbsence(1); link != 0; link = nextAbsence(link + 1)) {
     const rule = ruleAt(slotRule(link));
+    if (isWaiting(link)) {
+      const due = waitingSince(link) + windowOf(rule);
+      // One at a time: what one alert changes decides about the next.
+      if (due > clock || hasAlerts() || !reserve(keptSizeMax(rule))) lookAgainAt(due);
+      else tellOverdue(link);
+      continue;
+    }
     settle(link);
     const since = missingSince(link);
     const due = since == NEVER ? lastSeen(link) + windowOf(rule) : missingTold(link) + repeatMs(rule);
@@ -669,6 +795,7 @@ export function markTold(): void {
     const key = load<u64>(alert, ALERT_KEY);
     const time = load<i64>(alert, ALERT_TIME);
     if (effect == EFFECT_COOL_DOWN) startCoolDown(rule, key, load<u64>(alert, ALERT_TENANT), time);
+    else if (effect == EFFECT_OVERDUE) coolOverdue(rule, load<usize>(alert, SUBJECT_LABELS), time);
     else if (effect == EFFECT_MISSING) {
       const link = absenceOf(indexOf(rule), key);
       if (link != 0) markMissing(link, load<i64>(alert, ALERT_STARTS), time);
@@ -730,6 +857,15 @@ function addMissing(rule: usize, key: u64, since: i64, told: i64, labels: usize)
   store<usize>(mark, labels, SUBJECT_LABELS);
 }
 
+/** `told` NEVER: it was suppressed. */
+function addOverdue(rule: usize, key: u64, began: i64, told: i64, labels: usize): void {
+  const mark = addMark(rule, layout.MARK_OVERDUE, key);
+  if (mark == 0) return;
+  store<i64>(mark, began, MARK_TIME);
+  store<i64>(mark, told, MARK_TOLD);
+  store<usize>(mark, labels, SUBJECT_LABELS);
+}
+
 function addMark(rule: usize, kind: u32, key: u64): usize {
   const mark = allocate(HIT_SIZE);
   if (mark == 0) return 0;
@@ -750,6 +886,8 @@ export function writeMarks(): bool {
     const time = load<i64>(alert, ALERT_TIME);
     if (effect == EFFECT_MISSING) {
       addMissing(rule, key, load<i64>(alert, ALERT_STARTS), time, load<usize>(alert, SUBJECT_LABELS));
+    } else if (effect == EFFECT_OVERDUE) {
+      addOverdue(rule, key, time, load<i64>(alert, ALERT_STARTS), load<usize>(alert, SUBJECT_LABELS));
     } else if (effect == EFFECT_COOL_DOWN) {
       const mark = addMark(rule, layout.MARK_REPORTED, key);
       if (mark == 0) return false;
@@ -776,7 +914,13 @@ export function countMark(mark: usize): void {
   if (kind == layout.MARK_REPORTED) startCoolDown(rule, key, load<u64>(mark, MARK_TENANT), time);
   else if (kind == layout.MARK_SUPPRESSED)
     setSuppressed(coolDownOf(indexOf(rule), key), load<u64>(mark, MARK_COUNT));
-  else {
+  else if (kind == layout.MARK_OVERDUE) {
+    const labels = load<usize>(mark, SUBJECT_LABELS);
+    const link = waitingOf(indexOf(rule), key);
+    if (link != 0 && waitingSince(link) <= time) endWaiting(link);
+    if (load<i64>(mark, MARK_TOLD) == NEVER) fireOverdue(rule, labels, time);
+    else coolOverdue(rule, labels, time);
+  } else {
     const known = absenceOf(indexOf(rule), key);
     if (known != 0 && (kind == layout.MARK_EXPECTED || isBack(rule, known, time, load<i64>(mark, MARK_TOLD))))
       return;

@@ -29,6 +29,7 @@ import {
   templateCountOf,
   templatesOf,
 } from './template';
+import { NEVER } from './state';
 import { NO_TIME, parseTime } from './time';
 
 // A hit in memory begins with the fields of a template's subject.
@@ -64,11 +65,11 @@ export function writeHit(hit: usize, source: usize, sourceSize: usize): void {
   writeByte(0x2f);
   writeHash(fingerprint);
   writeByte(0x2f);
-  writeByte(0x30 + load<u32>(hit, HIT_ORDINAL));
+  writeNumber(load<u32>(hit, HIT_ORDINAL));
   writeConstant(layout.TEXT_HIT_RULE);
   writeHash(fingerprint);
   writeConstant(layout.TEXT_HIT_STEP);
-  writeByte(0x30 + load<u32>(hit, HIT_ORDINAL));
+  writeNumber(load<u32>(hit, HIT_ORDINAL));
   writeConstant(layout.TEXT_HIT_TIME);
   writeMoment(load<i64>(hit, HIT_TIME));
   if (load<u32>(hit, HIT_HAS_DISTINCT) != 0) {
@@ -84,6 +85,16 @@ export function writeHit(hit: usize, source: usize, sourceSize: usize): void {
   writeConstant(layout.TEXT_HIT_END);
 }
 
+function writeNumber(number: u64): void {
+  const digits = digitsOf(number);
+  write(addressOf(digits), sizeOf(digits));
+}
+
+/** Whether a mark of this kind has the labels of its key. */
+function hasLabels(kind: u32): bool {
+  return kind <= layout.MARK_EXPECTED || kind == layout.MARK_OVERDUE;
+}
+
 export function writeMark(mark: usize): void {
   const kind = load<u32>(mark, MARK_KIND);
   const rule = load<usize>(mark, HIT_RULE);
@@ -92,9 +103,8 @@ export function writeMark(mark: usize): void {
   writeConstant(layout.TEXT_HIT_RULE);
   writeHash(load<u64>(rule, layout.RULE_FINGERPRINT));
   if (kind == layout.MARK_SUPPRESSED) {
-    const digits = digitsOf(load<u64>(mark, MARK_COUNT));
     writeConstant(layout.TEXT_MARK_COUNT);
-    write(addressOf(digits), sizeOf(digits));
+    writeNumber(load<u64>(mark, MARK_COUNT));
     writeConstant(layout.TEXT_MARK_ALERT);
   } else {
     if (kind == layout.MARK_REPORTED) {
@@ -103,14 +113,14 @@ export function writeMark(mark: usize): void {
     }
     writeConstant(kind == layout.MARK_REPORTED ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
     writeMoment(load<i64>(mark, MARK_TIME));
-    if (kind == layout.MARK_MISSING) {
+    if (kind == layout.MARK_MISSING || (kind == layout.MARK_OVERDUE && load<i64>(mark, MARK_TOLD) != NEVER)) {
       writeConstant(layout.TEXT_MARK_TOLD);
       writeMoment(load<i64>(mark, MARK_TOLD));
     }
     writeConstant(layout.TEXT_HIT_ALERT);
   }
   writeString(RULESET + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
-  if (kind <= layout.MARK_EXPECTED) {
+  if (hasLabels(kind)) {
     writeConstant(layout.TEXT_HIT_LABELS);
     writeTexts(rule, true, load<usize>(mark, SUBJECT_LABELS));
     writeByte(CLOSE_BRACE);
@@ -177,7 +187,9 @@ export function readHit(text: usize, end: usize, hit: usize): i32 {
   if (rule == 0) return layout.UNKNOWN_RULE;
   store<usize>(hit, rule, HIT_RULE);
   take(layout.TEXT_HIT_STEP);
-  store<u32>(hit, takeDigit(), HIT_ORDINAL);
+  const ordinal = takeNumber();
+  if (ordinal >= <u64>load<u32>(rule, layout.RULE_STEP_COUNT)) cursor = 0;
+  store<u32>(hit, <u32>ordinal, HIT_ORDINAL);
   take(layout.TEXT_HIT_TIME);
   store<i64>(hit, takeMoment(), HIT_TIME);
   if (isNext(layout.TEXT_HIT_DISTINCT)) {
@@ -235,14 +247,15 @@ export function readMark(text: usize, end: usize, mark: usize): i32 {
     }
     take(kind == layout.MARK_REPORTED ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
     store<i64>(mark, takeMoment(), MARK_TIME);
-    if (kind == layout.MARK_MISSING) {
+    store<i64>(mark, NEVER, MARK_TOLD);
+    if (kind == layout.MARK_MISSING || (kind == layout.MARK_OVERDUE && isNext(layout.TEXT_MARK_TOLD))) {
       take(layout.TEXT_MARK_TOLD);
       store<i64>(mark, takeMoment(), MARK_TOLD);
     }
     take(layout.TEXT_HIT_ALERT);
   }
   takeQuoted();
-  if (kind <= layout.MARK_EXPECTED) {
+  if (hasLabels(kind)) {
     take(layout.TEXT_HIT_LABELS);
     store<usize>(mark, takeTexts(rule, true), SUBJECT_LABELS);
     if (load<usize>(mark, SUBJECT_LABELS) == 0) return layout.TOO_LARGE;
@@ -306,13 +319,6 @@ function takeHash(): u64 {
     hash = (hash << 4) | digit;
   }
   return hash;
-}
-
-function takeDigit(): u32 {
-  if (cursor == 0 || cursor >= limit) return layout.NONE;
-  const digit = <u32>load<u8>(cursor) - 0x30;
-  cursor = digit < <u32>layout.SEQUENCE_STEPS_MAX ? cursor + 1 : 0;
-  return digit;
 }
 
 /** Takes a string from after the opening quote to the closing one. */

@@ -10,12 +10,12 @@
 // A field is a u32 unless its comment says otherwise; host/compiler/widths.ts has the others as lists.
 //
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
-//   45 41 52 53 | 05 00 00 00 | checksum, 8 bytes | size u32 | …
-//   "EARS"        version 5
+//   45 41 52 53 | 06 00 00 00 | checksum, 8 bytes | size u32 | …
+//   "EARS"        version 6
 // A test checks the whole example, byte for byte (tests/compiler/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
-export const VERSION: u32 = 5;
+export const VERSION: u32 = 6;
 export const NONE: u32 = 0xffffffff; // no index
 
 // ── Header ──────────────────────────────────────────────────────────────────────────────────────────
@@ -54,7 +54,7 @@ export const HEADER_STEP_COUNT = 128; // steps of all rules: what gates, needles
 export const HEADER_STEPS_OFFSET = 132;
 export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state looks back
 export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
-export const HEADER_HAS_ABSENCE = 148; // 1 when some rule is an absence
+export const HEADER_HAS_ABSENCE = 148; // 1 when the clock tells alerts of some rule: an absence, or a sequence that waits
 export const HEADER_TEXTS_OFFSET = 152; // a TEXT_OFFSET and a TEXT_SIZE for each text
 export const HEADER_LATE_NODE_OFFSET = 156; // the trie of fields that only a match needs
 export const HEADER_FINGERPRINTS_OFFSET = 160; // FINGERPRINT_… records, one per rule, sorted
@@ -82,9 +82,10 @@ export const TEXT_EDGE_CLOSE = 16;
 // The texts of a hit (hit.ts writes and reads it):
 //
 //   {"earshot":1,"key":"<hash>","id":"<source>/<hash>/<step>","rule":"<hash>","step":0,"time":"2021-08-25T01:53:25.480Z",
-//    "distinct":"<hash>","alert":"404 Request","labels":{"pod":"web-1",…},"annotations":{"message":["404, "," times"]}}
+//    "distinct":"<hash>","alert":"404 Request","labels":{"pod":"web-1",…},"annotations":{"message":["404, "," times"]},
+//    "sample":"GET /notfound"}
 //
-// A <hash> is 16 hexadecimal digits; `distinct` is there when the rule counts distinct values. `key` says which hits are
+// A <hash> is 16 hexadecimal digits; `distinct` is there when the rule counts distinct values, `sample` when it keeps texts. `key` says which hits are
 // counted together, `rule` is the rule's fingerprint, `source` is the host's name of the record. An annotation that has
 // the count of matches in it is an array of the texts around the count.
 export const TEXT_HIT_KEY = 17;
@@ -97,6 +98,7 @@ export const TEXT_HIT_ALERT = 23;
 export const TEXT_HIT_LABELS = 24;
 export const TEXT_HIT_ANNOTATIONS = 25;
 export const TEXT_HIT_END = 26;
+export const TEXT_HIT_SAMPLE = 27;
 // The texts of a mark, in which a counter finds again what no hit says:
 //
 //   {"earshot":1,"missing":"<hash>","rule":"<hash>","seen":"…Z","told":"…Z","alert":"No backup","labels":{…}}
@@ -107,39 +109,42 @@ export const TEXT_HIT_END = 26;
 //     an alert of this label set reported what the rate cap had suppressed of the rule and tenant
 //   {"earshot":1,"suppressed":"<hash>","rule":"<hash>","count":12,"alert":"404 Request"}
 //     `count` matches of this label set are suppressed and not reported
+//   {"earshot":1,"overdue":"<hash>","rule":"<hash>","seen":"…Z","told":"…Z","alert":"Job hangs","labels":{…}}
+//     the end of the sequence that began at `seen` did not come, and an alert said so; without `told` it was suppressed
 //
-// Their first texts are in the order of MARK_….
-export const TEXT_MARK = 27;
-export const TEXT_MARK_SEEN = 31;
-export const TEXT_MARK_TOLD = 32;
-export const TEXT_MARK_TENANT = 33;
-export const TEXT_MARK_TIME = 34;
-export const TEXT_MARK_COUNT = 35;
-export const TEXT_MARK_ALERT = 36;
-export const TEXT_MARK_END = 37;
+// Their first texts, from TEXT_MARK on, are in the order of MARK_….
+export const TEXT_MARK_SEEN = 28;
+export const TEXT_MARK_TOLD = 29;
+export const TEXT_MARK_TENANT = 30;
+export const TEXT_MARK_TIME = 31;
+export const TEXT_MARK_COUNT = 32;
+export const TEXT_MARK_ALERT = 33;
+export const TEXT_MARK_END = 34;
 // What leaves Fluent Bit's filter (edge.ts shows it).
-export const TEXT_EDGE_HIT_KEY = 38;
-export const TEXT_EDGE_HIT = 39;
-export const TEXT_EDGE_HITS = 40;
-export const TEXT_EDGE_ALERTS = 41;
-export const TEXT_UNREADABLE = 42; // the notice of records that could not be read
-export const TEXT_UNREADABLE_TAG = 43;
-export const TEXT_UNREADABLE_TIME = 44;
-export const TEXT_UNREADABLE_WHY = 45;
-export const TEXT_UNREADABLE_RECORD = 46;
-export const TEXT_UNREADABLE_KEY = 47;
-export const TEXT_UNREADABLE_LABELS = 48; // the same notice as an alert
-export const TEXT_UNREADABLE_MESSAGE = 49;
-export const TEXT_UNREADABLE_COUNT = 50;
-export const TEXT_WHY_MALFORMED = 51;
-export const TEXT_WHY_TOO_LARGE = 52;
-export const TEXT_COUNT = 53;
+export const TEXT_EDGE_HIT_KEY = 35;
+export const TEXT_EDGE_HIT = 36;
+export const TEXT_EDGE_HITS = 37;
+export const TEXT_EDGE_ALERTS = 38;
+export const TEXT_UNREADABLE = 39; // the notice of records that could not be read
+export const TEXT_UNREADABLE_TAG = 40;
+export const TEXT_UNREADABLE_TIME = 41;
+export const TEXT_UNREADABLE_WHY = 42;
+export const TEXT_UNREADABLE_RECORD = 43;
+export const TEXT_UNREADABLE_KEY = 44;
+export const TEXT_UNREADABLE_LABELS = 45; // the same notice as an alert
+export const TEXT_UNREADABLE_MESSAGE = 46;
+export const TEXT_UNREADABLE_COUNT = 47;
+export const TEXT_WHY_MALFORMED = 48;
+export const TEXT_WHY_TOO_LARGE = 49;
+export const TEXT_MARK = 50; // the last: as many as there are kinds
+export const TEXT_COUNT = 55;
 
 export const MARK_MISSING: u32 = 0;
 export const MARK_EXPECTED: u32 = 1;
 export const MARK_REPORTED: u32 = 2;
 export const MARK_SUPPRESSED: u32 = 3;
-export const MARK_KINDS: u32 = 4;
+export const MARK_OVERDUE: u32 = 4;
+export const MARK_KINDS: u32 = 5;
 export const TEXT_OFFSET = 0;
 export const TEXT_SIZE = 4;
 export const TEXT_ENTRY_SIZE = 8;
@@ -368,7 +373,7 @@ export const RULE_LABEL_COUNT = 12;
 export const RULE_ANNOTATIONS_OFFSET = 16;
 export const RULE_ANNOTATION_COUNT = 20;
 export const RULE_KIND = 24; // one of KIND_…
-export const RULE_COUNT = 28; // threshold: the count; absence: fewer matches than this are too few; sequence: its steps
+export const RULE_COUNT = 28; // threshold: the count; absence: fewer matches than this are too few; sequence: its places
 export const RULE_REALERT_MS = 32; // u64
 export const RULE_WINDOW_MS = 40; // u64: within, or for
 export const RULE_BY_MASK = 48; // u64, the labels named in `by`, a bit each
@@ -376,7 +381,10 @@ export const RULE_DISTINCT_FIELD = 56; // or NONE
 export const RULE_ALERTNAME_LABEL = 60; // u16, label index: alerts are grouped by these two
 export const RULE_NAMESPACE_LABEL = 62; // u16, or NO_LABEL
 export const RULE_FINGERPRINT = 64; // u64: the same rule has the same one in every rules file
-export const RULE_SIZE = 72;
+export const RULE_STEP_COUNT = 72;
+export const RULE_STEPS_OFFSET = 76; // of a sequence, SEQUENCE_… for each step
+export const RULE_ORDER = 80; // of a sequence, flags ORDER_…
+export const RULE_SIZE = 88;
 
 // The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;
@@ -388,6 +396,24 @@ export const KIND_EACH: u32 = 0;
 export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
+
+// A step of a sequence that must be met has as many places as it counts matches, one after the other (count.ts says how a
+// match goes on from place to place). An `unless` names the places whose chains it takes back.
+export const SEQUENCE_KIND = 0; // u16, one of PLACES_…
+export const SEQUENCE_PLACE = 2; // u16, the first place
+export const SEQUENCE_COUNT = 4; // u16
+export const SEQUENCE_SIZE = 8;
+
+export const PLACES_MET: u32 = 0;
+export const PLACES_TAKEN_BACK: u32 = 1; // `unless` between two steps, or in a set
+export const PLACES_BARRED: u32 = 2; // `unless` before all others: nothing begins within the window after it
+export const PLACES_ENDED: u32 = 3; // `unless` after all others: nothing is told if it comes within the window
+
+export const ORDER_ANY: u32 = 1; // a set
+export const ORDER_BARRED: u32 = 2; // the first step is an `unless`
+export const ORDER_WAITS: u32 = 4; // the last step is an `unless`: alerts are told by the clock
+/** A set, and a sequence that can be barred, keep in place 0 how far the era has come. */
+export const ORDER_HAS_LEAD: u32 = 3;
 
 export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key after another member: `,"name":`
 export const TEMPLATE_NAME_SIZE = 4; // u16, without comma, quotes and colon
@@ -413,7 +439,8 @@ export const PART_FIRST: u32 = 7; // the first of those label sets; empty when n
 // ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
 export const EXACT_COUNT_MAX: u32 = 50; // counts of a threshold up to which its window is exact: 20 slots a key
 export const DISTINCT_COUNT_MAX: u32 = 250; // values told apart for a key: 50 slots
-export const SEQUENCE_STEPS_MAX = 4; // what a slot holds
+export const SEQUENCE_STEPS_MAX = 16; // nobody reads a longer story; `explain` shows each
+export const SEQUENCE_PLACES_MAX = 200; // matches that the steps of a sequence count together: 67 slots a key
 export const ABSENCE_LABELS_SIZE_MAX = 1000; // bytes of the label values of one key: 25 slots
 export const KEY_COUNT_DEFAULT = 16384; // 1 MiB of state
 export const KEY_COUNT_MAX = 1000000;

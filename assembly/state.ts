@@ -13,7 +13,7 @@ import * as layout from './layout';
 //
 // A hash table with chains, and a list of all slots from the one seen last to the one seen longest ago.
 // Links are slot indexes + 1, 0: none. Times are milliseconds of event time, i64.
-export const STATE_VERSION: u32 = 3;
+export const STATE_VERSION: u32 = 4;
 export const STATE_FORMAT = 0; // STATE_VERSION
 export const STATE_KEY_COUNT = 4;
 export const STATE_RULESET_HASH = 8; // u64: a region belongs to its rules
@@ -46,10 +46,11 @@ export const USE_WINDOW: u32 = 2;
 export const USE_DISTINCT: u32 = 3;
 export const USE_SEQUENCE: u32 = 4;
 export const USE_ABSENCE: u32 = 5;
-export const USE_LABELS: u32 = 6; // label values that an absence, or a report of capped alerts, needs when it fires
+export const USE_LABELS: u32 = 6; // texts that an alert needs when it fires: label values, samples
 export const USE_TIMES: u32 = 7; // when the last matches of a window were
 export const USE_RATE: u32 = 8; // alerts of a rule and tenant in one second
 export const USE_CAPPED: u32 = 9; // alerts of a rule and tenant above the rate cap
+export const USE_WAITING: u32 = 13; // a sequence that was met and waits for its end
 const USE_BITS: u32 = 4;
 const USE_MASK: u32 = 15;
 
@@ -487,6 +488,7 @@ export function slotRule(link: u32): u32 {
 
 const ABSENCE_PARTS: u32 = 0;
 const CAPPED_PARTS: u32 = 0x10000;
+const WAITING_PARTS: u32 = 0x80000;
 
 /** The slots are used after the one that they belong to, so that they are never evicted before it. */
 function writeLabels(rule: u32, hash: u64, parts: u32, labels: usize, size: usize): void {
@@ -772,86 +774,251 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
 }
 
 // ── Sequences ───────────────────────────────────────────────────────────────────────────────────────
-// For each step but the last: when the chain that reached it began (i64, NEVER: none) and how much later
-// it was reached (u32). A second slot has the chains of another era; in the first, a u32 at the end says which of
-// the two began a chain last.
+// A match takes a chain from place to place; the last place is not kept. A place has the time at which the chain that
+// reached it began (i64 plus TIME_BIAS; 0: none), and how much later it was reached (u32): three places a slot, counted
+// by `part`. The chain that began last is kept. In a set a place has only the time of a match.
+// The slots of a second era come from ERA_PARTS on. In the first slot, a u32 at the end says which era began a chain last.
+// Where there is a lead, place 0 has the era's newest time instead, and how much before it the sequence was barred last.
 
-const CHAIN_SIZE = 12;
-const SEQUENCE_LAST = SLOT_DATA + 3 * CHAIN_SIZE;
+const PLACE_SIZE: usize = 12;
+const PLACES: u32 = 3;
+const ERA_PARTS: u32 = 0x8000;
+const SEQUENCE_LAST = SLOT_DATA + 36;
+const NOT_BARRED: u32 = u32.MAX_VALUE;
 
-/** A record met a step; true when it completes the sequence. */
+/** The address of a place, 0 when it was never reached; `adds`: then it gets room. */
+function placeOf(rule: u32, hash: u64, era: u32, place: u32, adds: bool): usize {
+  const part = era * ERA_PARTS + place / PLACES;
+  const slot = adds ? findOrAdd(rule, USE_SEQUENCE, part, hash) : use(keyOf(rule, USE_SEQUENCE, part, hash));
+  return slot == 0 ? 0 : slot + SLOT_DATA + <usize>(place % PLACES) * PLACE_SIZE;
+}
+
+function beganAt(place: usize): i64 {
+  return place == 0 || load<i64>(place) == 0 ? NEVER : load<i64>(place) - TIME_BIAS;
+}
+
+function setPlace(place: usize, began: i64, time: i64): void {
+  if (place == 0) return;
+  store<i64>(place, began + TIME_BIAS);
+  store<u32>(place, <u32>(time - began), 8);
+}
+
+/**
+ * A record met a step (SEQUENCE_…) that must be met. Returns when the chain began that has reached the last place with
+ * it, or NEVER. `end` is the count of places, `lead` that of places before the first step's.
+ */
 export function advanceSequence(
   rule: u32,
   hash: u64,
-  step: u32,
-  stepCount: u32,
+  step: usize,
+  end: u32,
+  lead: u32,
   time: i64,
   windowMs: i64,
-): bool {
-  const slot = chainsOf(rule, hash, 0);
-  if (slot == 0) return false;
-  const other = use(keyOf(rule, USE_SEQUENCE, 1, hash));
-  if (step != 0)
-    return (
-      extendChain(slot, step, stepCount, time, windowMs) ||
-      (other != 0 && extendChain(other, step, stepCount, time, windowMs))
-    );
-  if (beginChain(slot, time, windowMs)) {
-    store<u32>(slot, 0, SEQUENCE_LAST);
-  } else if (other != 0 && beginChain(other, time, windowMs)) {
-    store<u32>(slot, 1, SEQUENCE_LAST);
-  } else {
-    // A new era: in a slot without chains, or in the one used longer ago.
-    const part: u32 = isFree(slot) ? 0 : other != 0 && isFree(other) ? 1 : load<u32>(slot, SEQUENCE_LAST) ^ 1;
-    const target = part == 0 ? slot : chainsOf(rule, hash, 1);
-    clearChains(target);
-    setChain(target, 0, time, time);
-    store<u32>(slot, part, SEQUENCE_LAST);
+): i64 {
+  const first = <u32>load<u16>(step, layout.SEQUENCE_PLACE);
+  // The last place comes first: a match takes no chain two places further.
+  for (let place = first + <u32>load<u16>(step, layout.SEQUENCE_COUNT) - 1; place > lead; place--) {
+    if (place < first) return NEVER;
+    for (let era: u32 = 0; era < 2; era++) {
+      const began = beganBefore(rule, hash, era, place, time, windowMs);
+      if (began == NEVER) continue;
+      if (place == end - 1) {
+        clearPlaces(rule, hash, era, lead, end);
+        return began;
+      }
+      reach(placeOf(rule, hash, era, place, true), began, time);
+    }
   }
-  return false;
+  if (first > lead) return NEVER;
+  if (lead == 0 && end == 1) return time;
+  const era = eraOf(rule, hash, lead, end, time, windowMs);
+  if (lead != 0 && isBarred(placeOf(rule, hash, era, 0, true), time, windowMs)) return NEVER;
+  if (end == lead + 1) return time;
+  const place = placeOf(rule, hash, era, lead, true);
+  if (time >= beganAt(place)) setPlace(place, time, time);
+  return NEVER;
 }
 
-function chainsOf(rule: u32, hash: u64, part: u32): usize {
-  const slot = findOrAdd(rule, USE_SEQUENCE, part, hash);
-  if (slot != 0 && wasAdded) clearChains(slot);
-  return slot;
+/** When the chain began that waits before a place and can go on at `time`, or NEVER. */
+function beganBefore(rule: u32, hash: u64, era: u32, place: u32, time: i64, windowMs: i64): i64 {
+  const before = placeOf(rule, hash, era, place - 1, false);
+  const began = beganAt(before);
+  if (began == NEVER || time - began > windowMs || time < began + <i64>load<u32>(before, 8)) return NEVER;
+  return began;
 }
 
-function isFree(slot: usize): bool {
-  return load<i64>(slot, SLOT_DATA) == NEVER;
+/** A chain reaches a place, unless one that began later, or as late and was faster, has reached it. */
+function reach(place: usize, began: i64, time: i64): void {
+  const known = beganAt(place);
+  if (known < began || (known == began && time - began < <i64>load<u32>(place, 8)))
+    setPlace(place, began, time);
 }
 
-/** Begins a chain, unless a later one has; false when the slot has none of this era. */
-function beginChain(slot: usize, time: i64, windowMs: i64): bool {
-  const began = load<i64>(slot, SLOT_DATA);
-  if (isFree(slot) || time < began - windowMs || time > began + max(windowMs, CLOCK_GAP_MS)) return false;
-  if (time >= began) setChain(slot, 0, time, time);
+/** A match takes back the chains that wait at the places `from` up to `end`. */
+export function takeBack(rule: u32, hash: u64, from: u32, end: u32, time: i64, windowMs: i64): void {
+  for (let era: u32 = 0; era < 2; era++) {
+    // A chain that waits before the next place is one that could go on.
+    for (let place = from + 1; place <= end; place++) {
+      if (beganBefore(rule, hash, era, place, time, windowMs) != NEVER)
+        clearPlaces(rule, hash, era, place - 1, place);
+    }
+  }
+}
+
+function clearPlaces(rule: u32, hash: u64, era: u32, from: u32, end: u32): void {
+  for (let place = from; place < end; place++) {
+    const at = placeOf(rule, hash, era, place, false);
+    if (at != 0) store<i64>(at, 0);
+  }
+}
+
+/** The era to which a chain belongs that begins at `time`. A new one begins where no chain waits, or in the one used longer ago. */
+function eraOf(rule: u32, hash: u64, lead: u32, end: u32, time: i64, windowMs: i64): u32 {
+  const slot = findOrAdd(rule, USE_SEQUENCE, 0, hash);
+  if (slot == 0) return 0;
+  const own = slot + SLOT_DATA;
+  const other = placeOf(rule, hash, 1, 0, false);
+  let era: u32 = isOfChain(own, time, windowMs) ? 0 : 1;
+  if (era == 1 && !isOfChain(other, time, windowMs)) {
+    era =
+      beganAt(own) == NEVER
+        ? 0
+        : beganAt(other) == NEVER && other != 0
+          ? 1
+          : load<u32>(slot, SEQUENCE_LAST) ^ 1;
+    clearPlaces(rule, hash, era, 0, end);
+  }
+  store<u32>(slot, era, SEQUENCE_LAST);
+  if (lead != 0) moveLead(placeOf(rule, hash, era, 0, true), time);
+  return era;
+}
+
+function isOfChain(place: usize, time: i64, windowMs: i64): bool {
+  const began = beganAt(place);
+  return began != NEVER && time >= began - windowMs && time <= began + max(windowMs, CLOCK_GAP_MS);
+}
+
+// ── Barred sequences: nothing begins for a window after a match of the first `unless` ───────────────
+
+/** A match says that nothing may begin from `time` on. */
+export function barSequence(rule: u32, hash: u64, end: u32, time: i64, windowMs: i64): void {
+  const lead = placeOf(rule, hash, eraOf(rule, hash, 1, end, time, windowMs), 0, true);
+  if (lead == 0) return;
+  const ago = <u32>(beganAt(lead) - time);
+  if (ago < load<u32>(lead, 8)) store<u32>(lead, ago, 8);
+}
+
+function moveLead(lead: usize, time: i64): void {
+  if (lead == 0) return;
+  const newest = beganAt(lead);
+  if (newest == NEVER) {
+    setPlace(lead, time, time);
+    store<u32>(lead, NOT_BARRED, 8);
+  } else if (time > newest) {
+    const ago = load<u32>(lead, 8);
+    const later = <i64>ago + (time - newest);
+    store<i64>(lead, time + TIME_BIAS);
+    store<u32>(lead, <u32>min(later, <i64>NOT_BARRED), 8);
+  }
+}
+
+function isBarred(lead: usize, time: i64, windowMs: i64): bool {
+  if (lead == 0 || load<u32>(lead, 8) == NOT_BARRED) return false;
+  const since = time - (beganAt(lead) - <i64>load<u32>(lead, 8));
+  return since >= 0 && since <= windowMs;
+}
+
+// ── Sets ────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A record met a step of a set. True when the last matches of all steps are within the window: then it begins again. */
+export function addToSet(rule: u32, hash: u64, step: usize, end: u32, time: i64, windowMs: i64): bool {
+  const era = eraOf(rule, hash, 1, end, time, windowMs);
+  let place = <u32>load<u16>(step, layout.SEQUENCE_PLACE);
+  let oldest = placeOf(rule, hash, era, place, true);
+  if (oldest == 0) return false;
+  for (let left = <u32>load<u16>(step, layout.SEQUENCE_COUNT); --left != 0;) {
+    const other = placeOf(rule, hash, era, ++place, true);
+    if (beganAt(other) < beganAt(oldest)) oldest = other;
+  }
+  if (time >= beganAt(oldest)) setPlace(oldest, time, time);
+  let low = i64.MAX_VALUE;
+  let high = NEVER;
+  for (place = 1; place < end; place++) {
+    const met = beganAt(placeOf(rule, hash, era, place, false));
+    if (met == NEVER) return false;
+    low = min(low, met);
+    high = max(high, met);
+  }
+  if (high - low > windowMs) return false;
+  clearPlaces(rule, hash, era, 0, end);
   return true;
 }
 
-/** Adds a step to the chain that reached the step before; true when it was the last. */
-function extendChain(slot: usize, step: u32, stepCount: u32, time: i64, windowMs: i64): bool {
-  const before = slot + SLOT_DATA + <usize>(step - 1) * CHAIN_SIZE;
-  const began = load<i64>(before);
-  if (began == NEVER || time < began + <i64>load<u32>(before, 8) || time - began > windowMs) return false;
-  if (step + 1 == stepCount) {
-    clearChains(slot);
-    return true;
-  }
-  const known = load<i64>(before, CHAIN_SIZE);
-  if (known < began || (known == began && time - began < <i64>load<u32>(before, CHAIN_SIZE + 8)))
-    setChain(slot, step, began, time);
-  return false;
+// ── Sequences that wait for their end ───────────────────────────────────────────────────────────────
+// All steps were met, and an `unless` comes after them: when the chain began (i64 plus TIME_BIAS; 0: nothing waits), how
+// much later the last step was met (u32), and the size of what is kept for the alert (u32).
+
+const WAITING_BEGAN = SLOT_DATA;
+const WAITING_REACHED = SLOT_DATA + 8;
+const WAITING_KEPT_SIZE = SLOT_DATA + 12;
+
+/** A sequence begins to wait, unless one waits that began earlier. */
+export function beginWaiting(
+  rule: u32,
+  hash: u64,
+  began: i64,
+  time: i64,
+  windowMs: i64,
+  kept: usize,
+  keptSize: usize,
+): void {
+  const slot = findOrAdd(rule, USE_WAITING, 0, hash);
+  if (slot == 0) return;
+  const known = beganAt(slot + WAITING_BEGAN);
+  // One that is ahead of the clock gives way; one that is far behind is from a wrong clock.
+  const isAhead = known > clockTime() + CLOCK_GAP_MS;
+  if (known != NEVER && !isAhead && (began >= known || known - began > max(windowMs, CLOCK_GAP_MS))) return;
+  setPlace(slot + WAITING_BEGAN, began, time);
+  store<u32>(slot, <u32>keptSize, WAITING_KEPT_SIZE);
+  lookAgainAt(began + windowMs);
+  writeLabels(rule, hash, WAITING_PARTS, kept, keptSize);
 }
 
-function setChain(slot: usize, step: u32, began: i64, time: i64): void {
-  const chain = slot + SLOT_DATA + <usize>step * CHAIN_SIZE;
-  store<i64>(chain, began);
-  store<u32>(chain, <u32>(time - began), 8);
+/** The sequence of a key that waits, as a link, or 0. */
+export function waitingOf(rule: u32, hash: u64): u32 {
+  const slot = use(keyOf(rule, USE_WAITING, 0, hash));
+  return slot == 0 || load<i64>(slot, WAITING_BEGAN) == 0 ? 0 : linkOf(slot);
 }
 
-function clearChains(slot: usize): void {
-  for (let i: u32 = 0; i < 3; i++) setChain(slot, i, NEVER, NEVER);
+/** Whether this is a sequence that waits, and no absence. */
+export function isWaiting(link: u32): bool {
+  return (load<u32>(slotAt(link), SLOT_USE) & USE_MASK) == USE_WAITING;
+}
+
+export function waitingHash(link: u32): u64 {
+  return hashOf(slotAt(link));
+}
+
+export function waitingSince(link: u32): i64 {
+  return beganAt(slotAt(link) + WAITING_BEGAN);
+}
+
+/** Whether a match at `time` is the end that the sequence waits for. */
+export function isAwaited(link: u32, time: i64, windowMs: i64): bool {
+  const began = waitingSince(link);
+  return time >= began + <i64>load<u32>(slotAt(link), WAITING_REACHED) && time - began <= windowMs;
+}
+
+export function endWaiting(link: u32): void {
+  store<i64>(slotAt(link), 0, WAITING_BEGAN);
+}
+
+/** Copies what was kept for the alert to `target` and returns its size; 0 when it is lost. */
+export function readWaiting(link: u32, target: usize): usize {
+  const slot = slotAt(link);
+  const size = <usize>load<u32>(slot, WAITING_KEPT_SIZE);
+  return readLabelParts(slotRule(link), hashOf(slot), WAITING_PARTS, target, size);
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
@@ -1008,11 +1175,12 @@ export function beginDue(): void {
   store<i64>(state, i64.MAX_VALUE, STATE_NEXT_DUE);
 }
 
-/** The next absence from `link` on, or 0. */
+/** The next absence, or sequence that waits, from `link` on, or 0. */
 export function nextAbsence(link: u32): u32 {
   const used = load<u32>(state, STATE_USED_COUNT);
   for (; link <= used; link++) {
-    if ((load<u32>(slotAt(link), SLOT_USE) & USE_MASK) == USE_ABSENCE) return link;
+    const purpose = load<u32>(slotAt(link), SLOT_USE) & USE_MASK;
+    if (purpose == USE_ABSENCE || (purpose == USE_WAITING && waitingSince(link) != NEVER)) return link;
   }
   return 0;
 }

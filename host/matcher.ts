@@ -34,6 +34,8 @@ export interface RuleInfo {
   realertMs: number;
   /** The rule also reports the end of its alerts: it is an absence. */
   resolves: boolean;
+  /** Alerts of the rule come when a time is over, without a record. */
+  isToldByClock: boolean;
   /** For an absence with only one key: the key of its hits. It is waited for even if nobody has ever seen it. */
   expectedKey?: string;
 }
@@ -225,6 +227,7 @@ function readInfo(doors: Doors): RulesetInfo {
       alert,
       realertMs: Number(u64(at + layout.RULE_REALERT_MS)),
       resolves,
+      isToldByClock: resolves || (u32(at + layout.RULE_ORDER) & layout.ORDER_WAITS) !== 0,
       ...(key !== 0n && { expectedKey: hex(key) }),
     });
   }

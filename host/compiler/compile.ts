@@ -15,8 +15,9 @@ import { keepAutomata, preferCaptures } from './patterns.ts';
 import type { EncodedRuleset } from './ruleset.ts';
 import { encodeRuleset } from './ruleset.ts';
 import { indexOfEqual } from './table.ts';
+import { sequenceOf } from './sequence.ts';
 import type { Slots } from './templates.ts';
-import { annotationsOf, checkAbsence, extractsOf, labelsOf, slotsOf } from './templates.ts';
+import { annotationsOf, checkKept, extractsOf, labelsOf, slotsOf } from './templates.ts';
 
 /** Automata fill a ruleset up to this many bytes: with the core a module is then under 900 KB, and a ConfigMap holds 1 MiB. */
 const RULESET_SIZE_GOAL = 775_000;
@@ -58,7 +59,7 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
     // A sequence's last step comes first: a record that meets two steps must not count for both at once.
     for (let ordinal = rule.steps.length - 1; ordinal >= 0; ordinal--)
       drafts.push(compileStep(rule, rules.length, ordinal, slots, tables, report));
-    checkAbsence(rule, report);
+    checkKept(rule, report);
     rules.push({ ...compileRule(rule, slots, tables), fingerprint: fingerprints[index]! });
   }
   const steps = chooseNeedles(drafts);
@@ -99,17 +100,19 @@ function compileStep(
 
 function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<CompiledRule, 'fingerprint'> {
   const labels = labelsOf(rule, slots, fields);
+  const sequence = sequenceOf(rule);
   const by = rule.threshold?.by ?? rule.sequence?.by ?? rule.absence?.by ?? [];
   return {
     alert: rule.alert,
     labels,
     annotations: annotationsOf(rule, labels, slots, fields),
     kind: kindOf(rule),
-    count: rule.threshold?.count ?? rule.absence?.below ?? rule.steps.length,
+    count: rule.threshold?.count ?? rule.absence?.below ?? sequence?.end ?? 1,
     realertMs: rule.realertMs,
     windowMs: rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
     distinctField: rule.threshold?.distinct ? indexOfEqual(fields, rule.threshold.distinct) : null,
+    sequence,
   };
 }
 

@@ -1,9 +1,11 @@
 // The compiled rules: what patterns, decisions, candidates and templates make of the model, and what ruleset
 // writes as bytes. Things refer to each other by index; each thing keeps what it was made from.
+import * as layout from '../../assembly/layout.ts';
 import type { Dfa } from './dfa.ts';
 import type { ByteString } from './literals.ts';
 import type { Condition, FieldPath } from './model.ts';
 import type { Program } from './nfa.ts';
+import type { CompiledSequence } from './sequence.ts';
 import type { Table } from './table.ts';
 import { newTable } from './table.ts';
 import type { Words } from './words.ts';
@@ -149,8 +151,14 @@ export interface CompiledRule {
   windowMs: number;
   byMask: bigint;
   distinctField: number | null;
+  sequence?: CompiledSequence | null;
   /** Names the rule in hits. */
   fingerprint: bigint;
+}
+
+/** Whether the rule's alerts come when a time is over. */
+export function comesByClock({ kind, sequence }: CompiledRule): boolean {
+  return kind === layout.KIND_ABSENCE || ((sequence?.order ?? 0) & layout.ORDER_WAITS) !== 0;
 }
 
 export interface Compiled {

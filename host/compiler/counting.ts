@@ -1,5 +1,5 @@
 // What makes an alert of hits: thresholds, sequences, absences. YAML → model.
-import { isScalar } from 'yaml';
+import { isMap, isScalar } from 'yaml';
 import { formatCount, formatDuration, quote } from '../error.ts';
 import type { Span } from '../error.ts';
 import { readStep } from './conditions.ts';
@@ -104,6 +104,9 @@ export function readAbsence(
 
 export interface SequenceDraft {
   steps: Step[];
+  /** How often each must be met, 0: it is an `unless`. */
+  counts: number[];
+  order: 'given' | 'any' | undefined;
   withinMs: number | undefined;
   by: Entry | undefined;
   place: Node;
@@ -114,18 +117,80 @@ export function readSequence(context: Context, entry: Entry | undefined): Sequen
   const map = entry?.value && readMap(context, entry.value, '"sequence"', schema.SEQUENCE_KEYS);
   if (!map) return undefined;
   const items = readList(context, map.get('steps'), 'steps', '"steps" has no conditions') ?? [];
-  const steps = items.map(item => readStep(context, item));
+  const drafts = items.map(item => readSequenceStep(context, item));
+  const steps = drafts.map(({ step }) => step);
+  const counts = drafts.map(({ count }) => count);
+  const order = readOrder(context, map.get('order'));
+  checkCounts(context, map.get('steps'), counts);
   if (items.length > 0 && (items.length < schema.STEPS_MIN || items.length > schema.STEPS_MAX)) {
     const message = `sequence of ${items.length}, ${schema.STEPS_MIN} to ${schema.STEPS_MAX} steps allowed`;
     fail(
       context,
       map.get('steps')!.key,
       message,
-      items.length === 1 ? 'for one condition use "match"' : undefined,
+      items.length === 1 ? 'for one condition use "match", and "threshold" for how often' : undefined,
     );
   }
   const withinMs = readDuration(context, map.get('within'), 1);
-  return { steps, withinMs, by: map.get('by'), place: map.get('by')?.key ?? entry.key, span: map.span };
+  const place = map.get('by')?.key ?? entry.key;
+  return { steps, counts, order, withinMs, by: map.get('by'), place, span: map.span };
+}
+
+function readOrder(context: Context, entry: Entry | undefined): SequenceDraft['order'] {
+  const text = entry && readText(context, entry.value, '"order"');
+  if (text === undefined || text === 'given' || text === 'any') return text;
+  const hint = 'write order: any if the steps may come in any order, and leave it out otherwise';
+  return fail(context, entry!.value!, `"order" must be "given" or "any", found ${quote(text)}`, hint);
+}
+
+/** A step is a condition, `{match, count}` or `{unless}`. */
+function readSequenceStep(context: Context, node: Node): { step: Step; count: number } {
+  const isMore =
+    isMap(node) && !node.has('field') && Object.keys(schema.STEP_KEYS).some(name => node.has(name));
+  if (!isMore) return { step: readStep(context, node), count: 1 };
+  const map = readMap(context, node, 'a step', schema.STEP_KEYS);
+  const match = map?.get('match');
+  const unless = map?.get('unless');
+  const count = map?.get('count');
+  if (unless && match) {
+    const hint = 'make them two steps: the "unless" stands before, between or after those that must be met';
+    fail(context, unless.key, '"unless" cannot be used with "match" in one step', hint);
+  } else if (unless && count) {
+    fail(context, count.key, '"count" cannot be used with "unless"', 'leave it out: one match is enough');
+  } else if (!unless && !match && map && !map.wasMeant('match')) {
+    fail(context, map.place, 'missing key "match" in a step', `match: ${schema.STEP_KEYS.match.description}`);
+  }
+  const condition = match?.value ?? unless?.value;
+  const step = condition ? readStep(context, condition) : noStep(node);
+  const least = readCount(context, count, 1, schema.STEP_COUNTS_MAX) ?? 1;
+  return { step, count: unless ? 0 : least };
+}
+
+/** What stands for a step whose mistake is reported. */
+function noStep(node: Node): Step {
+  return { node, condition: undefined, captures: new Map(), capturesAreKnown: false, conditionCount: 0 };
+}
+
+function checkCounts(context: Context, entry: Entry | undefined, counts: number[]): void {
+  const sum = counts.reduce((all, count) => all + count, 0);
+  if (counts.length > 0 && sum === 0) {
+    const hint = 'add what must come: an "unless" says what must not come before, between or after it';
+    fail(context, entry!.key, 'a sequence of "unless" alone never begins', hint);
+  }
+  if (sum <= schema.STEP_COUNTS_MAX) return;
+  const message = `the steps count ${formatCount(sum)} matches together, ${formatCount(schema.STEP_COUNTS_MAX)} allowed`;
+  fail(context, entry!.key, message, 'each is kept for each key: ask for fewer, or use "threshold"');
+}
+
+/** The steps, at the end the one from whose record an alert is filled in. In a set each may come last. */
+export function filledFrom({ steps, counts, order }: SequenceDraft): Step[] {
+  const met = steps.filter((_, index) => counts[index] !== 0);
+  const last = met.at(-1);
+  if (order !== 'any' || !last) return last ? [...steps.filter(step => step !== last), last] : steps;
+  const captures: Step['captures'] = new Map(met.flatMap(step => [...step.captures]));
+  for (const step of met)
+    for (const [name, state] of step.captures) if (state === 'found') captures.set(name, state);
+  return [{ ...met[0]!, captures, capturesAreKnown: met.every(step => step.capturesAreKnown) }];
 }
 
 /** Steps belong together when the labels in `by` are the same, so every step must have them. */
@@ -135,21 +200,26 @@ export function tieSteps(
   labels: TemplateDraft[],
 ): Rule['sequence'] {
   const by = readBy(context, sequence.by, labels.map(label => label.name)); // prettier-ignore
-  const untied = labels.map(label => ({ label, missing: missingCapture(label, sequence.steps) }));
+  const untied = labels.map(label => ({ label, missing: missingCapture(label, sequence) }));
   const tying = untied.filter(({ missing }) => !missing).map(({ label }) => label.name);
   for (const { label, missing } of untied) {
     if (!missing || !by.includes(label.name)) continue;
     const message = `label "${label.name}" cannot tie the steps: step ${missing.step} has no capture "${missing.name}"`;
     fail(context, sequence.place, message, `write by: [${tying.join(', ')}]; every step has these`);
   }
-  return sequence.withinMs === undefined
-    ? undefined
-    : { withinMs: sequence.withinMs, by, span: sequence.span };
+  const { withinMs, counts, order, span } = sequence;
+  if (withinMs === undefined) return undefined;
+  const areOne = counts.every(count => count === 1);
+  return { withinMs, by, ...(!areOne && { counts }), ...(order === 'any' && { order }), span };
 }
 
-function missingCapture(label: TemplateDraft, steps: Step[]): { name: string; step: number } | undefined {
+function missingCapture(
+  label: TemplateDraft,
+  sequence: SequenceDraft,
+): { name: string; step: number } | undefined {
+  const { steps } = sequence;
   for (const { part } of label.parts) {
-    if (part.kind !== 'capture' || captureProblem(part.name, steps)) continue; // the latter is reported already
+    if (part.kind !== 'capture' || captureProblem(part.name, filledFrom(sequence))) continue; // the latter is reported already
     const index = steps.findIndex(step => step.capturesAreKnown && step.captures.get(part.name) !== 'found');
     if (index >= 0) return { name: part.name, step: index + 1 };
   }

@@ -121,6 +121,8 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       type: 'leave it out: a frequency is "threshold", a flatline "threshold" with "below", a cardinality "threshold" with "distinct", a blacklist "in", a whitelist "not" with "in"',
       ...each(['blacklist', 'whitelist', 'comparekey'], 'test it in "match": {field: user, in: [a, b]}, with "not" around it for a whitelist'),
       ...each(['steps', 'then', 'events', 'followedby', 'maxspan'], 'use "sequence", such as sequence: {steps: […], within: 5m}'),
+      ...each(['unless', 'without', 'until', 'negate', 'notfollowedby'], 'use "sequence" with an "unless": sequence: {steps: [{field: log, contains: started}, {unless: {field: log, contains: finished}}], within: 10m}'),
+      ...each(['set', 'allof', 'together', 'unordered', 'temporal'], 'use "sequence" with order: any: sequence: {steps: […], order: any, within: 5m}'),
       // who and whether
       ...each(['receiver', 'receivers', 'notify', 'channel', 'slack', 'email', 'webhook', 'route', 'actions', 'contact', 'notification'], ROUTES),
       ...each(['enabled', 'disabled', 'isenabled', 'status', 'paused'], 'leave it out: every rule of the file is on; put a # before the lines of one that is not'),
@@ -134,7 +136,9 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...REFUSED,
       ...each(['and', 'must', 'allof', 'every'], 'use "all"'),
       ...each(['or', 'should', 'anyof', 'some', '1of'], 'use "any"'),
-      ...each(['mustnot', 'none', 'noneof', 'unless', 'exclude', 'except', 'ignore', 'andnot'], 'use "not"'),
+      unless: 'use "not" for what the record itself must not hold; in a sequence a step is {unless: {…}}, on its own',
+      count: 'use "threshold" beside "match", or in a sequence the step {match: {…}, count: 5}',
+      ...each(['mustnot', 'none', 'noneof', 'exclude', 'except', 'ignore', 'andnot'], 'use "not"'),
       ...each(['equals', 'is', 'equal', 'value', 'term', '=', '=='], 'use "eq"'),
       ...each(['ne', 'neq', 'notequal', 'notequals', 'isnot', 'noteq'], NOT('eq')),
       ...each(['notin', 'nin'], NOT('in')),
@@ -191,8 +195,20 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
     {
       ...each(['for', 'maxspan', 'timespan', 'timeframe', 'window', 'duration', 'timeout'], 'use "within"'),
       ...each(['events', 'then', 'conditions', 'rules', 'match', 'matches', 'all', 'stages'], 'use "steps"'),
+      ...each(['unless', 'not', 'until', 'without', 'negate'], 'put it among the steps: steps: [{field: log, contains: started}, {unless: {field: log, contains: finished}}]'),
+      ...each(['any', 'set', 'unordered'], 'write order: any beside "steps"'),
+      ...each(['count', 'times', 'repeat'], 'count a step: steps: [{match: {field: log, contains: failed}, count: 5}, …]'),
       ...each(['groupby', 'querykey', 'join', 'keys', 'key'], 'use "by", a list of label names'),
-      ...each(['ordered', 'order'], 'leave it out: the steps are in order'),
+      ...each(['ordered', 'inorder'], 'use "order": any if the steps may come in any order, and leave it out otherwise'),
+    },
+  ],
+  [
+    schema.STEP_KEYS,
+    {
+      ...each(['times', 'numevents', 'occurrences', 'repeat', 'min', 'atleast'], 'use "count"'),
+      ...each(['condition', 'step', 'event', 'if'], 'use "match"'),
+      ...each(['not', 'until', 'without', 'negate', 'except'], 'use "unless"'),
+      ...each(['within', 'maxspan', 'window', 'for'], 'the sequence has one "within", from its first step to its last'),
     },
   ],
   [
@@ -221,6 +237,7 @@ const PLACES: [keys: Keys, where: string][] = [
   [schema.CONDITION_KEYS, '"match"'],
   [schema.THRESHOLD_KEYS, '"threshold"'],
   [schema.SEQUENCE_KEYS, '"sequence"'],
+  [schema.STEP_KEYS, 'a step of "sequence"'],
   [schema.ABSENCE_KEYS, '"absence"'],
 ];
 

@@ -58,9 +58,19 @@ export interface Rule {
   annotations: Template[];
   realertMs: number;
   threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
-  sequence?: { withinMs: number; by: string[]; span: Span };
+  sequence?: Sequence;
   /** Fewer matches than `below` within `forMs`; fewer than one if it is left out. */
   absence?: { forMs: number; below?: number; by: string[]; span: Span };
+}
+
+export interface Sequence {
+  withinMs: number;
+  by: string[];
+  /** How often each step must be met, 0: it is an `unless`; left out when all are 1. */
+  counts?: number[];
+  /** The steps may come in any order; left out: in the given one. */
+  order?: 'any';
+  span: Span;
 }
 
 /** What a module may use and send, for all of its rules together. */

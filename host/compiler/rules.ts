@@ -7,7 +7,7 @@ import { formatCount, quote } from '../error.ts';
 import type { Report } from '../error.ts';
 import { adviseNames, adviseRule } from './advice.ts';
 import { readMatch } from './conditions.ts';
-import { readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
+import { filledFrom, readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
 import { isDamaged, readDocument, resolveAlias, spanOf } from './document.ts';
 import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
@@ -127,8 +127,9 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   const labels = readTemplates(context, map.get('labels'), 'label');
   const annotations = readTemplates(context, map.get('annotations'), 'annotation');
   const labelNames = labels.map(label => label.name).filter(isOwnLabel);
-  for (const label of labels) checkReferences(context, label, steps);
-  for (const annotation of annotations) checkReferences(context, annotation, steps, labelNames);
+  const filled = sequence ? filledFrom(sequence) : steps;
+  for (const label of labels) checkReferences(context, label, filled);
+  for (const annotation of annotations) checkReferences(context, annotation, filled, labelNames);
   const realertMs = readDuration(context, map.get('realert'), 0) ?? schema.REALERT_DEFAULT_MS;
   const { threshold, absence = readAbsence(context, map.get('absence'), labelNames) } = readThreshold(
     context,

@@ -10,6 +10,7 @@ import type {
   CompiledTemplate,
   NeedleIndex,
 } from './compiled.ts';
+import { comesByClock } from './compiled.ts';
 import { parseDecimal } from './decimal.ts';
 import type { Dfa } from './dfa.ts';
 import { dfaSize } from './dfa.ts';
@@ -61,10 +62,12 @@ const TEXTS: Record<number, string> = {
   [layout.TEXT_HIT_LABELS]: ',"labels":{',
   [layout.TEXT_HIT_ANNOTATIONS]: '},"annotations":{',
   [layout.TEXT_HIT_END]: '}}',
+  [layout.TEXT_HIT_SAMPLE]: '},"sample":',
   [layout.TEXT_MARK + layout.MARK_MISSING]: '{"earshot":1,"missing":"',
   [layout.TEXT_MARK + layout.MARK_EXPECTED]: '{"earshot":1,"expected":"',
   [layout.TEXT_MARK + layout.MARK_REPORTED]: '{"earshot":1,"reported":"',
   [layout.TEXT_MARK + layout.MARK_SUPPRESSED]: '{"earshot":1,"suppressed":"',
+  [layout.TEXT_MARK + layout.MARK_OVERDUE]: '{"earshot":1,"overdue":"',
   [layout.TEXT_MARK_SEEN]: '","seen":"',
   [layout.TEXT_MARK_TOLD]: '","told":"',
   [layout.TEXT_MARK_TENANT]: '","tenant":"',
@@ -556,7 +559,7 @@ function encodeRules(writer: Writer, { rules }: Compiled): Fields {
     [layout.HEADER_RULES_OFFSET]: offset,
     [layout.HEADER_FINGERPRINTS_OFFSET]: encodeFingerprints(writer, rules, offset),
     [layout.HEADER_RULE_COUNT]: rules.length,
-    [layout.HEADER_HAS_ABSENCE]: rules.some(rule => rule.kind === layout.KIND_ABSENCE) ? 1 : 0,
+    [layout.HEADER_HAS_ABSENCE]: rules.some(comesByClock) ? 1 : 0,
     [layout.HEADER_LABEL_COUNT]: largest([0, ...rules.map(rule => rule.labels.length)]),
   };
 }
@@ -591,10 +594,23 @@ function encodeRule(writer: Writer, at: number, rule: CompiledRule): void {
     [layout.RULE_BY_MASK]: rule.byMask,
     [layout.RULE_FINGERPRINT]: rule.fingerprint,
     [layout.RULE_DISTINCT_FIELD]: rule.distinctField ?? layout.NONE,
+    [layout.RULE_STEP_COUNT]: rule.sequence?.steps.length ?? 1,
+    [layout.RULE_STEPS_OFFSET]: encodeSequence(writer, rule),
+    [layout.RULE_ORDER]: rule.sequence?.order ?? 0,
     [layout.RULE_ALERTNAME_LABEL]: labelNamed('alertname'),
     [layout.RULE_NAMESPACE_LABEL]: labelNamed('namespace'),
   };
   writer.record(at, fields, widths.RULE);
+}
+
+function encodeSequence(writer: Writer, { sequence }: CompiledRule): number {
+  if (!sequence) return 0;
+  const records = sequence.steps.map(({ kind, place, count }) => ({
+    [layout.SEQUENCE_KIND]: kind,
+    [layout.SEQUENCE_PLACE]: place,
+    [layout.SEQUENCE_COUNT]: count,
+  }));
+  return writer.sharedRecords(layout.SEQUENCE_SIZE, records, widths.SEQUENCE);
 }
 
 function encodeTemplates(writer: Writer, templates: CompiledTemplate[]): number {

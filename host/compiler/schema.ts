@@ -5,6 +5,7 @@ import {
   EXACT_COUNT_MAX,
   KEY_COUNT_MAX,
   RATE_COUNT_DEFAULT,
+  SEQUENCE_PLACES_MAX,
   SEQUENCE_STEPS_MAX,
 } from '../../assembly/layout.ts';
 import { PATTERN_LENGTH_MAX } from './pattern.ts';
@@ -38,8 +39,9 @@ export const BELOW_MAX = EXACT_COUNT_MAX;
 // Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
 export const STEPS_MIN = 2;
-// What a key's 64 bytes of state hold.
 export const STEPS_MAX = SEQUENCE_STEPS_MAX;
+// Each match that the steps count is kept for each key.
+export const STEP_COUNTS_MAX = SEQUENCE_PLACES_MAX;
 export const KEYS_MIN = 1_000;
 // 64 MiB of state.
 export const KEYS_MAX = KEY_COUNT_MAX;
@@ -102,7 +104,10 @@ export const GROUP_KEYS = {
 export const RULE_KEYS = {
   alert: { kind: 'name', required: true, description: 'The name of the alert, its label "alertname".' },
   match: { kind: 'condition', description: 'What a record must hold.' },
-  sequence: { kind: 'sequence', description: 'Conditions that must be met one after the other.' },
+  sequence: {
+    kind: 'sequence',
+    description: 'Conditions that must be met one after the other, or as a set.',
+  },
   threshold: { kind: 'threshold', description: 'How many matches within which time make an alert.' },
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
   realert: {
@@ -197,9 +202,24 @@ export const THRESHOLD_KEYS = {
 export const THRESHOLD_LEVELS = ['count', 'rate', 'below'] as const;
 
 export const SEQUENCE_KEYS = {
-  steps: { kind: 'steps', required: true, description: 'The conditions, in order.' },
+  steps: {
+    kind: 'steps',
+    required: true,
+    description: 'The conditions, in order; {match, count} must be met so often, {unless} must not come.',
+  },
   within: { kind: 'duration', required: true, description: 'The time from the first step to the last.' },
+  order: {
+    kind: 'order',
+    description: 'Whether the steps come in the given order, or in any; given if left out.',
+  },
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
+} satisfies Keys;
+
+/** A step that is more than its condition. */
+export const STEP_KEYS = {
+  match: { kind: 'condition', description: 'What a record must hold.' },
+  count: { kind: 'stepCount', description: 'How often the step must be met; once if left out.' },
+  unless: { kind: 'condition', description: 'What must not come here.' },
 } satisfies Keys;
 
 export const ABSENCE_KEYS = {
@@ -230,6 +250,11 @@ export const KINDS = {
   count: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: COUNT_MAX } },
   below: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: BELOW_MAX } },
   perTime: { expected: 'a rate such as 5/s', schema: { type: 'string', pattern: RATE.source } },
+  stepCount: {
+    expected: 'a whole number',
+    schema: { type: 'integer', minimum: 1, maximum: STEP_COUNTS_MAX },
+  },
+  order: { expected: '"given" or "any"', schema: { enum: ['given', 'any'] } },
   keyCount: { expected: 'a whole number', schema: { type: 'integer', minimum: KEYS_MIN, maximum: KEYS_MAX } },
   rate: {
     expected: 'a whole number',
@@ -257,7 +282,7 @@ export const KINDS = {
   rules: { expected: 'a list of rules', schema: listOf(reference('rule'), 1, RULES_MAX) },
   condition: { expected: 'a condition', schema: reference('condition') },
   conditions: { expected: 'a list of conditions', schema: listOf(reference('condition'), 1, CONDITIONS_MAX) },
-  steps: { expected: 'a list of conditions', schema: listOf(reference('condition'), STEPS_MIN, STEPS_MAX) },
+  steps: { expected: 'a list of conditions', schema: listOf(reference('step'), STEPS_MIN, STEPS_MAX) },
   limits: { expected: 'a map', schema: reference('limits') },
   threshold: { expected: 'a map', schema: reference('threshold') },
   sequence: { expected: 'a map', schema: reference('sequence') },
@@ -293,6 +318,7 @@ export function rulesSchema(): object {
       group: mapOf(GROUP_KEYS),
       rule: { ...mapOf(RULE_KEYS), ...ruleKinds() },
       condition: conditionSchema(),
+      step: stepSchema(),
       threshold: { ...mapOf(THRESHOLD_KEYS), ...thresholdLevels() },
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
@@ -332,6 +358,18 @@ function thresholdLevels(): object {
   return {
     oneOf: THRESHOLD_LEVELS.map(name => ({ required: [name] })),
     not: { required: ['below', 'distinct'] },
+  };
+}
+
+/** A step is a condition, a condition that must be met several times, or one that must not be met. */
+function stepSchema(): object {
+  const { match, count, unless } = STEP_KEYS;
+  return {
+    oneOf: [
+      reference('condition'),
+      { ...mapOf({ match, count }), required: ['match'] },
+      { ...mapOf({ unless }), required: ['unless'] },
+    ],
   };
 }
 

@@ -4,6 +4,7 @@ import type { Report } from '../error.ts';
 import type { CompiledExtract, CompiledPart, CompiledTemplate, Tables, TestCondition } from './compiled.ts';
 import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model.ts';
 import { patternOf } from './patterns.ts';
+import { isToldByClock } from './sequence.ts';
 import type { Table } from './table.ts';
 import { indexOfEqual } from './table.ts';
 
@@ -116,16 +117,19 @@ function partsOf(
   });
 }
 
-/** When an absence fires there is no record: only labels, which are kept from when the key was seen, have a value. */
-export function checkAbsence(rule: Rule, report: Report): void {
-  if (!rule.absence) return;
+/** When the clock tells an alert there is no record: only labels, which are kept from the last one, have a value. */
+export function checkKept(rule: Rule, report: Report): void {
+  if (!isToldByClock(rule)) return;
+  const [what, since] = rule.absence
+    ? [rule.absence.below === undefined ? 'an absence' : '"below"', 'when the key was last seen']
+    : ['a sequence that ends with "unless"', 'the last step that was met'];
   for (const { name, parts, span } of rule.annotations) {
     const part = parts.find(({ kind }) => kind === 'record' || kind === 'capture');
     if (part === undefined) continue;
     report({
       severity: 'error',
-      message: `annotation "${name}" refers to a ${part.kind}, and when ${rule.absence.below === undefined ? 'an absence' : '"below"'} fires there is none`,
-      hint: 'refer to a label: its value is kept from when the key was last seen',
+      message: `annotation "${name}" refers to a ${part.kind}, and when ${what} fires there is none`,
+      hint: `refer to a label: its value is kept from ${since}`,
       span,
     });
   }

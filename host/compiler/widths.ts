@@ -14,4 +14,7 @@ export const RULE: Widths = {
   u16: [layout.RULE_ALERTNAME_LABEL, layout.RULE_NAMESPACE_LABEL],
   u64: [layout.RULE_REALERT_MS, layout.RULE_WINDOW_MS, layout.RULE_BY_MASK, layout.RULE_FINGERPRINT],
 };
+export const SEQUENCE: Widths = {
+  u16: [layout.SEQUENCE_KIND, layout.SEQUENCE_PLACE, layout.SEQUENCE_COUNT],
+};
 export const TEMPLATE: Widths = { u16: [layout.TEMPLATE_NAME_SIZE, layout.TEMPLATE_REQUIRES] };

@@ -5,6 +5,7 @@
 //   classic  logs ─▶ rewrite_tag ─▶ wasm ─▶ … ─▶ the same outputs, and Notification Manager
 //                    copies candidates
 import type { Rule } from '../compiler/model.ts';
+import { isToldByClock } from '../compiler/sequence.ts';
 import { classicProperties, commented, toClassic, toYaml, yamlScalar } from './format.ts';
 import { operatorFiles } from './operator.ts';
 import type { PipelineOptions, Properties, Target } from './pipeline.ts';
@@ -65,7 +66,7 @@ export function fluentBitSetup({
 }: SetupOptions): Setup {
   const folder = directory.replace(/(?<=.)\/+$/, '');
   const prefilter = derivePrefilter(rules);
-  const needsClock = rules.some(rule => rule.absence !== undefined);
+  const needsClock = rules.some(isToldByClock);
   const receiver = RECEIVERS[target];
   const options: PipelineOptions = {
     prefilter,

@@ -144,7 +144,7 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
       log,
     );
     const delivery = openDelivery({ settings, sink, source, metrics, log });
-    if (isCount && module.info.rules.some(({ resolves }) => resolves))
+    if (isCount && module.info.rules.some(({ isToldByClock }) => isToldByClock))
       matched = followMatching({ settings, source, metrics, log });
     const parts = { settings, module, source, delivery, metrics, log, matched };
     return { ...(isCount ? countRole(parts) : await matchRole(parts)), delivery };

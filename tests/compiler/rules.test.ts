@@ -603,9 +603,15 @@ describe('the schema', () => {
     assert.deepEqual(Object.assign({}, ...forms.map(described)), expected(schema.CONDITION_KEYS));
   });
 
+  test('knows the forms of a step', () => {
+    const [, ...forms] = (root.$defs as { step: { oneOf: Node[] } }).step.oneOf;
+    const names = forms.flatMap(({ properties }) => Object.keys(properties!));
+    assert.deepEqual(names, Object.keys(schema.STEP_KEYS));
+  });
+
   test('lets no unknown key through anywhere', () => {
     const objects = objectsIn(root);
-    assert.equal(objects.length, 14);
+    assert.equal(objects.length, 16);
     for (const node of objects) assert.equal(node.additionalProperties, false);
   });
 
