@@ -11,6 +11,8 @@ import { readAbsence, readSequence, readThreshold, tieSteps } from './counting.t
 import { isDamaged, readDocument, resolveAlias, spanOf } from './document.ts';
 import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
+import { checkScope, joinLabels, joinScope, readScope } from './group.ts';
+import type { Scope } from './group.ts';
 import type { Limits, Rule, RuleFile, Template } from './model.ts';
 import {
   fail,
@@ -54,12 +56,11 @@ function readFile(context: Context): RuleFile {
     return { rules: [], limits: LIMITS_DEFAULT };
   }
   const own = quietIfDamaged(context, root);
-  const foreign = foreignFile(isMap(root) ? keysOf(root) : []);
-  if (foreign) {
-    fail(own, firstKeyOf(root), foreign.message, foreign.hint);
-    return { rules: [], limits: LIMITS_DEFAULT };
-  }
-  const map = readMap(own, root, 'a rules file', schema.FILE_KEYS, () => NO_RULES_HINT);
+  const top = isManifest(root) ? readManifest(own, root) : root;
+  const foreign = foreignFile(isMap(top) ? keysOf(top) : []);
+  if (foreign) fail(own, firstKeyOf(root), foreign.message, foreign.hint);
+  if (foreign || !top) return { rules: [], limits: LIMITS_DEFAULT };
+  const map = readMap(own, top, 'a rules file', schema.FILE_KEYS, () => NO_RULES_HINT);
   const groups = map?.get('groups');
   const names = new Set<string>();
   const rules: Rule[] = [];
@@ -68,6 +69,17 @@ function readFile(context: Context): RuleFile {
   }
   adviseNames(rules, context.report);
   return { rules, limits: readLimits(own, map?.get('limits')) };
+}
+
+/** A PrometheusRule or the like: all but what is under "spec" is for Kubernetes. */
+function isManifest(root: Node): boolean {
+  if (!isMap<Node, Node | null>(root) || !['apiVersion', 'kind'].every(key => root.has(key))) return false;
+  const spec = root.get('spec', true);
+  return isMap(spec) && spec.has('groups');
+}
+
+function readManifest(context: Context, root: Node): Node | undefined {
+  return readMap(context, root, 'a manifest', schema.MANIFEST_KEYS)?.get('spec')?.value;
 }
 
 function keysOf(map: Node): string[] {
@@ -99,10 +111,15 @@ function readGroup(context: Context, node: Node, names: Set<string>, rules: Rule
     fail(own, map!.get('name')!.value!, `second group ${quote(name)}`, 'give each group its own name');
   }
   if (name !== undefined) names.add(name);
-  for (const item of readList(own, map?.get('rules'), 'rules', 'the group has no rules') ?? []) {
+  const errorsBefore = context.errorCount;
+  const scope = readScope(own, map);
+  const items = readList(own, map?.get('rules'), 'rules', 'the group has no rules') ?? [];
+  checkScope(own, scope, items.length);
+  const isSound = own.errorCount === errorsBefore;
+  for (const item of items) {
     if (!mayAddRule(context, item, rules)) return;
-    const rule = readRule(context, item, name ?? '');
-    if (rule) rules.push(rule);
+    const rule = readRule(context, item, name ?? '', scope);
+    if (rule && isSound) rules.push(rule);
   }
 }
 
@@ -114,7 +131,7 @@ function mayAddRule(context: Context, node: Node, rules: Rule[]): boolean {
 
 // ---------------------------------------------------------------------------------------------- one rule
 
-function readRule(context: Context, node: Node, group: string): Rule | undefined {
+function readRule(context: Context, node: Node, group: string, scope: Scope): Rule | undefined {
   if (isDamaged(context.document, node)) return undefined;
   const errorsBefore = context.errorCount;
   const map = readMap(context, node, 'a rule', schema.RULE_KEYS);
@@ -124,12 +141,13 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   const sequence = readSequence(context, map.get('sequence'));
   const match = readMatch(context, map.get('match'));
   const steps = sequence?.steps ?? (match ? [match] : []);
-  const labels = readTemplates(context, map.get('labels'), 'label');
+  for (const step of steps) joinScope(context, step, scope);
+  const labels = joinLabels(context, map.place, readTemplates(context, map.get('labels'), 'label'), scope);
   const annotations = readTemplates(context, map.get('annotations'), 'annotation');
   const labelNames = labels.map(label => label.name).filter(isOwnLabel);
   for (const label of labels) checkReferences(context, label, steps);
   for (const annotation of annotations) checkReferences(context, annotation, steps, labelNames);
-  const realertMs = readDuration(context, map.get('realert'), 0) ?? schema.REALERT_DEFAULT_MS;
+  const realertMs = readDuration(context, map.get('realert'), 0) ?? scope.realertMs;
   const threshold = readThreshold(context, map.get('threshold'), labelNames);
   const absence = readAbsence(context, map.get('absence'), labelNames);
   const tied = sequence && tieSteps(context, sequence, labels);
