@@ -12,6 +12,7 @@ import { stepsPerByte, stepsWithoutNeedle } from '../compiler/patterns.ts';
 import { parseSources } from '../compiler/rules.ts';
 import type { Io } from './command.ts';
 import { readInput } from './input.ts';
+import { listReader } from './lists.ts';
 import { expandPaths } from './rules-paths.ts';
 
 export interface RulesFile {
@@ -43,7 +44,7 @@ export function addSource(sources: Source[], path: string, text: string): void {
 export function checkSources(sources: Source[]): RulesFile {
   const problems: Problem[] = [];
   const report = (problem: Problem) => void problems.push(problem);
-  const parsed = parseSources(sources, report);
+  const parsed = parseSources(sources, report, listReader());
   const file = { ...parsed, rules: checkFiring(parsed.rules, report) };
   const compiled = compile(file, report);
   const isWrong = problems.some(problem => problem.severity === 'error');

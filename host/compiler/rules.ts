@@ -13,6 +13,8 @@ import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
 import { checkScope, joinLabels, joinScope, readScope } from './group.ts';
 import type { Scope } from './group.ts';
+import { makeLists } from './list-file.ts';
+import type { ReadListFile } from './list-file.ts';
 import type { Limits, Rule, RuleFile, Template } from './model.ts';
 import {
   fail,
@@ -42,13 +44,16 @@ export function parseRules(source: string, report: Report): RuleFile {
  * Several files are read as one. Their groups come in the order of their names, so that neither the files' names nor
  * what is in which file makes a difference; the groups of a single file keep their order.
  */
-export function parseSources(sources: Source[], report: Report): RuleFile {
+export function parseSources(sources: Source[], report: Report, readListFile?: ReadListFile): RuleFile {
+  const lists = makeLists(readListFile);
   const draft: FileDraft = { sources, groups: new Map(), ruleCount: 0 };
   const size = sources.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
   if (size > schema.FILE_SIZE_MAX) failFileSize(sources, size, report);
   else
-    for (const { text, start } of sources)
-      readFile(makeContext(readDocument(text, report, start), report), draft);
+    for (const source of sources) {
+      const document = readDocument(source.text, report, source.start);
+      readFile(makeContext(document, source, lists, report), draft);
+    }
   const groups = [...draft.groups.values()];
   if (sources.length > 1) groups.sort((left, right) => (left.name < right.name ? -1 : 1));
   const rules = groups.flatMap(group => group.rules);

@@ -18,6 +18,8 @@ export const CONDITION_DEPTH_MAX = 32;
 export const CONDITIONS_MAX = 1_000;
 // The conditions of a group, once for each of its rules.
 export const GROUP_CONDITIONS_MAX = 100_000;
+// In all rules together, each of which may name one list.
+export const LIST_VALUES_MAX = 1_000_000;
 export const IN_VALUES_MAX = 10_000;
 export const TEXTS_MAX = 10_000;
 // An automaton takes some 8 bytes for each: a list may fill a module, not a node's memory.
@@ -200,6 +202,14 @@ export const CONDITION_KEYS = { ...GROUPING_KEYS, ...TEST_KEYS } satisfies Keys;
 const BY_DESCRIPTION =
   'Names of labels: each combination of their values is watched on its own; all if left out.';
 
+export const LIST_KEYS = {
+  file: {
+    kind: 'text',
+    required: true,
+    description: 'A file with one value a line, in the folder of the rules file or below it.',
+  },
+} satisfies Keys;
+
 export const THRESHOLD_KEYS = {
   count: { kind: 'count', required: true, description: 'How many matches make an alert.' },
   within: { kind: 'duration', required: true, description: 'The time in which they must come.' },
@@ -246,13 +256,19 @@ export const KINDS = {
   },
   texts: {
     expected: 'a string or a list of strings',
-    schema: { anyOf: [TEXT_SCHEMA, listOf(TEXT_SCHEMA, 1, TEXTS_MAX)] },
+    schema: { anyOf: [TEXT_SCHEMA, listOf(TEXT_SCHEMA, 1, TEXTS_MAX), reference('list')] },
   },
-  allTexts: { expected: 'a list of strings', schema: listOf(TEXT_SCHEMA, 1, ALL_TEXTS_MAX) },
+  allTexts: {
+    expected: 'a list of strings',
+    schema: { anyOf: [listOf(TEXT_SCHEMA, 1, ALL_TEXTS_MAX), reference('list')] },
+  },
   number: { expected: 'a number', schema: { type: 'number' } },
   boolean: { expected: 'true or false', schema: { type: 'boolean' } },
   scalar: { expected: 'a string, number, boolean or null', schema: SCALAR_SCHEMA },
-  scalars: { expected: 'a list of values', schema: listOf(SCALAR_SCHEMA, 1, IN_VALUES_MAX) },
+  scalars: {
+    expected: 'a list of values',
+    schema: { anyOf: [listOf(SCALAR_SCHEMA, 1, IN_VALUES_MAX), reference('list')] },
+  },
   labelNames: {
     expected: 'a list of label names',
     schema: { ...listOf({ type: 'string' }, 0, LABELS_MAX), uniqueItems: true },
@@ -311,6 +327,7 @@ export function rulesSchema(): object {
     $defs: {
       file: mapOf(FILE_KEYS),
       limits: mapOf(LIMITS_KEYS),
+      list: mapOf(LIST_KEYS),
       group: mapOf(GROUP_KEYS),
       rule: { ...mapOf(RULE_KEYS), ...ruleKinds() },
       condition: conditionSchema(),
