@@ -21,6 +21,29 @@ export interface Problem {
   pattern?: { source: string; span: Span; note: string };
 }
 
+/** A file of rules. Positions in several files count on from file to file: `start` is the first of this one. */
+export interface Source {
+  path: string;
+  text: string;
+  start: number;
+}
+
+/** The file in which a position is. */
+export function sourceAt(sources: Source[], offset: number): Source {
+  return sources.findLast(source => source.start <= offset) ?? sources[0]!;
+}
+
+/** A problem with its position in its own file. */
+export function inSource(problem: Problem, { start }: Source): Problem {
+  return { ...problem, span: { start: problem.span.start - start, end: problem.span.end - start } };
+}
+
+/** For messages: `rules.yaml:12`. */
+export function lineAt(sources: Source[], offset: number): string {
+  const { path, text, start } = sourceAt(sources, offset);
+  return `${path}:${locate(text, offset - start).line}`;
+}
+
 export type Report = (problem: Problem) => void;
 
 /** A mistake of the user's: printed as a sentence, without a stack. Anything else that is thrown is a bug. */

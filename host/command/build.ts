@@ -1,4 +1,4 @@
-// `earshot build`: a rules file → the module, and a table of what is in it.
+// `earshot build`: rules files → the module, and a table of what is in it.
 import { join } from 'node:path';
 import type { CompiledRuleset } from '../compiler/compile.ts';
 import { comesByClock } from '../compiler/compiled.ts';
@@ -38,10 +38,11 @@ const FLUENT_BIT_OPTIONS = ['to', 'address', 'match', 'path', 'emitter-storage']
 const TARGETS = Object.keys(RECEIVERS) as Target[];
 
 export function help(): string {
-  return `Usage: earshot build [OPTION…] rules.yaml
+  return `Usage: earshot build [OPTION…] (FILE | FOLDER)…
 
-Compiles a rules file into one WebAssembly module: the matcher with the rules in it. The same rules compile to
-the same bytes.
+Compiles rules files into one WebAssembly module: the matcher with the rules in it. Of a folder, all *.yaml and
+*.yml below it are read, without names that begin with a dot. The same rules compile to the same bytes,
+whatever the files are called and in whatever order they are named.
 
   -o, --output FILE   the module to write (earshot.wasm)
   --fluent-bit DIR    write a folder that Fluent Bit runs as it lies: the module, under a name that its rules give
@@ -62,7 +63,7 @@ With --fluent-bit:
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, OPTIONS);
-  if (positionals.length !== 1) throw usage('build takes one rules file');
+  if (positionals.length === 0) throw usage('build needs the rules files');
   const directory = values['fluent-bit'];
   for (const name of FLUENT_BIT_OPTIONS)
     if (directory === undefined && values[name] !== undefined)
@@ -76,7 +77,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   checkText('--match', values.match, /[\s\p{C}"'#$,]/u);
   checkText('--path', values.path, /[\p{C}]|\$\{/u);
   checkAddress(target, values.address);
-  const file = await readRulesFile(positionals[0]!);
+  const file = await readRulesFile(...positionals);
   const ruleset = requireRuleset(file, io);
   const module = await bakeModule(ruleset);
   const setup = fluentBitSetup({

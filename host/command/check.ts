@@ -1,14 +1,18 @@
-// `earshot check`: every mistake of every file.
-import { UserError, problemToJson } from '../error.ts';
+// `earshot check`: every mistake of every file. All files together are one set of rules.
+import type { Source } from '../error.ts';
+import { UserError, inSource, problemToJson, sourceAt } from '../error.ts';
 import type { Io } from './command.ts';
 import { choice, readArguments, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';
-import { problemTexts, readRulesFile } from './rules-file.ts';
+import { readInput } from './input.ts';
+import { addSource, checkSources, problemTexts } from './rules-file.ts';
+import { filesAt, inOrder } from './rules-paths.ts';
 
 export function help(): string {
-  return `Usage: earshot check [OPTION…] FILE…
+  return `Usage: earshot check [OPTION…] (FILE | FOLDER)…
 
-Reports every mistake and warning of rules files, each with its place and what to do about it.
+Reports every mistake and warning of rules files, each with its place and what to do about it. Several files are
+one set of rules. Of a folder, all *.yaml and *.yml below it are read, without names that begin with a dot.
 
   --format text|json   text for people (the default), where warnings that say the same are printed
                        once; json, an array of all, for editors and CI
@@ -21,47 +25,55 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, { format: { type: 'string' } });
   const format = choice('--format', values.format ?? 'text', ['text', 'json']);
   if (positionals.length === 0) throw usage('check needs the rules files');
-  const { files, unreadable } = await readAll(positionals, io);
-  io.stdout.write(format === 'json' ? toJson(files) : toText(files));
-  if (unreadable) return 2;
-  return files.every(file => countOf([file], 'error') === 0) ? 0 : 1;
+  const { sources, isUnreadable } = await readAll(positionals, io);
+  const rules = checkSources(sources);
+  io.stdout.write(format === 'json' ? toJson(rules) : toText(rules));
+  if (isUnreadable) return 2;
+  return countOf(rules, 'error') === 0 ? 0 : 1;
 }
 
 /** A file that cannot be read does not hide the mistakes of the others. */
-async function readAll(paths: string[], io: Io): Promise<{ files: RulesFile[]; unreadable: boolean }> {
-  const files: RulesFile[] = [];
-  for (const path of paths) {
+async function readAll(named: string[], io: Io): Promise<{ sources: Source[]; isUnreadable: boolean }> {
+  const sources: Source[] = [];
+  let isUnreadable = false;
+  const attempt = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
     try {
-      files.push(await readRulesFile(path));
+      return await read();
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       io.stderr.write(`earshot: ${error.message}\n`);
+      isUnreadable = true;
+      return undefined;
     }
+  };
+  const readable: string[] = [];
+  for (const path of named) readable.push(...((await attempt(() => filesAt(path))) ?? []));
+  for (const path of await inOrder(readable)) {
+    const bytes = await attempt(() => readInput(path));
+    if (bytes) addSource(sources, path, String(bytes));
   }
-  return { files, unreadable: files.length < paths.length };
+  return { sources, isUnreadable };
 }
 
-function toJson(files: RulesFile[]): string {
-  const all = files.flatMap(({ path, source, problems }) =>
-    problems.map(problem => problemToJson(problem, path, source)),
-  );
+function toJson({ sources, problems }: RulesFile): string {
+  const all = problems.map(problem => {
+    const source = sourceAt(sources, problem.span.start);
+    return problemToJson(inSource(problem, source), source.path, source.text);
+  });
   return `${JSON.stringify(all, null, 2)}\n`;
 }
 
-function toText(files: RulesFile[]): string {
-  const problems = files.flatMap(file => problemTexts(file).map(text => `${text}\n`));
-  const ruleCount = files.reduce((sum, { file }) => sum + file.rules.length, 0);
-  const errorCount = countOf(files, 'error');
-  const found = [plural(errorCount, 'error'), plural(countOf(files, 'warning'), 'warning')].join(', ');
+function toText(rules: RulesFile): string {
+  const problems = problemTexts(rules).map(text => `${text}\n`);
+  const ruleCount = rules.file.rules.length;
+  const errorCount = countOf(rules, 'error');
+  const found = [plural(errorCount, 'error'), plural(countOf(rules, 'warning'), 'warning')].join(', ');
   const good = errorCount === 0 ? plural(ruleCount, 'rule') : `${plural(ruleCount, 'rule')} without errors`;
   return `${problems.join('\n')}${problems.length > 0 ? '\n' : ''}${good}: ${found}\n`;
 }
 
-function countOf(files: RulesFile[], severity: 'error' | 'warning'): number {
-  return files.reduce(
-    (sum, { problems }) => sum + problems.filter(problem => problem.severity === severity).length,
-    0,
-  );
+function countOf({ problems }: RulesFile, severity: 'error' | 'warning'): number {
+  return problems.filter(problem => problem.severity === severity).length;
 }
 
 function plural(count: number, noun: string): string {

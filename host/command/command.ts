@@ -14,10 +14,16 @@ export interface Command {
 interface Option {
   type: 'string' | 'boolean';
   short?: string;
+  /** The option may be given several times. */
+  multiple?: boolean;
 }
 
 type Values<O extends Record<string, Option>> = {
-  [K in keyof O]?: O[K]['type'] extends 'string' ? string : boolean;
+  [K in keyof O]?: O[K]['type'] extends 'boolean'
+    ? boolean
+    : O[K]['multiple'] extends true
+      ? string[]
+      : string;
 };
 
 /** Like parseArgs, with a near-miss hint for an unknown option. */
@@ -38,6 +44,11 @@ export function readArguments<const O extends Record<string, Option>>(args: stri
       throw usage(`${token.rawName} takes no value`);
   }
   return { values: values as Values<O>, positionals };
+}
+
+/** The rules and the logs of a command: with `--rules` all other arguments are logs, else the first is the rules. */
+export function rulesAndLogs(named: string[] | undefined, positionals: string[]): [string[], string[]] {
+  return named === undefined ? [positionals.slice(0, 1), positionals.slice(1)] : [named, positionals];
 }
 
 /** The error of a command that is called wrongly. */

@@ -12,26 +12,30 @@ import { formatFieldPath } from '../compiler/field.ts';
 import type { FieldPath, Rule } from '../compiler/model.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Io } from './command.ts';
-import { readArguments, usage } from './command.ts';
+import { readArguments, rulesAndLogs, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';
 import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
 
 export function help(): string {
-  return `Usage: earshot explain [OPTION…] rules.yaml [FILE]
+  return `Usage: earshot explain [OPTION…] RULES [FILE]
+       earshot explain [OPTION…] --rules RULES… [FILE]
 
 Shows for each record of FILE ("-", or none: standard input) and each rule which test decided, and where the
 texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. What a
 rule counts or suppresses over several records (threshold, realert) is not looked at.
 
-  --rule NAME   this rule only
+  --rules RULES  a rules file, or a folder of them; may be given several times
+  --rule NAME    this rule only
 `;
 }
 
+const OPTIONS = { rules: { type: 'string', multiple: true }, rule: { type: 'string' } } as const;
+
 export async function run(args: string[], io: Io): Promise<number> {
-  const { values, positionals } = readArguments(args, { rule: { type: 'string' } });
-  const [path, log = '-', ...more] = positionals;
-  if (path === undefined || more.length > 0) throw usage('explain takes a rules file and one log file');
-  const rules = await readRulesFile(path);
+  const { values, positionals } = readArguments(args, OPTIONS);
+  const [paths, [log = '-', ...more]] = rulesAndLogs(values.rules, positionals);
+  if (paths.length === 0 || more.length > 0) throw usage('explain takes a rules file and one log file');
+  const rules = await readRulesFile(...paths);
   const ruleset = requireRuleset(rules, io);
   const names = values.rule === undefined ? null : requireRule(values.rule, rules.file.rules);
   const module = await WebAssembly.compile((await bakeModule(ruleset)) as BufferSource);

@@ -7,10 +7,19 @@ export async function readInput(path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') throw new UserError(`${path} cannot be read: ${message}`, 2);
-    const near = nearest(basename(path), await readdir(dirname(path)).catch(() => []));
-    const hint = near === undefined ? '' : `; did you mean "${join(dirname(path), near)}"?`;
-    throw new UserError(`${path} cannot be read: there is no such file${hint}`, 2);
+    throw await unreadable(path, error as NodeJS.ErrnoException);
   }
+}
+
+/** The error for a path that cannot be read. */
+export async function unreadable(path: string, error: NodeJS.ErrnoException): Promise<UserError> {
+  const { code, message } = error;
+  if (code !== 'ENOENT') return new UserError(`${path} cannot be read: ${message}`, 2);
+  const names = await readdir(dirname(path)).catch(() => []);
+  const near = nearest(
+    basename(path),
+    names.filter(name => name !== basename(path)),
+  ); // its link may be there
+  const hint = near === undefined ? '' : `; did you mean "${join(dirname(path), near)}"?`;
+  return new UserError(`${path} cannot be read: there is no such file${hint}`, 2);
 }

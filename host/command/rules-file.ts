@@ -1,57 +1,76 @@
-// A rules file, read and compiled: what check, build, run and explain begin with.
+// Rules files, read and compiled: what check, build, run and explain begin with.
 import { bake } from '../compiler/bake.ts';
 import type { CompiledRuleset } from '../compiler/compile.ts';
 import { compileRules } from '../compiler/compile.ts';
 import { readCore } from '../core.ts';
-import type { Problem } from '../error.ts';
-import { UserError, formatCount, formatProblem, problemToJson, quote } from '../error.ts';
+import type { Problem, Source } from '../error.ts';
+import { UserError, formatCount, formatProblem, inSource, lineAt, quote, sourceAt } from '../error.ts';
 import { loadModule, openDoors } from '../matcher.ts';
 import { checkFiring } from '../compiler/firing.ts';
 import type { RuleFile } from '../compiler/model.ts';
 import { stepsPerByte, stepsWithoutNeedle } from '../compiler/patterns.ts';
-import { parseRules } from '../compiler/rules.ts';
+import { parseSources } from '../compiler/rules.ts';
 import type { Io } from './command.ts';
 import { readInput } from './input.ts';
+import { listReader } from './lists.ts';
+import { expandPaths } from './rules-paths.ts';
 
 export interface RulesFile {
+  /** For messages: the file, or the first and how many others there are. */
   path: string;
+  /** The texts of all files, one after the other, as positions count. */
   source: string;
-  /** In the order of the file. */
+  sources: Source[];
+  /** In the order of the files. */
   problems: Problem[];
   file: RuleFile;
   /** Null when a problem is an error. */
   ruleset: CompiledRuleset | null;
 }
 
-/** Finds every mistake; throws only when the file cannot be read. */
-export async function readRulesFile(path: string): Promise<RulesFile> {
-  const source = String(await readInput(path));
+/** Finds every mistake of files and of what is in folders; throws only when one cannot be read. */
+export async function readRulesFile(...named: string[]): Promise<RulesFile> {
+  const sources: Source[] = [];
+  for (const path of await expandPaths(named)) addSource(sources, path, String(await readInput(path)));
+  return checkSources(sources);
+}
+
+/** Texts are separated by one position, so that the end of a file is not the start of the next. */
+export function addSource(sources: Source[], path: string, text: string): void {
+  const last = sources.at(-1);
+  sources.push({ path, text, start: last === undefined ? 0 : last.start + last.text.length + 1 });
+}
+
+export function checkSources(sources: Source[]): RulesFile {
   const problems: Problem[] = [];
   const report = (problem: Problem) => void problems.push(problem);
-  const parsed = parseRules(source, report);
+  const parsed = parseSources(sources, report, listReader());
   const file = { ...parsed, rules: checkFiring(parsed.rules, report) };
   const compiled = compile(file, report);
   const isWrong = problems.some(problem => problem.severity === 'error');
   const ruleset = isWrong ? null : compiled;
   if (ruleset) for (const problem of advise(file, ruleset)) problems.push(problem);
   problems.sort((a, b) => a.span.start - b.span.start || a.span.end - b.span.end);
-  return { path, source, problems, file, ruleset };
+  const source = sources.map(({ text }) => text).join('\n');
+  return { path: nameOf(sources), source, sources, problems, file, ruleset };
+}
+
+function nameOf([first, ...others]: Source[]): string {
+  const more = `${formatCount(others.length)} more ${others.length === 1 ? 'file' : 'files'}`;
+  return others.length === 0 ? (first?.path ?? '') : `${first!.path} and ${more}`;
 }
 
 /** Returns the ruleset. Warnings are written to standard error; mistakes are too, and then it throws. */
-export function requireRuleset({ path, source, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {
-  for (const text of problemTexts({ path, source, problems })) io.stderr.write(`${text}\n`);
+export function requireRuleset({ path, sources, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {
+  for (const text of problemTexts({ sources, problems })) io.stderr.write(`${text}\n`);
   if (ruleset) return ruleset;
   const count = problems.filter(problem => problem.severity === 'error').length;
-  throw new UserError(`${path} has ${count} ${count === 1 ? 'mistake' : 'mistakes'}`);
+  const has = sources.length === 1 ? 'has' : 'have';
+  throw new UserError(`${path} ${has} ${count} ${count === 1 ? 'mistake' : 'mistakes'}`);
 }
 
 /** For people: every mistake, and of the warnings that say the same the first, with the lines of the others. */
-export function problemTexts({
-  path,
-  source,
-  problems,
-}: Pick<RulesFile, 'path' | 'source' | 'problems'>): string[] {
+export function problemTexts({ sources, problems }: Pick<RulesFile, 'sources' | 'problems'>): string[] {
   const alike = new Map<string, Problem[]>();
   for (const [index, problem] of problems.entries()) {
     const key = problem.severity === 'error' ? String(index) : kindOf(problem);
@@ -60,9 +79,14 @@ export function problemTexts({
     else alike.set(key, [problem]);
   }
   return [...alike.values()].map(([first, ...others]) => {
-    const text = formatProblem(first!, path, source);
+    const source = sourceAt(sources, first!.span.start);
+    const text = formatProblem(inSource(first!, source), source.path, source.text);
     if (others.length === 0) return text;
-    const lines = [...new Set(others.map(problem => problemToJson(problem, path, source).line))];
+    const isElsewhere = (problem: Problem) => sourceAt(sources, problem.span.start) !== source;
+    const lines = [...new Set(others.map(problem => {
+      const place = lineAt(sources, problem.span.start);
+      return isElsewhere(problem) ? place : place.slice(source.path.length + 1);
+    }))]; // prettier-ignore
     const shown = `${lines.slice(0, LINES_SHOWN).join(', ')}${lines.length > LINES_SHOWN ? ', …' : ''}`;
     return `${text}\nand ${formatCount(others.length)} more like this: ${lines.length === 1 ? 'line' : 'lines'} ${shown}`;
   });

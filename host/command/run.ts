@@ -1,5 +1,6 @@
 // `earshot run`: records from files or standard input, alerts to standard output or to a sink.
 import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
 import { RECORD_SIZE_MAX } from '../../assembly/layout.ts';
 import { alertsOf } from '../body.ts';
 import { UserError, formatCount } from '../error.ts';
@@ -11,16 +12,18 @@ import { HOLD_MAX_MS, holdsOf } from '../sink/hold.ts';
 import type { LogFile } from '../source/file.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Io } from './command.ts';
-import { choice, readArguments, usage } from './command.ts';
+import { choice, readArguments, rulesAndLogs, usage } from './command.ts';
 import { readInput } from './input.ts';
 import { openProgress } from './progress.ts';
 
 export function help(): string {
-  return `Usage: earshot run [OPTION…] (rules.yaml | earshot.wasm) [FILE…]
+  return `Usage: earshot run [OPTION…] (RULES | earshot.wasm) [FILE…]
+       earshot run [OPTION…] --rules RULES… [FILE…]
 
 Matches log records, one JSON object a line, plain or gzip, from files, or from standard input for "-" or
-without FILE. Alerts go to standard output, one body a line; a summary goes to standard error.
+without FILE. RULES is a rules file, or a folder of them. Alerts go to standard output, one body a line; a summary goes to standard error.
 
+  --rules RULES      rules, or a module; may be given several times, for several rules
   --notify URL       post the alerts instead, and end when the sink does not accept one
   --envelope NAME    what is posted: ${ENVELOPES.join(' or ')} (${ENVELOPES[0]})
   --deadline SECONDS how long a post is tried again (60)
@@ -35,6 +38,7 @@ input, at the start of the run.
 }
 
 const OPTIONS = {
+  rules: { type: 'string', multiple: true },
   notify: { type: 'string' },
   envelope: { type: 'string' },
   deadline: { type: 'string' },
@@ -44,8 +48,8 @@ const OPTIONS = {
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, OPTIONS);
-  const [rules, ...paths] = positionals;
-  if (rules === undefined) throw usage('run needs a rules file or a module');
+  const [rules, paths] = rulesAndLogs(values.rules, positionals);
+  if (rules.length === 0) throw usage('run needs a rules file or a module');
   if (!values.notify && (values.envelope || values.deadline))
     throw usage('--envelope and --deadline go with --notify');
   if (!values.notify && values['alert-hold-ms']) throw usage('--alert-hold-ms goes with --notify');
@@ -74,18 +78,31 @@ export async function run(args: string[], io: Io): Promise<number> {
 
 const WASM = Buffer.from('\0asm');
 
-/** A module is known by its first bytes; anything else is a rules file, and only that loads the compiler. */
-async function openModule(path: string, io: Io): Promise<MatcherModule> {
-  const bytes = await readInput(path);
-  if (!bytes.subarray(0, WASM.length).equals(WASM)) {
+/** A module is known by its first bytes; anything else is rules, and only these load the compiler. */
+async function openModule(paths: string[], io: Io): Promise<MatcherModule> {
+  const [path] = paths as [string];
+  const bytes = await readModule(paths);
+  if (bytes === null) {
     const { bakeModule, readRulesFile, requireRuleset } = await import('./rules-file.ts');
-    return loadModule(await bakeModule(requireRuleset(await readRulesFile(path), io)));
+    return loadModule(await bakeModule(requireRuleset(await readRulesFile(...paths), io)));
   }
   try {
     return await loadModule(bytes);
   } catch (error) {
     throw error instanceof UserError ? new UserError(`${path}: ${error.message}`) : error;
   }
+}
+
+/** The module that was named, or null when rules were. */
+async function readModule(paths: string[]): Promise<Buffer | null> {
+  for (const path of paths) {
+    const isFile = (await stat(path).catch(() => null))?.isFile() ?? false;
+    const bytes = isFile ? await readInput(path) : null;
+    if (!bytes?.subarray(0, WASM.length).equals(WASM)) continue;
+    if (paths.length === 1) return bytes;
+    throw usage(`${path} is a module, and holds rules already: build all rules into one module`);
+  }
+  return null;
 }
 
 // ── Where alerts go ─────────────────────────────────────────────────────────────────────────────────

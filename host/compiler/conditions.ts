@@ -5,6 +5,8 @@ import type { Span } from '../error.ts';
 import { resolveAlias, spanOf, writtenAs } from './document.ts';
 import type { Node } from './document.ts';
 import { kindHint } from './firing.ts';
+import { isListFile, readItems, readLine } from './lists.ts';
+import type { Item } from './lists.ts';
 import { textConditionHint } from './foreign.ts';
 import type { Condition, Scalar, Test } from './model.ts';
 import { matchesEverything } from './nfa.ts';
@@ -202,9 +204,10 @@ function readOperator(
     case 'contains':
     case 'startsWith':
     case 'endsWith': {
-      const texts = isSeq(entry.value)
-        ? readTexts(context, entry, 'texts', schema.TEXTS_MAX)
-        : [readText(context, entry.value, `"${op}"`, schema.TEXT_SIZE_MAX, 'texts')];
+      const texts =
+        isSeq(entry.value) || isListFile(entry)
+          ? readTexts(context, entry, 'texts', schema.TEXTS_MAX)
+          : [readText(context, entry.value, `"${op}"`, schema.TEXT_SIZE_MAX, 'texts')];
       return { op, texts: texts.filter(text => text !== undefined) };
     }
     case 'containsAll':
@@ -219,31 +222,40 @@ function readOperator(
 }
 
 function readValues(context: Context, entry: Entry): Scalar[] {
-  const items = readList(context, entry, 'scalars', '"in" has no values') ?? [];
+  const items = readItems(context, entry, 'scalars', '"in" has no values');
   if (items.length > schema.IN_VALUES_MAX) {
     const allowed = `${formatCount(schema.IN_VALUES_MAX)} allowed`;
     fail(context, entry.key, `"in" has ${formatCount(items.length)} values, ${allowed}`);
     return [];
   }
-  return items
-    .map(item => readScalar(context, item, 'a value of "in"', 'scalar'))
-    .filter(value => value !== undefined);
+  return items.map(item => readValue(context, entry, item)).filter(value => value !== undefined);
+}
+
+function readValue(context: Context, entry: Entry, item: Item): Scalar | undefined {
+  const subject = 'a value of "in"';
+  if ('node' in item) return readScalar(context, item.node, subject, 'scalar');
+  const value = readLine(context, entry, item, subject);
+  return value === undefined ? undefined : { type: 'string', value };
 }
 
 function readTexts(context: Context, entry: Entry, kind: 'texts' | 'allTexts', countMax: number): string[] {
-  const items = readList(context, entry, kind, `"${entry.name}" has no texts`) ?? [];
+  const items = readItems(context, entry, kind, `"${entry.name}" has no texts`);
   if (items.length > countMax) {
     const message = `"${entry.name}" has ${formatCount(items.length)} texts, ${formatCount(countMax)} allowed`;
     fail(context, entry.key, message);
     return [];
   }
   const texts = items
-    .map(item => readText(context, item, `a text of "${entry.name}"`))
+    .map(item => readItem(context, entry, item, `a text of "${entry.name}"`))
     .filter(text => text !== undefined);
   const size = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if (size > schema.TEXTS_SIZE_MAX)
     failSize(context, entry.key, `"${entry.name}"`, size, schema.TEXTS_SIZE_MAX);
   return texts;
+}
+
+function readItem(context: Context, entry: Entry, item: Item, subject: string): string | undefined {
+  return 'node' in item ? readText(context, item.node, subject) : readLine(context, entry, item, subject);
 }
 
 function readPattern(

@@ -9,6 +9,8 @@ export type { Node };
 
 export interface Document {
   text: string;
+  /** Where the text begins among the positions of all files, which come one after the other. */
+  start: number;
   root: Node | null;
   /** Offsets at which the YAML is broken: what seems to be around them may not be what was meant. */
   damage: number[];
@@ -26,7 +28,7 @@ const ALIAS_NODES_MAX = 1_000_000;
 const SYNTAX_ERRORS_MAX = 100;
 
 /** Never throws: what is wrong is reported, and the rest of the document is returned. */
-export function readDocument(text: string, report: Report): Document {
+export function readDocument(text: string, report: Report, textStart = 0): Document {
   const yaml = parseDocument(text, {
     intAsBigInt: true, // ids of 64 bits stay exact
     schema: 'core',
@@ -36,15 +38,15 @@ export function readDocument(text: string, report: Report): Document {
     prettyErrors: false,
     logLevel: 'error', // with 'silent' a second document would be no error
   }) as YamlDocument.Parsed;
-  const document: Document = { text, root: yaml.contents, damage: [], aliases: new Map() };
+  const document: Document = { text, start: textStart, root: yaml.contents, damage: [], aliases: new Map() };
   const survey = surveyNodes(document);
   const errors = firstOfEachLine(text, withoutEchoes([...yaml.errors, ...yaml.warnings]));
   const problems = survey.tooDeep
-    ? [tooDeepProblem(spanOf(document, survey.tooDeep))]
+    ? [tooDeepProblem(localSpan(document, survey.tooDeep))]
     : errors.map(error => syntaxProblem(text, error, survey));
   for (const problem of [...versionProblems(text, yaml), ...problems]) {
     document.damage.push(problem.span.start);
-    report(problem);
+    report({ ...problem, span: placed(document, problem.span) });
   }
   return document;
 }
@@ -62,8 +64,18 @@ export function resolveAlias(document: Document, node: Node, report: Report): No
 
 /** The position of the node, without the line breaks after it. */
 export function spanOf(document: Document, node: Node): Span {
+  return placed(document, localSpan(document, node));
+}
+
+/** The same within the text. */
+function localSpan(document: Document, node: Node): Span {
   const [start, end] = node.range ?? [0, 0];
   return trimSpan(document.text, start, end);
+}
+
+/** A position in the text, among those of all files. */
+export function placed(document: Document, { start, end }: Span): Span {
+  return { start: document.start + start, end: document.start + end };
 }
 
 /** The position of a part of a scalar's text, or undefined if there are escapes or folded lines in it. */
@@ -71,12 +83,12 @@ export function spanWithin(document: Document, node: Scalar, part: Span): Span |
   const quoted = node.type === 'QUOTE_SINGLE' || node.type === 'QUOTE_DOUBLE';
   const start = node.range![0] + (quoted ? 1 : 0);
   const isVerbatim = document.text.startsWith(String(node.value), start);
-  return isVerbatim ? { start: start + part.start, end: start + part.end } : undefined;
+  return isVerbatim ? placed(document, { start: start + part.start, end: start + part.end }) : undefined;
 }
 
 /** The text of the node as it was written. */
 export function writtenAs(document: Document, node: Node): string {
-  const { start, end } = spanOf(document, node);
+  const { start, end } = localSpan(document, node);
   return document.text.slice(start, end);
 }
 

@@ -12,11 +12,22 @@ import type { Condition, FieldPath, Rule } from './model.ts';
 
 /** Returns the rules that can fire. Errors are for the others, warnings for parts of rules. */
 export function checkFiring(rules: Rule[], report: Report): Rule[] {
+  const reportOnce = onceEach(report);
   return rules.filter(rule => {
-    const canFire = rule.steps.map(step => checkStep(step, report));
-    checkDistinct(rule, report);
+    const canFire = rule.steps.map(step => checkStep(step, reportOnce));
+    checkDistinct(rule, reportOnce);
     return canFire.every(Boolean);
   });
+}
+
+/** The condition of a group is in all of its rules. */
+function onceEach(report: Report): Report {
+  const seen = new Set<string>();
+  return problem => {
+    const key = `${problem.span.start}:${problem.span.end}:${problem.message}`;
+    if (!seen.has(key)) report(problem);
+    seen.add(key);
+  };
 }
 
 function checkStep(step: Condition, report: Report): boolean {
@@ -154,9 +165,19 @@ function clashMessage({ demand, other }: Clash): Message {
   if (!other) {
     return { message: `no record can meet all these tests of field ${quote(field)}`, hint: ONE_VALUE, span };
   }
+  if (test.ofNamespaces !== other.test.ofNamespaces) return fenceMessage(test.ofNamespaces ? other : demand);
   if (!isSamePath(test.field, other.test.field)) return nestedMessage(demand, other);
   const message = `no record can meet both ${nameOf(other)} and ${nameOf(demand)} of field ${quote(field)}`;
   return { message, hint: clashHint(demand, other), span };
+}
+
+function fenceMessage(own: Demand): Message {
+  const field = quote(formatFieldPath(own.test.field));
+  return {
+    message: `no record of the group's "namespaces" can meet ${nameOf(own)} of field ${field}`,
+    hint: 'the rules of a group match in its namespaces only: add the namespace there, or move the rule to another group',
+    span: own.test.span,
+  };
 }
 
 function nameOf({ test, isMet }: Demand): string {

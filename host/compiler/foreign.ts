@@ -76,7 +76,9 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
   [
     schema.FILE_KEYS,
     {
-      ...each(['group', 'spec'], 'a rules file starts with `groups:`, a list of groups with a name and rules'),
+      group: 'a rules file starts with `groups:`, a list of groups with a name and rules',
+      ...each(['labels', 'match', 'namespaces', 'realert'], 'put it into a group, beside "name": it is for all rules of that group'),
+      spec: 'it belongs in a manifest of Kubernetes, beside apiVersion and kind: write `groups:` here',
       ...each(['route', 'receivers', 'inhibitrules', 'global'], ROUTES),
     },
   ],
@@ -85,8 +87,8 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
     {
       ...each(['interval', 'evaluationinterval', 'queryoffset', 'evaluationdelay'], TOO_EARLY),
       ...each(['limit', 'partialresponsestrategy'], 'leave it out; "limits" of the file bounds the alerts of a second'),
-      ...each(['labels', 'realert', 'match', 'threshold'], 'put it into each rule: a group has a name and rules only'),
-      ...each(['namespace', 'sourcetenants', 'tenant'], 'test it in each rule, such as {field: kubernetes.namespace_name, eq: shop}'),
+      ...each(['threshold', 'sequence', 'absence', 'annotations'], 'put it into each rule: a group has "match", "labels", "realert" and "namespaces" for all of its rules'),
+      ...each(['namespace', 'sourcetenants', 'tenant', 'tenants'], 'use "namespaces", a list: the rules of the group match in these and nowhere else'),
       rule: 'use "rules"',
       title: 'use "name"',
     },
@@ -232,8 +234,8 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
 
 /** Where keys belong, as said in the hint for one that is not there. */
 const PLACES: [keys: Keys, where: string][] = [
-  [schema.GROUP_KEYS, 'a group: groups: [{name: …, rules: […]}]'],
   [schema.RULE_KEYS, 'a rule, beside "alert"'],
+  [schema.GROUP_KEYS, 'a group: groups: [{name: …, rules: […]}]'],
   [schema.CONDITION_KEYS, '"match"'],
   [schema.THRESHOLD_KEYS, '"threshold"'],
   [schema.SEQUENCE_KEYS, '"sequence"'],
@@ -253,8 +255,8 @@ function misplacedHint(name: string, keys: Keys): string | undefined {
 const FOREIGN_FILES: [keys: string[], what: string, hint: string][] = [
   [
     ['apiVersion', 'kind'],
-    'a manifest of Kubernetes is not a rules file',
-    'write what is under "spec", from `groups:` on, without the rest',
+    'a manifest of Kubernetes is a rules file only with `groups:` under "spec"',
+    'write spec: {groups: [{name: …, rules: […]}]}, or a rules file without apiVersion, kind and spec',
   ],
   [
     ['detection', 'logsource'],

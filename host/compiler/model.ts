@@ -12,10 +12,11 @@ export type Scalar =
   | { type: 'boolean'; value: boolean }
   | { type: 'null' };
 
+/** `ofNamespaces`: the test is part of what a group's "namespaces" ask for. */
 export type Condition =
   | { kind: 'all' | 'any'; of: Condition[]; span: Span }
   | { kind: 'not'; of: Condition; span: Span }
-  | ({ kind: 'test'; field: FieldPath; ignoreCase?: true; span: Span } & Test);
+  | ({ kind: 'test'; field: FieldPath; ignoreCase?: true; ofNamespaces?: true; span: Span } & Test);
 
 export type Test =
   | { op: 'exists'; value: boolean }

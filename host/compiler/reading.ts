@@ -3,7 +3,7 @@
 import { isMap, isScalar, isSeq } from 'yaml';
 import type { Scalar as YamlScalar } from 'yaml';
 import { TextError, formatCount, nearest, quote } from '../error.ts';
-import type { Report, Span, TextProblem } from '../error.ts';
+import type { Report, Source, Span, TextProblem } from '../error.ts';
 import { EXPONENT_MAX, formatDecimal, parseDecimal } from './decimal.ts';
 import type { Decimal } from './decimal.ts';
 import { TEMPLATE_HINT, isDamaged, resolveAlias, spanOf, spanWithin, writtenAs } from './document.ts';
@@ -11,21 +11,26 @@ import type { Document, Node } from './document.ts';
 import { parseDuration } from './duration.ts';
 import { parseFieldPath } from './field.ts';
 import { asTestHint, foreignHint, meantKey } from './foreign.ts';
+import type { Lists } from './list-file.ts';
 import type { FieldPath, Scalar } from './model.ts';
 import * as schema from './schema.ts';
 import type { Keys } from './schema.ts';
 
 export interface Context {
   document: Document;
+  source: Source;
+  lists: Lists;
   report: Report;
   /** Errors so far: a rule has a mistake when the count grew while it was read. */
   errorCount: number;
 }
 
-export function makeContext(document: Document, report: Report): Context {
+export function makeContext(document: Document, source: Source, lists: Lists, report: Report): Context {
   const seen = new Set<string>(); // a value under two aliases is read twice, its mistakes are reported once
   const context: Context = {
     document,
+    source,
+    lists,
     errorCount: 0,
     report: problem => {
       if (problem.severity === 'error') context.errorCount++;
@@ -315,6 +320,8 @@ export function failType(
 function typeHint(context: Context, node: Node, kind: keyof typeof schema.KINDS): string | undefined {
   const written = writtenAs(context.document, node);
   if (isMap(node) && written.startsWith('{{')) return TEMPLATE_HINT;
+  if (isMap(node) && node.has('file'))
+    return 'a list from a file takes the place of the whole list: in: {file: hosts.txt}';
   if (isMap(node) && LISTS.has(kind)) return 'begin each item with "- "';
   if (isMap(node)) return kind === 'duration' ? 'write it as 15m, 1h30m, 500ms or 1d' : undefined;
   if (isSeq(node)) return LIST_HINTS[kind];
@@ -357,9 +364,12 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
         : 'write it as 5/s, 10/m or 0.5/h';
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
-    case 'labelNames':
     case 'scalars':
     case 'allTexts':
+      return /\.(?:txt|list|csv)$/.test(String(node.value))
+        ? `write {file: ${written}}`
+        : `write [${written}]`;
+    case 'labelNames':
       return `write [${written}]`;
     default:
       return undefined;

@@ -3,14 +3,18 @@
 // limits are in schema.ts, YAML itself in document.ts, what is allowed but rarely meant in advice.ts.
 import { isMap, isScalar } from 'yaml';
 import { KEY_COUNT_DEFAULT, RATE_COUNT_DEFAULT } from '../../assembly/layout.ts';
-import { formatCount, quote } from '../error.ts';
-import type { Report } from '../error.ts';
+import { formatCount, lineAt, quote, sourceAt } from '../error.ts';
+import type { Report, Source, Span } from '../error.ts';
 import { adviseNames, adviseRule } from './advice.ts';
 import { readMatch } from './conditions.ts';
 import { filledFrom, readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
-import { isDamaged, readDocument, resolveAlias, spanOf } from './document.ts';
+import { isDamaged, placed, readDocument, resolveAlias, spanOf } from './document.ts';
 import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
+import { checkScope, joinLabels, joinScope, readScope } from './group.ts';
+import type { Scope } from './group.ts';
+import { makeLists } from './list-file.ts';
+import type { ReadListFile } from './list-file.ts';
 import type { Limits, Rule, RuleFile, Template } from './model.ts';
 import {
   fail,
@@ -33,41 +37,108 @@ export type * from './model.ts';
 
 /** Never throws on bad input. */
 export function parseRules(source: string, report: Report): RuleFile {
-  const size = Buffer.byteLength(source);
-  if (size > schema.FILE_SIZE_MAX) {
-    const message = `the file has ${formatCount(size)} bytes, ${formatCount(schema.FILE_SIZE_MAX)} allowed`;
-    report({ severity: 'error', message, span: { start: 0, end: 0 } });
-    return { rules: [], limits: LIMITS_DEFAULT };
-  }
-  const document = readDocument(source, report);
-  return readFile(makeContext(document, report));
+  return parseSources([{ path: 'rules.yaml', text: source, start: 0 }], report);
+}
+
+/**
+ * Several files are read as one. Their groups come in the order of their names, so that neither the files' names nor
+ * what is in which file makes a difference; the groups of a single file keep their order.
+ */
+export function parseSources(sources: Source[], report: Report, readListFile?: ReadListFile): RuleFile {
+  const lists = makeLists(readListFile);
+  const draft: FileDraft = { sources, groups: new Map(), ruleCount: 0 };
+  const size = sources.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+  if (size > schema.FILE_SIZE_MAX) failFileSize(sources, size, report);
+  else
+    for (const source of sources) {
+      const document = readDocument(source.text, report, source.start);
+      readFile(makeContext(document, source, lists, report), draft);
+    }
+  const groups = [...draft.groups.values()];
+  if (sources.length > 1) groups.sort((left, right) => (left.name < right.name ? -1 : 1));
+  const rules = groups.flatMap(group => group.rules);
+  adviseNames(rules, report);
+  return { rules, limits: draft.limits?.value ?? LIMITS_DEFAULT };
+}
+
+function failFileSize(sources: Source[], size: number, report: Report): void {
+  const what = sources.length > 1 ? 'the files have' : 'the file has';
+  const message = `${what} ${formatCount(size)} bytes, ${formatCount(schema.FILE_SIZE_MAX)} allowed`;
+  report({ severity: 'error', message, span: { start: 0, end: 0 } });
+}
+
+/** What the files have said so far. */
+interface FileDraft {
+  sources: Source[];
+  /** By name. */
+  groups: Map<string, GroupDraft>;
+  ruleCount: number;
+  limits?: Setting<Limits>;
+}
+
+interface GroupDraft {
+  name: string;
+  rules: Rule[];
+  span: Span;
+}
+
+/** What a file sets for all files, and where. */
+interface Setting<T> {
+  value: T;
+  span: Span;
 }
 
 // ---------------------------------------------------------------------------------------- file and groups
 
 const LIMITS_DEFAULT: Limits = { keyCount: KEY_COUNT_DEFAULT, alertsPerSecond: RATE_COUNT_DEFAULT };
 
-function readFile(context: Context): RuleFile {
+function readFile(context: Context, draft: FileDraft): void {
   const { root, damage } = context.document;
   if (isNothing(root)) {
-    if (damage.length === 0) fail(context, { start: 0, end: 0 }, 'the file is empty', NO_RULES_HINT);
-    return { rules: [], limits: LIMITS_DEFAULT };
+    const start = placed(context.document, { start: 0, end: 0 });
+    if (damage.length === 0) fail(context, start, 'the file is empty', NO_RULES_HINT);
+    return;
   }
   const own = quietIfDamaged(context, root);
-  const foreign = foreignFile(isMap(root) ? keysOf(root) : []);
-  if (foreign) {
-    fail(own, firstKeyOf(root), foreign.message, foreign.hint);
-    return { rules: [], limits: LIMITS_DEFAULT };
-  }
-  const map = readMap(own, root, 'a rules file', schema.FILE_KEYS, () => NO_RULES_HINT);
+  const top = isManifest(root) ? readManifest(own, root) : root;
+  const foreign = foreignFile(isMap(top) ? keysOf(top) : []);
+  if (foreign) fail(own, firstKeyOf(root), foreign.message, foreign.hint);
+  if (foreign || !top) return;
+  const map = readMap(own, top, 'a rules file', schema.FILE_KEYS, () => NO_RULES_HINT);
   const groups = map?.get('groups');
-  const names = new Set<string>();
-  const rules: Rule[] = [];
   for (const group of readList(own, groups, 'groups', 'the file has no rules') ?? []) {
-    readGroup(context, group, names, rules);
+    readGroup(context, group, draft);
   }
-  adviseNames(rules, context.report);
-  return { rules, limits: readLimits(own, map?.get('limits')) };
+  const limits = map?.get('limits');
+  if (limits) draft.limits = agreed(own, limits, readLimits(own, limits), draft.limits, draft.sources);
+}
+
+/** What holds for all files is said by one of them, or by several in the same way. */
+function agreed<T>(
+  context: Context,
+  { name, key }: Entry,
+  value: T,
+  before: Setting<T> | undefined,
+  sources: Source[],
+): Setting<T> {
+  const span = spanOf(context.document, key);
+  if (!before) return { value, span };
+  if (JSON.stringify(before.value) !== JSON.stringify(value)) {
+    const message = `"${name}" differs from that in ${lineAt(sources, before.span.start)}`;
+    fail(context, key, message, 'it is for all files together: say it in one of them');
+  }
+  return before;
+}
+
+/** A PrometheusRule or the like: all but what is under "spec" is for Kubernetes. */
+function isManifest(root: Node): boolean {
+  if (!isMap<Node, Node | null>(root) || !['apiVersion', 'kind'].every(key => root.has(key))) return false;
+  const spec = root.get('spec', true);
+  return isMap(spec) && spec.has('groups');
+}
+
+function readManifest(context: Context, root: Node): Node | undefined {
+  return readMap(context, root, 'a manifest', schema.MANIFEST_KEYS)?.get('spec')?.value;
 }
 
 function keysOf(map: Node): string[] {
@@ -91,30 +162,49 @@ function readLimits(context: Context, entry: Entry | undefined): Limits {
 
 const NO_RULES_HINT = 'a rules file starts with `groups:`, a list of groups with a name and rules';
 
-function readGroup(context: Context, node: Node, names: Set<string>, rules: Rule[]): void {
+function readGroup(context: Context, node: Node, draft: FileDraft): void {
   const own = quietIfDamaged(context, node);
   const map = readMap(own, node, 'a group', schema.GROUP_KEYS);
   const name = readName(own, map?.get('name'));
-  if (name !== undefined && names.has(name)) {
-    fail(own, map!.get('name')!.value!, `second group ${quote(name)}`, 'give each group its own name');
-  }
-  if (name !== undefined) names.add(name);
-  for (const item of readList(own, map?.get('rules'), 'rules', 'the group has no rules') ?? []) {
-    if (!mayAddRule(context, item, rules)) return;
-    const rule = readRule(context, item, name ?? '');
-    if (rule) rules.push(rule);
+  const group = draftGroup(own, name, map?.get('name')?.value ?? node, draft);
+  const errorsBefore = context.errorCount;
+  const scope = readScope(own, map);
+  const items = readList(own, map?.get('rules'), 'rules', 'the group has no rules') ?? [];
+  checkScope(own, scope, items.length);
+  const isSound = own.errorCount === errorsBefore;
+  for (const item of items) {
+    if (!mayAddRule(context, item, draft)) return;
+    const rule = readRule(context, item, group.name, scope);
+    if (!rule || !isSound) continue;
+    group.rules.push(rule);
+    draft.ruleCount++;
   }
 }
 
-function mayAddRule(context: Context, node: Node, rules: Rule[]): boolean {
-  if (rules.length < schema.RULES_MAX) return true;
-  fail(context, node, `more than ${formatCount(schema.RULES_MAX)} rules in the file`, 'split the file');
+/** A second group of a name is an error, and what is in it is checked with the first. */
+function draftGroup(context: Context, name: string | undefined, place: Node, draft: FileDraft): GroupDraft {
+  const before = draft.groups.get(name ?? '');
+  if (before && name !== undefined) {
+    const other = sourceAt(draft.sources, before.span.start).start !== context.document.start;
+    const where = other ? `; the first is in ${lineAt(draft.sources, before.span.start)}` : '';
+    fail(context, place, `second group ${quote(name)}${where}`, 'give each group its own name');
+  }
+  const group = before ?? { name: name ?? '', rules: [], span: spanOf(context.document, place) };
+  draft.groups.set(group.name, group);
+  return group;
+}
+
+function mayAddRule(context: Context, node: Node, draft: FileDraft): boolean {
+  if (draft.ruleCount < schema.RULES_MAX) return true;
+  const [where, hint] =
+    draft.sources.length > 1 ? ['files', 'make several modules'] : ['file', 'split the file'];
+  fail(context, node, `more than ${formatCount(schema.RULES_MAX)} rules in the ${where}`, hint);
   return false;
 }
 
 // ---------------------------------------------------------------------------------------------- one rule
 
-function readRule(context: Context, node: Node, group: string): Rule | undefined {
+function readRule(context: Context, node: Node, group: string, scope: Scope): Rule | undefined {
   if (isDamaged(context.document, node)) return undefined;
   const errorsBefore = context.errorCount;
   const map = readMap(context, node, 'a rule', schema.RULE_KEYS);
@@ -124,13 +214,14 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   const sequence = readSequence(context, map.get('sequence'));
   const match = readMatch(context, map.get('match'));
   const steps = sequence?.steps ?? (match ? [match] : []);
-  const labels = readTemplates(context, map.get('labels'), 'label');
+  for (const step of steps) joinScope(context, step, scope);
+  const labels = joinLabels(context, map.place, readTemplates(context, map.get('labels'), 'label'), scope);
   const annotations = readTemplates(context, map.get('annotations'), 'annotation');
   const labelNames = labels.map(label => label.name).filter(isOwnLabel);
   const filled = sequence ? filledFrom(sequence) : steps;
   for (const label of labels) checkReferences(context, label, filled);
   for (const annotation of annotations) checkReferences(context, annotation, filled, labelNames);
-  const realertMs = readDuration(context, map.get('realert'), 0) ?? schema.REALERT_DEFAULT_MS;
+  const realertMs = readDuration(context, map.get('realert'), 0) ?? scope.realertMs;
   const { threshold, absence = readAbsence(context, map.get('absence'), labelNames) } = readThreshold(
     context,
     map.get('threshold'),

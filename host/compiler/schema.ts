@@ -18,12 +18,18 @@ export const FILE_SIZE_MAX = 16 * 1024 * 1024;
 export const CONDITION_DEPTH_MAX = 32;
 // A rule is evaluated as a whole: this bounds what one record can cost.
 export const CONDITIONS_MAX = 1_000;
+// The conditions of a group, once for each of its rules.
+export const GROUP_CONDITIONS_MAX = 100_000;
+// In all rules together, each of which may name one list.
+export const LIST_VALUES_MAX = 1_000_000;
 export const IN_VALUES_MAX = 10_000;
 export const TEXTS_MAX = 10_000;
 // An automaton takes some 8 bytes for each: a list may fill a module, not a node's memory.
 export const TEXTS_SIZE_MAX = 256 * 1024;
 // Each is looked for on its own.
 export const ALL_TEXTS_MAX = 100;
+// A gate has 256 values, and a namespace is told by two fields; more is a list for a machine.
+export const NAMESPACES_MAX = 1_000;
 // A name is shown in full in every alert, and label sets are kept by hash, never cut.
 export const NAME_SIZE_MAX = 256;
 // The text of one value: nobody reads a longer notification.
@@ -54,6 +60,8 @@ export const ABSENCE_MIN_MS = 1_000;
 export const REALERT_DEFAULT_MS = 5 * 60_000;
 
 export const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+/** A label of DNS, as Kubernetes asks of a namespace. */
+export const NAMESPACE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Prometheus' form: units from the largest to the smallest, each at most once; or a bare 0. */
 export const DURATION =
   /^(?:0|(?=\d)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?)$/;
@@ -85,6 +93,15 @@ export const FILE_KEYS = {
   limits: { kind: 'limits', description: 'What the module may use and send, for all rules together.' },
 } satisfies Keys;
 
+/** A manifest of Kubernetes that holds a rules file, such as a PrometheusRule. */
+export const MANIFEST_KEYS = {
+  apiVersion: { kind: 'any', required: true, description: 'For Kubernetes.' },
+  kind: { kind: 'any', required: true, description: 'For Kubernetes.' },
+  metadata: { kind: 'any', description: 'For Kubernetes.' },
+  status: { kind: 'any', description: 'For Kubernetes.' },
+  spec: { kind: 'file', required: true, description: 'The rules file.' },
+} satisfies Keys;
+
 export const LIMITS_KEYS = {
   keys: {
     kind: 'keyCount',
@@ -98,6 +115,16 @@ export const LIMITS_KEYS = {
 
 export const GROUP_KEYS = {
   name: { kind: 'name', required: true, description: 'The name of the group, unique in the file.' },
+  namespaces: {
+    kind: 'namespaces',
+    description: 'The namespaces of Kubernetes in which the rules of the group match, and nowhere else.',
+  },
+  match: { kind: 'condition', description: 'What a record must hold for any rule of the group.' },
+  labels: {
+    kind: 'labels',
+    description: 'Labels for every rule of the group; a label of the rule with the same name replaces it.',
+  },
+  realert: { kind: 'duration', description: '"realert" for the rules of the group that have none.' },
   rules: { kind: 'rules', required: true, description: 'The rules of the group.' },
 } satisfies Keys;
 
@@ -186,6 +213,14 @@ export const CONDITION_KEYS = { ...GROUPING_KEYS, ...TEST_KEYS } satisfies Keys;
 const BY_DESCRIPTION =
   'Names of labels: each combination of their values is watched on its own; all if left out.';
 
+export const LIST_KEYS = {
+  file: {
+    kind: 'text',
+    required: true,
+    description: 'A file with one value a line, in the folder of the rules file or below it.',
+  },
+} satisfies Keys;
+
 export const THRESHOLD_KEYS = {
   count: { kind: 'count', description: 'How many matches make an alert.' },
   rate: { kind: 'perTime', description: 'The same as a rate: 5/s within 1m are 300 matches.' },
@@ -262,16 +297,29 @@ export const KINDS = {
   },
   texts: {
     expected: 'a string or a list of strings',
-    schema: { anyOf: [TEXT_SCHEMA, listOf(TEXT_SCHEMA, 1, TEXTS_MAX)] },
+    schema: { anyOf: [TEXT_SCHEMA, listOf(TEXT_SCHEMA, 1, TEXTS_MAX), reference('list')] },
   },
-  allTexts: { expected: 'a list of strings', schema: listOf(TEXT_SCHEMA, 1, ALL_TEXTS_MAX) },
+  allTexts: {
+    expected: 'a list of strings',
+    schema: { anyOf: [listOf(TEXT_SCHEMA, 1, ALL_TEXTS_MAX), reference('list')] },
+  },
   number: { expected: 'a number', schema: { type: 'number' } },
   boolean: { expected: 'true or false', schema: { type: 'boolean' } },
   scalar: { expected: 'a string, number, boolean or null', schema: SCALAR_SCHEMA },
-  scalars: { expected: 'a list of values', schema: listOf(SCALAR_SCHEMA, 1, IN_VALUES_MAX) },
+  scalars: {
+    expected: 'a list of values',
+    schema: { anyOf: [listOf(SCALAR_SCHEMA, 1, IN_VALUES_MAX), reference('list')] },
+  },
   labelNames: {
     expected: 'a list of label names',
     schema: { ...listOf({ type: 'string' }, 0, LABELS_MAX), uniqueItems: true },
+  },
+  namespaces: {
+    expected: 'a list of namespaces',
+    schema: {
+      ...listOf({ type: 'string', pattern: NAMESPACE.source }, 1, NAMESPACES_MAX),
+      uniqueItems: true,
+    },
   },
   labels: { expected: 'a map of names and templates', schema: templates(RESERVED_LABELS, LABELS_MAX) },
   annotations: {
@@ -283,6 +331,8 @@ export const KINDS = {
   condition: { expected: 'a condition', schema: reference('condition') },
   conditions: { expected: 'a list of conditions', schema: listOf(reference('condition'), 1, CONDITIONS_MAX) },
   steps: { expected: 'a list of conditions', schema: listOf(reference('step'), STEPS_MIN, STEPS_MAX) },
+  any: { expected: 'anything', schema: {} },
+  file: { expected: 'a map', schema: reference('file') },
   limits: { expected: 'a map', schema: reference('limits') },
   threshold: { expected: 'a map', schema: reference('threshold') },
   sequence: { expected: 'a map', schema: reference('sequence') },
@@ -312,9 +362,13 @@ export function rulesSchema(): object {
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'Earshot rules file',
-    ...mapOf(FILE_KEYS),
+    if: { required: ['apiVersion', 'kind'] },
+    then: mapOf(MANIFEST_KEYS),
+    else: reference('file'),
     $defs: {
+      file: mapOf(FILE_KEYS),
       limits: mapOf(LIMITS_KEYS),
+      list: mapOf(LIST_KEYS),
       group: mapOf(GROUP_KEYS),
       rule: { ...mapOf(RULE_KEYS), ...ruleKinds() },
       condition: conditionSchema(),

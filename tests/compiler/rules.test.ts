@@ -494,6 +494,12 @@ describe('the schema', () => {
       const isInteger = rule === 'integer' && Number.isInteger(value);
       return ok(isInteger || [rule].flat().includes(typeOf(value)), path, `type ${String(rule)}`);
     },
+    if: (rule: Node, value, path, node) => {
+      const chosen = mismatch(rule, value, path) === undefined ? node.then : node.else;
+      return mismatch(chosen as Node, value, path);
+    },
+    then: annotation, // both are read by "if"
+    else: annotation,
     const: (rule, value, path) => ok(rule === value, path, 'const'),
     enum: (rule: unknown[], value, path) => ok(rule.includes(value), path, 'enum'),
     pattern: (rule: string, value, path) =>
@@ -547,7 +553,13 @@ describe('the schema', () => {
   };
 
   test('takes the rules that the checker takes', () => {
-    for (const name of ['design-example.yaml', 'every-construct.yaml', 'advice.yaml']) {
+    for (const name of [
+      'design-example.yaml',
+      'every-construct.yaml',
+      'advice.yaml',
+      'groups.yaml',
+      'manifest.yaml',
+    ]) {
       assert.equal(mismatch(root, parseYaml(readCase(name))), undefined, name);
     }
   });
@@ -587,7 +599,7 @@ describe('the schema', () => {
   }
 
   test('knows the same keys as the checker, with their descriptions, and no others', () => {
-    const tables = [schema.FILE_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS]; // prettier-ignore
+    const tables = [schema.FILE_KEYS, schema.MANIFEST_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS]; // prettier-ignore
     const defs = root.$defs as Record<string, Node>;
     const described = (node: Node) =>
       Object.fromEntries(
@@ -596,7 +608,15 @@ describe('the schema', () => {
     const expected = (keys: schema.Keys) =>
       Object.fromEntries(Object.entries(keys).map(([name, { description }]) => [name, description]));
     assert.deepEqual(
-      [root, defs.group!, defs.rule!, defs.threshold!, defs.sequence!, defs.absence!].map(described),
+      [
+        defs.file!,
+        root.then as Node,
+        defs.group!,
+        defs.rule!,
+        defs.threshold!,
+        defs.sequence!,
+        defs.absence!,
+      ].map(described),
       tables.map(expected),
     );
     const forms = defs.condition!.oneOf as Node[];
@@ -611,7 +631,7 @@ describe('the schema', () => {
 
   test('lets no unknown key through anywhere', () => {
     const objects = objectsIn(root);
-    assert.equal(objects.length, 16);
+    assert.equal(objects.length, 19);
     for (const node of objects) assert.equal(node.additionalProperties, false);
   });
 
