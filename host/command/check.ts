@@ -49,6 +49,7 @@ function toJson(files: RulesFile[]): string {
 }
 
 function toText(files: RulesFile[]): string {
+  if (files.length === 0) return ''; // none could be read
   const problems = files.flatMap(file => problemTexts(file).map(text => `${text}\n`));
   const ruleCount = files.reduce((sum, { file }) => sum + file.rules.length, 0);
   const errorCount = countOf(files, 'error');

@@ -25,7 +25,7 @@ export interface RulesFile {
 
 /** Finds every mistake; throws only when the file cannot be read. */
 export async function readRulesFile(path: string): Promise<RulesFile> {
-  const source = String(await readInput(path));
+  const source = textOf(path, await readInput(path));
   const problems: Problem[] = [];
   const report = (problem: Problem) => void problems.push(problem);
   const parsed = parseRules(source, report);
@@ -37,6 +37,29 @@ export async function readRulesFile(path: string): Promise<RulesFile> {
   problems.sort((a, b) => a.span.start - b.span.start || a.span.end - b.span.end);
   return { path, source, problems, file, ruleset };
 }
+
+/** A file that is no text is named for what it is: its bytes would be the excerpt of a mistake. */
+function textOf(path: string, bytes: Buffer): string {
+  const is = BINARY_FILES.find(({ magic }) => bytes.subarray(0, magic.length).equals(magic));
+  if (is) throw new UserError(`${path} is not a rules file: it is ${is.what}`, 2);
+  if (bytes.includes(0)) throw new UserError(`${path} is not a rules file: it is not text`, 2);
+  return String(bytes);
+}
+
+const BINARY_FILES = [
+  {
+    magic: Buffer.from('\0asm'),
+    what: 'a module, which is built already; `earshot run MODULE` matches with it, its rules file is what can be changed',
+  },
+  {
+    magic: Buffer.from([0x1f, 0x8b]),
+    what: 'compressed with gzip; unpack it with `gunzip`',
+  },
+  {
+    magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]),
+    what: 'compressed with zstd; unpack it with `unzstd`',
+  },
+];
 
 /** Returns the ruleset. Warnings are written to standard error; mistakes are too, and then it throws. */
 export function requireRuleset({ path, source, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {
