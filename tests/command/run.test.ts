@@ -247,9 +247,6 @@ test(
       Array.from({ length: 40_000 }, (_, i) => `order ${i}`),
     );
     write('damaged.zst', Buffer.concat([pack(lines(0)), Buffer.alloc(100, 'x')]));
-    assert.match(
-      (await earshot('run', 'count.yaml', 'damaged.zst')).stderr,
-      /damaged\.zst is damaged: /,
-    );
+    assert.match((await earshot('run', 'count.yaml', 'damaged.zst')).stderr, /damaged\.zst is damaged: /);
   },
 );
