@@ -6,6 +6,7 @@ import type { Matcher, MatcherModule, RuleInfo } from '../matcher.ts';
 import { ALERT, MALFORMED, NO_ALERT, TOO_LARGE } from '../matcher.ts';
 import type { LogFile } from '../source/file.ts';
 import { Lines, isBlank } from '../source/file.ts';
+import type { Message } from '../source/source.ts';
 import type { AlertOutput } from './alert-output.ts';
 import type { Io } from './command.ts';
 import { openProgress } from './progress.ts';
@@ -128,6 +129,19 @@ export class Runner {
     if (this.matcher.untimedCount() !== this.untimedSeen) this.noteTime(matched!);
   }
 
+  /** Takes the value of a message of Kafka; one without a value says nothing. */
+  takeMessage({ offset, timestamp, value, unreadable }: Message, place: string): void {
+    if (unreadable !== undefined) this.note(`${place}: ${unreadable}`);
+    if (value === null) return;
+    this.byteCount += value.length;
+    this.take(value, Number(offset), place, Number(timestamp));
+  }
+
+  private note(text: string): void {
+    this.progress.clear();
+    this.io.stderr.write(`earshot: ${text}\n`);
+  }
+
   private recordOf(line: Uint8Array): Uint8Array {
     const { lines } = this.options;
     return lines === 'text' || (lines === 'either' && !mayBeObject(line)) ? textRecord(line) : line;
@@ -148,7 +162,7 @@ export class Runner {
     if (timestamp !== undefined) this.mistimed = short(JSON.stringify(timestamp));
   }
 
-  private async deliver(): Promise<void> {
+  async deliver(): Promise<void> {
     const { bodies } = this;
     this.bodies = [];
     if (bodies.length > 0) {
@@ -171,8 +185,7 @@ export class Runner {
     if (this.options.strict) throw new UserError(`${place}: ${reason}`);
     if (this.unreadableCount > 1) return;
     this.firstUnreadable = line && Buffer.from(line.subarray(0, 1));
-    this.progress.clear();
-    this.io.stderr.write(`earshot: ${place}: ${reason}\n`);
+    this.note(`${place}: ${reason}`);
   }
 
   // ── The summary ───────────────────────────────────────────────────────────────────────────────────
