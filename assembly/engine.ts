@@ -95,6 +95,11 @@ export function matchCounters(): usize {
   return matches;
 }
 
+/** Records that matched and that are counted at the time of the host. */
+export function untimedMatches(): u32 {
+  return untimed;
+}
+
 /** Matches the record at `record` … `end`; returns NO_ALERT, ALERT (the body is the output), HIT, MALFORMED or TOO_LARGE. */
 export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flags: u32): i32 {
   const answer = findHits(record, end, sec, nsec, flags);
@@ -102,6 +107,8 @@ export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flag
 }
 
 let recordTime: i64 = 0; // of the record that `findHits` read
+let hasOwnTime: bool = false; // and whether the record itself says it
+let untimed: u32 = 0; // records that matched and do not say their time
 let hasClock: bool = false; // its time counts, for absences
 
 /**
@@ -132,6 +139,7 @@ export function findHits(record: usize, end: usize, sec: u32, nsec: u32, flags: 
   }
   dropCandidates();
   if (isExhausted()) return layout.TOO_LARGE;
+  if (firstHit != 0 && !hasOwnTime) untimed++;
   return firstHit == 0 && !hasClock ? layout.NO_ALERT : layout.HIT;
 }
 
@@ -209,8 +217,10 @@ function timeOf(sec: u32, nsec: u32, flags: u32): i64 {
   if (flags & layout.FLAG_RECORD_TIME && field != layout.NONE) {
     const text = fieldText(field);
     const time = parseTime(fieldType(field), text, text + fieldTextSize(field));
-    if (time != NO_TIME) return time;
+    hasOwnTime = time != NO_TIME;
+    if (hasOwnTime) return time;
   }
+  hasOwnTime = false;
   return toMs(sec, nsec);
 }
 

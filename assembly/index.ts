@@ -14,6 +14,7 @@ import {
   matchRecord,
   tellEnd,
   tellTime,
+  untimedMatches,
   writeHits,
 } from './engine';
 import { cappedCounters, markTold, oneKey, ruleAt, writeMarks } from './count';
@@ -194,6 +195,11 @@ export function evictedKeyCount(): f64 {
 /** Matches of each rule since the start, u32 each, in the order of the rules file. */
 export function matchCounts(): usize {
   return matchCounters();
+}
+
+/** Records since the start that matched and were taken at the given time, because they do not say their own. */
+export function untimedCount(): u32 {
+  return untimedMatches();
 }
 
 /** Alerts of each rule that the rate cap suppressed since the start, u32 each. */

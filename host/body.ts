@@ -6,6 +6,7 @@
 import { arrayElements } from './json.ts';
 
 const ALERTS_KEY = Buffer.from('"alerts":');
+const ALERTNAME_KEY = Buffer.from('"alertname":');
 const STATUS_FIRING = Buffer.from('"status":"firing"');
 const STATUS_RESOLVED = Buffer.from('"status":"resolved"');
 
@@ -43,6 +44,14 @@ function isResolved(alert: Buffer): boolean {
 function alertArray(alerts: Uint8Array[]): Buffer {
   const separated = alerts.flatMap((alert, index) => (index === 0 ? [alert] : [Buffer.from(','), alert]));
   return Buffer.concat([Buffer.from('['), ...separated, Buffer.from(']')]);
+}
+
+/** The name of an alert's rule: its label `alertname`. Labels come before annotations, and quotes in a text are escaped. */
+export function alertName(alert: Buffer): string {
+  const start = alert.indexOf(ALERTNAME_KEY) + ALERTNAME_KEY.length;
+  let end = start + 1;
+  for (; alert[end] !== 0x22; end++) if (alert[end] === 0x5c) end++;
+  return JSON.parse(alert.toString('utf8', start, end + 1)) as string;
 }
 
 /** The names of the rules whose alerts are in a body. */

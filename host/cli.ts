@@ -22,6 +22,10 @@ const COMMANDS: Record<string, Entry> = {
     summary: 'match log records from files or standard input',
     load: () => import('./command/run.ts'),
   },
+  tail: {
+    summary: 'print alerts as they come, from a pipe, a growing file or a topic',
+    load: () => import('./command/tail.ts'),
+  },
   explain: {
     summary: 'tell for each record why a rule matches or not',
     load: () => import('./command/explain.ts'),

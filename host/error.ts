@@ -291,7 +291,7 @@ function shownAs(character: string, column: number): { shown: string; width: num
 }
 
 /** Rules come from strangers too: no character of theirs may move the cursor or turn the text around. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text
     .replace(/[\0-\x1f]/g, control => String.fromCodePoint(0x2400 + control.charCodeAt(0)))
     .replace(/[\x7f-\x9f\u2028\u2029\p{Bidi_Control}\p{Surrogate}]/gu, '\ufffd');

@@ -36,6 +36,10 @@ export interface RuleInfo {
   resolves: boolean;
   /** Alerts of the rule come when a time is over, without a record. */
   isToldByClock: boolean;
+  /** A rule that counts: how many matches within how long make its first alert. */
+  threshold?: { count: number; withinMs: number };
+  /** What the rule remembers of earlier records; `each`: nothing, every match fires. */
+  kind: 'each' | 'threshold' | 'sequence' | 'absence' | 'other';
   /** For an absence with only one key: the key of its hits. It is waited for even if nobody has ever seen it. */
   expectedKey?: string;
 }
@@ -94,6 +98,8 @@ export interface Matcher {
   reset(): void;
   /** Matches of each rule since the start, suppressed or sent, by index into `info.alerts`. */
   matches(): number[];
+  /** Records since the start that matched and were taken at the given time, because they do not say their own. */
+  untimedCount(): number;
   /** Alerts of each rule that the rate cap suppressed since the start. */
   capped(): number[];
   /**
@@ -109,6 +115,8 @@ export type CountHow = 'live' | 'silent' | 'told';
 export interface MatcherModule {
   readonly info: RulesetInfo;
   instantiate(): Promise<Matcher>;
+  /** The doors of one more instance, to ask where a record matches. */
+  doors(): Promise<Doors>;
 }
 
 /** The doors of assembly/index.ts. */
@@ -130,6 +138,7 @@ export interface Doors extends Record<string, unknown> {
   alertStart(): number;
   alertSize(): number;
   matchCounts(): number;
+  untimedCount(): number;
   cappedCounts(): number;
   tick(sec: number, nsec: number): number;
   stateStart(): number;
@@ -181,6 +190,7 @@ export async function loadModule(bytes: Uint8Array): Promise<MatcherModule> {
       first = null;
       return new LoadedMatcher(info, own);
     },
+    doors: () => openDoors(module),
   };
 }
 
@@ -205,6 +215,9 @@ function refusal(bytes: Uint8Array): string {
     : `the rules inside this module have format ${version}, and its core reads format ${layout.VERSION}; build it again with \`earshot build\``;
 }
 
+/** The names of KIND_…, in their order. */
+const KINDS = ['each', 'threshold', 'sequence', 'absence'] as const;
+
 function readInfo(doors: Doors): RulesetInfo {
   const base = doors.rulesetAddress();
   const view = new DataView(doors.memory.buffer);
@@ -221,13 +234,21 @@ function readInfo(doors: Doors): RulesetInfo {
     );
     const alert = Buffer.from(name).toString();
     alerts.push(alert);
-    const resolves = u32(at + layout.RULE_KIND) === layout.KIND_ABSENCE;
+    const kind = KINDS[u32(at + layout.RULE_KIND)] ?? 'other';
+    const resolves = kind === 'absence';
     const key = BigInt.asUintN(64, doors.expectedKey(rule));
     rules.push({
       alert,
       realertMs: Number(u64(at + layout.RULE_REALERT_MS)),
       resolves,
       isToldByClock: resolves || (u32(at + layout.RULE_ORDER) & layout.ORDER_WAITS) !== 0,
+      kind,
+      ...(kind === 'threshold' && {
+        threshold: {
+          count: u32(at + layout.RULE_COUNT),
+          withinMs: Number(u64(at + layout.RULE_WINDOW_MS)),
+        },
+      }),
       ...(key !== 0n && { expectedKey: hex(key) }),
     });
   }
@@ -357,6 +378,10 @@ export class LoadedMatcher implements Matcher {
 
   matches(): number[] {
     return this.counts(this.doors.matchCounts());
+  }
+
+  untimedCount(): number {
+    return this.doors.untimedCount();
   }
 
   capped(): number[] {

@@ -75,7 +75,7 @@ export async function openNotifier(options: NotifyOptions): Promise<Notifier> {
       const fate = await sink.send(body);
       if (fate.kind === 'accepted') return;
       if (fate.kind === 'refused' || fate.misconfigured)
-        throw new UserError(`${address} refused an alert: ${fate.error}`);
+        throw new UserError(`${address} refused an alert: ${fate.error}${otherEnvelope(fate.error)}`);
       const waitMs = backoffMs(failures, fate);
       if (stop.aborted || performance.now() + waitMs > endsAt) throw gaveUp(fate.error);
       onRetry(fate.error, waitMs);
@@ -88,6 +88,18 @@ export async function openNotifier(options: NotifyOptions): Promise<Notifier> {
     return new UserError(`${address} did not take an alert ${when}: ${error}`);
   }
 }
+
+/** Both sinks have the same path, and each says in Go's words that the other's envelope is of a wrong type. */
+function otherEnvelope(error: string): string {
+  const other = /PostableAlerts/.test(error)
+    ? 'alertmanager'
+    : /cannot unmarshal array into .*(?:template\.)?Data/.test(error)
+      ? 'notification-manager'
+      : undefined;
+  return other === undefined ? '' : `\nThis is ${SINK_NAMES[other]}: use --envelope ${other}`;
+}
+
+const SINK_NAMES = { alertmanager: 'an Alertmanager', 'notification-manager': 'a Notification Manager' };
 
 function backoffMs(failures: number, { retryAfterMs = 0 }: Extract<Fate, { kind: 'retry' }>): number {
   const capMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures, 20));

@@ -49,7 +49,13 @@ const COMPILE_SIDE = [
   'host/fluent-bit/folder.ts',
   'host/fluent-bit/aot.ts',
 ];
-const RUN_SIDE = ['host/matcher.ts', 'host/function/function.ts', 'host/notify.ts', 'host/source/file.ts'];
+const RUN_SIDE = [
+  'host/matcher.ts',
+  'host/function/function.ts',
+  'host/notify.ts',
+  'host/source/file.ts',
+  'host/source/range.ts',
+];
 /** What both sides may use: errors, and the layout of the bytes that go from one to the other. */
 const SHARED = ['assembly/layout.ts', 'host/error.ts'];
 

@@ -61,6 +61,7 @@ test('the core exports its doors and nothing else', () => {
       'testAtom',
       'tick',
       'told',
+      'untimedCount',
       'unreadableCount',
     ],
   );

@@ -49,8 +49,7 @@ async function readAll(named: string[], io: Io): Promise<{ sources: Source[]; is
   const readable: string[] = [];
   for (const path of named) readable.push(...((await attempt(() => filesAt(path))) ?? []));
   for (const path of await inOrder(readable)) {
-    const bytes = await attempt(() => readInput(path));
-    if (bytes) addSource(sources, path, String(bytes));
+    await attempt(async () => addSource(sources, path, await readInput(path)));
   }
   return { sources, isUnreadable };
 }
@@ -64,6 +63,7 @@ function toJson({ sources, problems }: RulesFile): string {
 }
 
 function toText(rules: RulesFile): string {
+  if (rules.sources.length === 0) return ''; // none could be read
   const problems = problemTexts(rules).map(text => `${text}\n`);
   const ruleCount = rules.file.rules.length;
   const errorCount = countOf(rules, 'error');

@@ -11,10 +11,13 @@ import { formatDecimal, parseDecimal } from '../compiler/decimal.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import type { FieldPath, Rule } from '../compiler/model.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
+import type { Line } from '../source/file.ts';
 import type { Io } from './command.ts';
 import { readArguments, rulesAndLogs, usage } from './command.ts';
+import { openPrinter } from './printer.ts';
 import type { RulesFile } from './rules-file.ts';
 import { bakeModule, readRulesFile, requireRuleset } from './rules-file.ts';
+import { textRecord } from './text.ts';
 
 export function help(): string {
   return `Usage: earshot explain [OPTION…] RULES [FILE]
@@ -22,14 +25,19 @@ export function help(): string {
 
 Shows for each record of FILE ("-", or none: standard input) and each rule which test decided, and where the
 texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. What a
-rule counts or suppresses over several records (threshold, realert) is not looked at.
+rule counts or suppresses over several records (threshold, realert) is not looked at, only named.
 
   --rules RULES  a rules file, or a folder of them; may be given several times
   --rule NAME    this rule only
+  --text         lines are plain text, not JSON: a line is the field "log"
 `;
 }
 
-const OPTIONS = { rules: { type: 'string', multiple: true }, rule: { type: 'string' } } as const;
+const OPTIONS = {
+  rules: { type: 'string', multiple: true },
+  rule: { type: 'string' },
+  text: { type: 'boolean' },
+} as const;
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, OPTIONS);
@@ -43,16 +51,26 @@ export async function run(args: string[], io: Io): Promise<number> {
   const explainer = { rules, ruleset, names, doors };
 
   const file = await openFile(log, io.stdin);
+  const printer = openPrinter(io.stdout);
   const lines = new Lines(layout.RECORD_SIZE_MAX);
-  const explain = (bytes: Uint8Array | null, number: number) => {
-    if (bytes === null || !isBlank(bytes))
-      io.stdout.write(`${file.name}:${number}\n${explainRecord(explainer, bytes)}\n`);
+  const explain = async ({ bytes, number }: Line) => {
+    if (bytes !== null && isBlank(bytes)) return;
+    const record = bytes !== null && values.text ? textRecord(bytes) : bytes;
+    await printer.print(`${file.name}:${number}\n${explainRecord(explainer, record)}\n`);
   };
-  for await (const chunk of file.chunks) {
-    for (const { bytes, number } of lines.push(chunk)) explain(bytes, number);
-    if (io.stdout.destroyed) return 0;
+  try {
+    for await (const chunk of file.chunks) {
+      for (const line of lines.push(chunk)) {
+        await explain(line);
+        if (printer.isClosed()) return 0;
+      }
+      await printer.flush();
+    }
+    for (const line of lines.end()) await explain(line);
+    await printer.flush();
+  } finally {
+    file.close();
   }
-  for (const { bytes, number } of lines.end()) explain(bytes, number);
   return 0;
 }
 
@@ -87,10 +105,24 @@ function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
     .map(({ step, index, rule }) => {
       const answers = ask(explainer, index);
       const name = rule.steps.length === 1 ? rule.alert : `${rule.alert}, step ${step.ordinal + 1}`;
-      return `  ${name}: ${answers.isMet ? 'met' : 'not met'}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
+      const outcome = answers.isMet ? `met${countedBy(rules, rule)}` : 'not met';
+      return `  ${name}: ${outcome}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
     })
     .join('');
 }
+
+/** One match is not an alert of such a rule: what it counts by, as it is written. */
+function countedBy({ source }: RulesFile, rule: Rule): string {
+  for (const [key, value] of Object.entries(rule)) {
+    const span = COUNTING_KEYS.includes(key) ? (value as { span?: Span } | undefined)?.span : undefined;
+    if (span === undefined) continue;
+    const written = source.slice(span.start, span.end).replace(/\s+/g, ' ');
+    return key === 'sequence' ? ', as a step of its sequence' : `, counted by ${key}: ${written}`;
+  }
+  return '';
+}
+
+const COUNTING_KEYS = ['threshold', 'ratio', 'sequence', 'firstSeen', 'absence'];
 
 /** The core has read it: this is for showing values only. */
 function parse(bytes: Uint8Array): unknown {

@@ -9,8 +9,8 @@ export interface Progress {
   clear(): void;
 }
 
-export function openProgress(stream: NodeJS.WriteStream, line: () => string): Progress {
-  if (!stream.isTTY) return { show() {}, clear() {} };
+export function openProgress(stream: NodeJS.WriteStream | null, line: () => string): Progress {
+  if (!stream?.isTTY) return { show() {}, clear() {} };
   let nextAt = performance.now() + INTERVAL_MS;
   let isShown = false;
   return {

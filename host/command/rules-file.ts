@@ -31,12 +31,16 @@ export interface RulesFile {
 /** Finds every mistake of files and of what is in folders; throws only when one cannot be read. */
 export async function readRulesFile(...named: string[]): Promise<RulesFile> {
   const sources: Source[] = [];
-  for (const path of await expandPaths(named)) addSource(sources, path, String(await readInput(path)));
+  for (const path of await expandPaths(named)) addSource(sources, path, await readInput(path));
   return checkSources(sources);
 }
 
-/** Texts are separated by one position, so that the end of a file is not the start of the next. */
-export function addSource(sources: Source[], path: string, text: string): void {
+/**
+ * Texts are separated by one position, so that the end of a file is not the start of the next. Throws a UserError when the
+ * file is no text.
+ */
+export function addSource(sources: Source[], path: string, bytes: Buffer): void {
+  const text = textOf(path, bytes);
   const last = sources.at(-1);
   sources.push({ path, text, start: last === undefined ? 0 : last.start + last.text.length + 1 });
 }
@@ -59,6 +63,29 @@ function nameOf([first, ...others]: Source[]): string {
   const more = `${formatCount(others.length)} more ${others.length === 1 ? 'file' : 'files'}`;
   return others.length === 0 ? (first?.path ?? '') : `${first!.path} and ${more}`;
 }
+
+/** A file that is no text is named for what it is: its bytes would be the excerpt of a mistake. */
+function textOf(path: string, bytes: Buffer): string {
+  const is = BINARY_FILES.find(({ magic }) => bytes.subarray(0, magic.length).equals(magic));
+  if (is) throw new UserError(`${path} is not a rules file: it is ${is.what}`, 2);
+  if (bytes.includes(0)) throw new UserError(`${path} is not a rules file: it is not text`, 2);
+  return String(bytes);
+}
+
+const BINARY_FILES = [
+  {
+    magic: Buffer.from('\0asm'),
+    what: 'a module, which is built already; `earshot run MODULE` matches with it, its rules file is what can be changed',
+  },
+  {
+    magic: Buffer.from([0x1f, 0x8b]),
+    what: 'compressed with gzip; unpack it with `gunzip`',
+  },
+  {
+    magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]),
+    what: 'compressed with zstd; unpack it with `unzstd`',
+  },
+];
 
 /** Returns the ruleset. Warnings are written to standard error; mistakes are too, and then it throws. */
 export function requireRuleset({ path, sources, problems, ruleset }: RulesFile, io: Io): CompiledRuleset {

@@ -58,8 +58,18 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
     await writeFile(draft, bytes, { flush: true });
     await rename(draft, path);
   } catch (error) {
-    throw new UserError(`${path} cannot be written: ${(error as Error).message}`);
+    throw new UserError(`${path} cannot be written: ${reasonOf(error, dirname(path))}`);
   }
+}
+
+/** A system's message names the draft, which nobody knows. */
+function reasonOf(error: unknown, directory: string): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return `there is no folder ${directory}; make it first: mkdir -p ${directory}`;
+  if (code === 'ENOTDIR') return `${directory} is not a folder`;
+  if (code === 'EACCES') return `no permission to write into the folder ${directory}`;
+  if (code === 'EISDIR') return 'there is a folder of this name';
+  return message;
 }
 
 async function isForeign(path: string, { content }: SetupFile): Promise<boolean> {

@@ -278,6 +278,24 @@ export function readSettings(args: string[], environment: NodeJS.ProcessEnv): Se
   return settings as Settings;
 }
 
+/**
+ * How to reach brokers, for a command that only reads a topic: TLS and the login are of the environment, as the function
+ * has them. Throws a UserError that lists every mistake.
+ */
+export function readConnection(brokers: string, environment: NodeJS.ProcessEnv): KafkaSettings {
+  const connection = Object.entries(environment).filter(([name]) => /^EARSHOT_(?:TLS|SASL)/.test(name));
+  const args = [`--${flagOf('brokers')}`, brokers, '--topics', 'logs', '--dead-letter-topic', 'none'];
+  try {
+    return readSettings(
+      ['module', '--role', 'match', ...args],
+      Object.fromEntries(connection),
+    ) as KafkaSettings;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.message.replaceAll('EARSHOT_BROKERS', '--brokers'), error.exitCode);
+  }
+}
+
 function mistaken(mistakes: string[]): UserError {
   return new UserError(mistakes.join('\n'), 2);
 }

@@ -16,7 +16,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from 'kafkajs';
 import { decodeFetch, FETCH_VERSION } from './fetch.ts';
-import type { FetchAnswer } from './fetch.ts';
+import type { BatchMessage, FetchAnswer } from './fetch.ts';
 import { encodeBatches, partitionOfKey, ProduceError, produceRequest } from './produce.ts';
 import type { Answer } from './produce.ts';
 import type { Letter, Position, TopicPartition } from './source.ts';
@@ -345,6 +345,76 @@ export function isUnreachable(error: unknown): boolean {
   const { name, cause } = error as Error;
   return NOT_REACHED.includes(name) || (cause !== undefined && isUnreachable(cause));
 }
+
+// ── Reading without a group ─────────────────────────────────────────────────────────────────────────
+
+/** What a partition answered to a fetch. */
+export interface FetchedPartition {
+  errorCode: number;
+  /** One past the last record that is not in an open transaction. */
+  lastStableOffset: string;
+  /** The first record that is left. */
+  lastStartOffset: string;
+  abortedTransactions: { producerId: string; firstOffset: string }[];
+  messages: BatchMessage[];
+}
+
+export interface Fetcher {
+  connect(): Promise<void>;
+  partitionsOf(topic: string): Promise<number[]>;
+  /** What the leader of a partition has from `offset` on; undefined: it moves or cannot be reached, so try again. */
+  fetch(place: Position, waitMs: number): Promise<FetchedPartition | undefined>;
+}
+
+/** Fetches through the connections of a cluster that nothing else uses. */
+export function openFetcher(given: Cluster): Fetcher {
+  const cluster = given as unknown as MendedCluster;
+  const { createBroker } = cluster.brokerPool;
+  cluster.brokerPool.createBroker = options => {
+    const broker = createBroker(options);
+    for (const { requestQueue } of broker.connectionPool.pool) mendQueue(requestQueue);
+    const send = broker.connectionPool.send.bind(broker.connectionPool);
+    broker.connectionPool.send = protocol =>
+      send(protocol.request.apiName === 'Fetch' ? undecoded(protocol) : protocol);
+    return broker;
+  };
+
+  async function ask({ topic, partition, offset }: Position, waitMs: number) {
+    const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]));
+    if (nodeId === undefined) return undefined;
+    const broker = await cluster.findBroker({ nodeId });
+    const answer = await broker.fetch({
+      isolationLevel: 1, // read committed
+      maxWaitTime: waitMs,
+      minBytes: 1,
+      maxBytes: FETCH_SIZE_MAX,
+      topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: FETCH_SIZE_MAX }] }],
+    });
+    const [read] = answer.responses[0]?.partitions ?? [];
+    return answer.leadersMove ? undefined : (read as FetchedPartition | undefined);
+  }
+
+  return {
+    connect: () => cluster.connect(),
+    async partitionsOf(topic) {
+      await cluster.addMultipleTargetTopics([topic]);
+      return given.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId);
+    },
+    async fetch(place, waitMs) {
+      const found = await ask(place, waitMs).catch(error => {
+        if (isUnreachable(error)) return undefined;
+        throw error;
+      });
+      if (found === undefined) {
+        await sleep(FETCH_RETRY_MS);
+        await cluster.refreshMetadata().catch(() => {});
+      }
+      return found;
+    },
+  };
+}
+
+const FETCH_SIZE_MAX = 1024 * 1024; // Bytes of an answer; a larger batch comes alone.
 
 // ── Producing ───────────────────────────────────────────────────────────────────────────────────────
 // On connections of its own: a broker answers the requests of a connection one after the other, and a batch that waits for

@@ -1,9 +1,10 @@
-// Files and standard input as a source of records: bytes → lines. Gzip is detected by its first bytes.
+// Files and standard input as a source of records: bytes → lines. Gzip and zstd are detected by their first bytes.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Readable, pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { UserError } from '../error.ts';
+import { ZstdError, ZstdStream } from './zstd.ts';
 
 const CHUNK_SIZE = 1 << 20;
 
@@ -38,7 +39,7 @@ async function timeOf(path: string): Promise<number> {
 
 async function* readChunks(raw: Readable, name: string): AsyncGenerator<Uint8Array> {
   try {
-    yield* unzipped(raw, name);
+    yield* unzipped(raw);
   } catch (error) {
     // `close` was called: this is the end.
     if ((error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE') return;
@@ -49,6 +50,10 @@ async function* readChunks(raw: Readable, name: string): AsyncGenerator<Uint8Arr
 function unreadable(name: string, error: unknown): UserError {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'ENOENT') return new UserError(`${name} cannot be read: there is no such file`);
+  if (error instanceof ZstdError)
+    return new UserError(
+      error.isCut ? `${name} is cut short: its zstd stream has no end` : `${name} is damaged: ${message}`,
+    );
   if (code === 'Z_BUF_ERROR') return new UserError(`${name} is cut short: its gzip stream has no end`);
   if (code?.startsWith('Z_')) return new UserError(`${name} is damaged: ${message}`);
   return new UserError(`${name} cannot be read: ${message}`);
@@ -58,7 +63,7 @@ const GZIP = Buffer.from([0x1f, 0x8b]);
 const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 const MAGIC_SIZE = 4;
 
-async function* unzipped(raw: Readable, name: string): AsyncGenerator<Buffer> {
+async function* unzipped(raw: Readable): AsyncGenerator<Buffer> {
   const chunks = raw[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   let head: Buffer = Buffer.alloc(0);
   while (head.length < MAGIC_SIZE) {
@@ -66,14 +71,23 @@ async function* unzipped(raw: Readable, name: string): AsyncGenerator<Buffer> {
     if (done) break;
     head = Buffer.concat([head, value]);
   }
-  if (head.subarray(0, ZSTD.length).equals(ZSTD)) {
-    throw new UserError(`${name} is compressed with zstd; run \`zstd -dc FILE | earshot run RULES -\``);
-  }
   const whole = joined(head, chunks);
+  if (head.subarray(0, ZSTD.length).equals(ZSTD)) return yield* unpacked(whole);
   if (!head.subarray(0, GZIP.length).equals(GZIP)) return yield* whole;
   // An error in the pipeline makes gunzip fail too, so the callback has nothing to do.
   yield* pipeline(Readable.from(whole), createGunzip({ chunkSize: CHUNK_SIZE }), () => {});
 }
+
+/** zstd, in slices: a small part of a file can stand for much, and only that much is in memory. */
+async function* unpacked(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const stream = new ZstdStream();
+  for await (const chunk of chunks)
+    for (let at = 0; at < chunk.length; at += SLICE_SIZE)
+      yield* stream.push(chunk.subarray(at, at + SLICE_SIZE));
+  yield* stream.end();
+}
+
+const SLICE_SIZE = 8192;
 
 async function* joined(head: Buffer, chunks: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
   if (head.length > 0) yield head;

@@ -24,8 +24,8 @@ import type {
   logCreator,
   SASLOptions,
 } from 'kafkajs';
-import { isUnreachable, mendCluster, openSender } from './cluster.ts';
-import type { Committed, CommittedTopic, Group, Member, Sender } from './cluster.ts';
+import { isUnreachable, mendCluster, openFetcher, openSender } from './cluster.ts';
+import type { Committed, CommittedTopic, Fetcher, Group, Member, Sender } from './cluster.ts';
 import type { BatchMessage } from './fetch.ts';
 import type { Log } from '../log.ts';
 import { partitionOfKey } from './produce.ts';
@@ -581,6 +581,63 @@ export function openProducer(options: Omit<KafkaOptions, 'topics'>, log: Log): P
       closed = true;
       await carrier.close();
     },
+  };
+}
+
+/** A client that reads topics without a group: nothing is joined and nothing committed. */
+export interface Reader {
+  fetcher: Fetcher;
+  /** The first record and one past the last, by partition; undefined: there is no such topic. */
+  bounds(topic: string): Promise<Map<number, { low: number; high: number }> | undefined>;
+  /** By partition, the first offset whose record is at this time or later. */
+  offsetsAt(topic: string, timestampMs: number): Promise<Map<number, number>>;
+  close(): Promise<void>;
+}
+
+export async function openReader(options: Omit<KafkaOptions, 'topics'>, log: Log): Promise<Reader> {
+  let closed = false;
+  const client = new kafkajs.Kafka({
+    ...connection(options),
+    retry: PRODUCE_RETRY,
+    logCreator: forwardTo(
+      log,
+      () => {},
+      () => closed,
+    ),
+  });
+  let fetcher!: Fetcher; // Set below: kafkajs creates the assigner together with the consumer.
+  const carrier = client.consumer({
+    groupId: options.group, // It never joins.
+    retry: PRODUCE_RETRY,
+    partitionAssigners: [
+      config => ((fetcher = openFetcher(config.cluster)), kafkajs.PartitionAssigners.roundRobin(config)),
+    ],
+  });
+  const admin = client.admin();
+  const close = async () => {
+    closed = true;
+    await Promise.all([admin.disconnect(), carrier.disconnect()]).catch(() => {});
+  };
+  try {
+    await Promise.all([admin.connect(), fetcher.connect()]);
+  } catch (error) {
+    await close();
+    throw unreachable(error, options) ?? error;
+  }
+  return {
+    fetcher,
+    async bounds(topic) {
+      if (!(await admin.listTopics()).includes(topic)) return undefined;
+      const found = await admin.fetchTopicOffsets(topic);
+      return new Map(
+        found.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]),
+      );
+    },
+    async offsetsAt(topic, timestampMs) {
+      const found = await admin.fetchTopicOffsetsByTimestamp(topic, timestampMs);
+      return new Map(found.map(({ partition, offset }) => [partition, Number(offset)]));
+    },
+    close,
   };
 }
 

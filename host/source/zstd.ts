@@ -5,7 +5,7 @@
 //   block: u24, little-endian: last, 1 bit; type, 2 bits; size, 21 bits | data
 //   skippable frame: magic 5x 2a 4d 18 | size u32 | data
 
-import { decompress, Decompress } from 'fzstd';
+import { decompress, Decompress, ZstdErrorCode } from 'fzstd';
 import { DECODED_SIZE_MAX, tooLarge } from './decode.ts';
 
 const MAGIC = 0xfd2fb528;
@@ -17,6 +17,63 @@ const BLOCK_REPEATED = 1;
 export function decodeZstd(source: Buffer): Buffer {
   const decoded = sizeBound(source) <= DECODED_SIZE_MAX ? decompress(source) : decodeBounded(source);
   return Buffer.from(decoded.buffer, decoded.byteOffset, decoded.byteLength);
+}
+
+/** What is wrong with a stream; `isCut`: it ends too early. */
+export class ZstdError extends Error {
+  readonly isCut: boolean;
+  constructor(message: string, isCut: boolean) {
+    super(message);
+    this.isCut = isCut;
+  }
+}
+
+// zstd itself refuses to decode a file with a larger window, unless it is told to.
+const WINDOW_SIZE_MAX = 128 * 1024 * 1024;
+const FRAME_HEADER_SIZE_MAX = 18;
+
+/** Decodes a file of any length, block by block. */
+export class ZstdStream {
+  private blocks: Buffer[] = [];
+  private head: Buffer | null = Buffer.alloc(0);
+  private readonly decoder = new Decompress(block => {
+    if (block.length > 0) this.blocks.push(Buffer.from(block.buffer, block.byteOffset, block.byteLength));
+  });
+
+  /** The blocks that are whole with this part of the file. */
+  push(part: Buffer): Buffer[] {
+    return this.head === null ? this.decode(part, false) : this.begin(part);
+  }
+
+  end(): Buffer[] {
+    const rest = this.head ?? Buffer.alloc(0);
+    this.head = null;
+    return this.decode(rest, true);
+  }
+
+  /** The window is allocated at once, so the first header is read before. */
+  private begin(part: Buffer): Buffer[] {
+    const head = Buffer.concat([this.head!, part]);
+    this.head = head.length < FRAME_HEADER_SIZE_MAX ? head : null;
+    if (this.head !== null) return [];
+    const isFrame = head.readUInt32LE(0) === MAGIC;
+    const window = isFrame ? frameWindow(head, 0).window : 0;
+    if (window > WINDOW_SIZE_MAX)
+      throw new ZstdError(`its window has ${window} bytes, ${WINDOW_SIZE_MAX} are allowed`, false);
+    return this.decode(head, false);
+  }
+
+  private decode(part: Buffer, isLast: boolean): Buffer[] {
+    try {
+      this.decoder.push(part, isLast);
+    } catch (error) {
+      const isCut = (error as { code?: number }).code === ZstdErrorCode.UnexpectedEOF;
+      throw new ZstdError((error as Error).message, isCut);
+    }
+    const { blocks } = this;
+    this.blocks = [];
+    return blocks;
+  }
 }
 
 /** Decodes block by block up to the limit, for frames whose headers do not say how large they are. */
@@ -50,21 +107,13 @@ function sizeBound(source: Buffer): number {
 }
 
 function frameBound(source: Buffer, start: number): { bound: number; end: number } {
-  const descriptor = source.readUInt8(start + 4);
-  const isSingle = (descriptor & 0x20) !== 0;
-  const dictionarySize = [0, 1, 2, 4][descriptor & 3]!;
-  const contentFlag = descriptor >> 6;
-  const contentSize = contentFlag ? 1 << contentFlag : isSingle ? 1 : 0;
-  const windowAt = start + 5;
-  const contentAt = windowAt + (isSingle ? 0 : 1) + dictionarySize;
-  const content = contentSize === 0 ? undefined : readContentSize(source, contentAt, contentSize);
-  const window = isSingle ? content! : windowSize(source.readUInt8(windowAt));
+  const { descriptor, window, content, blocksAt } = frameWindow(source, start);
   // fzstd allocates both before it decodes a byte.
   const allocated = Math.max(window, content ?? 0);
   if (allocated > DECODED_SIZE_MAX) throw tooLarge('zstd', allocated);
 
   let bound = 0;
-  let at = contentAt + contentSize;
+  let at = blocksAt;
   for (let isLast = false; !isLast;) {
     const header = source.readUIntLE(at, 3);
     const [type, size] = [(header >> 1) & 3, header >> 3];
@@ -74,6 +123,19 @@ function frameBound(source: Buffer, start: number): { bound: number; end: number
   }
   // fzstd takes a content size of 0 for an unknown one.
   return { bound: content || bound, end: at + (descriptor & 0x04 ? 4 : 0) };
+}
+
+function frameWindow(source: Buffer, start: number) {
+  const descriptor = source.readUInt8(start + 4);
+  const isSingle = (descriptor & 0x20) !== 0;
+  const dictionarySize = [0, 1, 2, 4][descriptor & 3]!;
+  const contentFlag = descriptor >> 6;
+  const contentSize = contentFlag ? 1 << contentFlag : isSingle ? 1 : 0;
+  const windowAt = start + 5;
+  const contentAt = windowAt + (isSingle ? 0 : 1) + dictionarySize;
+  const content = contentSize === 0 ? undefined : readContentSize(source, contentAt, contentSize);
+  const window = isSingle ? content! : windowSize(source.readUInt8(windowAt));
+  return { descriptor, window, content, blocksAt: contentAt + contentSize };
 }
 
 function readContentSize(source: Buffer, at: number, size: number): number {

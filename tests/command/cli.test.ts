@@ -1,58 +1,14 @@
 // `earshot` as a user has it: build/earshot.js in a process of its own, away from the repository.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, utimesSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-
-const ROOT = resolve(import.meta.dirname, '../..');
-const folder = mkdtempSync(join(tmpdir(), 'earshot-cli-'));
-const PROGRAM = join(folder, 'earshot.mjs');
-copyFileSync(join(ROOT, 'build/earshot.js'), PROGRAM);
-after(() => rmSync(folder, { recursive: true, force: true }));
-
-interface Result {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-function start(...args: string[]): ChildProcess {
-  return spawn(process.execPath, [PROGRAM, ...args], { cwd: folder, timeout: 60_000, killSignal: 'SIGKILL' });
-}
-
-async function finish(child: ChildProcess, input: string | Uint8Array = ''): Promise<Result> {
-  const result: Result = { code: null, stdout: '', stderr: '' };
-  child.stdout!.setEncoding('utf8').on('data', text => (result.stdout += text));
-  child.stderr!.setEncoding('utf8').on('data', text => (result.stderr += text));
-  child.stdin!.on('error', () => {}).end(input);
-  result.code = await new Promise(done => child.on('close', done));
-  return result;
-}
-
-function earshot(...args: string[]): Promise<Result> {
-  return finish(start(...args));
-}
-
-function write(name: string, content: string | Uint8Array): string {
-  writeFileSync(join(folder, name), content);
-  return name;
-}
+import { ROOT, earshot, finish, folder, start, write } from './program.ts';
+import type { Result } from './program.ts';
 
 const RULES = `groups:
   - name: demo
@@ -104,6 +60,11 @@ describe('called wrongly', () => {
       'there is no rule "Brocken"; did you mean "Broken"?',
     ],
     [['schema', 'x'], 'schema takes no arguments'],
+    [['run', 'rules.yaml', '--output', 'xml', '-'], '--output is one of text, json, not "xml"'],
+    [
+      ['run', 'rules.yaml', '--output', 'text', '--notify', 'http://x', '-'],
+      '--output goes with standard output, not with --notify',
+    ],
   ];
   for (const [args, message] of cases) {
     test(args.join(' '), async () => {
@@ -118,7 +79,7 @@ test('--help and --version', async () => {
   const overview = await earshot();
   assert.deepEqual(await earshot('--help'), overview);
   const commands = [...overview.stdout.matchAll(/^  (\w+) /gm)].map(([, name]) => name!);
-  assert.deepEqual(commands, ['check', 'build', 'run', 'explain', 'function', 'schema']);
+  assert.deepEqual(commands, ['check', 'build', 'run', 'tail', 'explain', 'function', 'schema']);
   for (const name of commands) {
     const help = await earshot(name, '--help');
     assert.equal(help.code, 0);
@@ -399,7 +360,10 @@ describe('build', () => {
   test('a place that cannot be written', async () => {
     const { code, stderr } = await earshot('build', 'rules.yaml', '-o', 'no/such/folder.wasm');
     assert.equal(code, 1);
-    assert.match(stderr, /^earshot: no\/such\/folder\.wasm cannot be written: /);
+    assert.equal(
+      stderr,
+      'earshot: no/such/folder.wasm cannot be written: there is no folder no/such; make it first: mkdir -p no/such\n',
+    );
   });
 });
 
@@ -442,7 +406,7 @@ describe('run', () => {
     assert.deepEqual([code, ids(stdout)], [0, ['1', '2', '10', '3', '4']]);
     assert.match(
       stderr,
-      /^6 records, [\d,]+ bytes in [\d.]+ s \([\d,]+ records\/s\), 5 alerts\n  Broken  5 matches\n$/,
+      /^6 records, [\d,]+ bytes in [\d.]+ s \([\d,]+ records\/s\), 5 alerts\n  Broken  5 matches, 5 alerts\n$/,
     );
   });
 
@@ -505,7 +469,7 @@ describe('run', () => {
     const { stderr } = await earshot('run', 'rules.yaml', 'times.ndjson');
     assert.match(
       stderr,
-      /\n1 body of alerts starts at the file's time: the record has no "@timestamp"\n2 bodies of alerts start at the file's time: the "@timestamp" of the record cannot be read, such as null\n  Broken/,
+      /\n3 records that match have no "@timestamp" that can be read, one has null: the file's time is taken\. Name the field of their time with "timestamp" at the top of the rules file\n  Broken/,
     );
   });
 
@@ -514,7 +478,7 @@ describe('run', () => {
     utimesSync(join(folder, 'untimed.ndjson'), 1600000000, 1600000000.25);
     const { stdout, stderr } = await earshot('run', 'rules.yaml', 'untimed.ndjson');
     assert.equal(JSON.parse(stdout).alerts[0].startsAt, '2020-09-13T12:26:40.250Z');
-    assert.match(stderr, /1 body of alerts starts at the file's time: the record has no "@timestamp"/);
+    assert.match(stderr, /\n1 record that matches has no "@timestamp": the file's time is taken\. Name/);
   });
 
   test('a gzip file that is cut short', async () => {
@@ -535,7 +499,10 @@ describe('run', () => {
       /none cannot be read: there is no such file\n$/,
     );
     write('x.zst', Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0));
-    assert.match((await earshot('run', 'rules.yaml', 'x.zst')).stderr, /x\.zst is compressed with zstd; /);
+    assert.match(
+      (await earshot('run', 'rules.yaml', 'x.zst')).stderr,
+      /earshot: x\.zst is cut short: its zstd stream has no end\n$/,
+    );
   });
 
   test('a module that is damaged, cut, or without rules', async () => {

@@ -38,7 +38,7 @@ export function withMatcher(
   return async bytes => {
     const module = await loadModule(bytes);
     return {
-      info: module.info,
+      ...module,
       async instantiate() {
         const matcher = await module.instantiate();
         return Object.assign(Object.create(matcher) as Matcher, change(matcher));
