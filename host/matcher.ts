@@ -34,6 +34,8 @@ export interface RuleInfo {
   realertMs: number;
   /** The rule also reports the end of its alerts: it is an absence. */
   resolves: boolean;
+  /** The rule looks at several hits together: a threshold, a sequence, an absence. */
+  counts: boolean;
   /** For an absence with only one key: the key of its hits. It is waited for even if nobody has ever seen it. */
   expectedKey?: string;
 }
@@ -219,12 +221,14 @@ function readInfo(doors: Doors): RulesetInfo {
     );
     const alert = Buffer.from(name).toString();
     alerts.push(alert);
-    const resolves = u32(at + layout.RULE_KIND) === layout.KIND_ABSENCE;
+    const kind = u32(at + layout.RULE_KIND);
+    const resolves = kind === layout.KIND_ABSENCE;
     const key = BigInt.asUintN(64, doors.expectedKey(rule));
     rules.push({
       alert,
       realertMs: Number(u64(at + layout.RULE_REALERT_MS)),
       resolves,
+      counts: kind !== layout.KIND_EACH,
       ...(key !== 0n && { expectedKey: hex(key) }),
     });
   }

@@ -111,6 +111,21 @@ function whole(min: number, max: number): Read<number> {
   );
 }
 
+/** What Knative's dispatcher sends again, as if it could help. */
+const RETRIED = [404, 408, 409, 429];
+const poisonStatus = reads(
+  'NUMBER',
+  value => {
+    const status = Number(value);
+    if (status !== 200 && !(status >= 400 && status < 500 && !RETRIED.includes(status)))
+      throw new Error(
+        `is "${value}"; take 200, or one from 400 to 499 that is not tried again (not ${RETRIED.join(', ')})`,
+      );
+    return status;
+  },
+  '200, 400 to 499',
+);
+
 const SETTINGS = {
   module: { help: 'the module that `earshot build` wrote', read: modulePath, required: true },
 
@@ -206,11 +221,29 @@ const SETTINGS = {
 
   listen: {
     help:
-      'where to take hits from Fluent Bit, by POST /hits: host:port, or :port for all addresses. With --brokers they go ' +
+      'where to take hits and records by HTTP: host:port, or :port for all addresses. With --brokers hits go ' +
       'to the hits topic; without, this one process counts them in memory, which a restart loses',
     read: listenAddress,
   },
   listenToken: { help: 'bearer token that a request must have', read: text, secret: true },
+  listenTlsCertFile: {
+    help: 'certificate of the listener and its chain, PEM; read again when it changes',
+    read: path,
+  },
+  listenTlsKeyFile: { help: 'its private key, PEM', read: path },
+  poisonStatus: {
+    help:
+      'the answer to a CloudEvent that is no record: 200, and it is a dead letter here; or 400 to 499, when its sender ' +
+      'has a dead-letter sink',
+    read: poisonStatus,
+    fallback: '200',
+  },
+  replicas: {
+    help:
+      'how many processes of this kind there can be; without --brokers a rule that counts needs 1 (by default 1, and on ' +
+      'Knative any number)',
+    read: whole(1, 100_000),
+  },
 
   retryHoldMs: {
     help: 'time to retry an alert before its partition is paused',
@@ -331,6 +364,13 @@ function contradictions(settings: Settings): string[] {
       ], `EARSHOT_BROKERS is not set, but ${variableOf(name)} is; set EARSHOT_BROKERS, or remove ${variableOf(name)}`);
   require(settings.listen ||
     !settings.listenToken, 'EARSHOT_LISTEN is not set, but EARSHOT_LISTEN_TOKEN is; set both or none');
+  require(settings.listen ||
+    !settings.listenTlsCertFile, 'EARSHOT_LISTEN is not set, but EARSHOT_LISTEN_TLS_CERT_FILE is; set both or none');
+  require(settings.listen ||
+    settings.poisonStatus ===
+      200, 'EARSHOT_LISTEN is not set, but EARSHOT_POISON_STATUS is; set both or none');
+  require(!settings.listenTlsCertFile ===
+    !settings.listenTlsKeyFile, 'EARSHOT_LISTEN_TLS_CERT_FILE and EARSHOT_LISTEN_TLS_KEY_FILE go together; set both or none');
   require(sink === 'stdout' ||
     settings.role === 'match' ||
     settings.sinkUrl, `EARSHOT_SINK_URL is not set: EARSHOT_SINK=${sink} needs the address of the sink`);
