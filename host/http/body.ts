@@ -88,9 +88,16 @@ export function readBody(request: IncomingMessage, budget: Budget, sizeMax = BOD
   /** The decoder says beforehand how much memory it takes at most, but not how much it will need. */
   function decoded(stored: Body): Body | 'crowded' {
     if (!reserve(sizeMax)) return 'crowded';
+    const giveBack = (unused: number) => {
+      budget.release(unused);
+      reserved -= unused;
+    };
     try {
-      return { bytes: decodeZstd(Buffer.from(stored.bytes), sizeMax), cut: stored.cut };
+      const bytes = decodeZstd(Buffer.from(stored.bytes), sizeMax);
+      giveBack(sizeMax - bytes.length);
+      return { bytes, cut: stored.cut };
     } catch (error) {
+      giveBack(sizeMax);
       return { bytes: stored.bytes, cut: `zstd: ${(error as Error).message.replace(/^zstd: /, '')}` };
     }
   }
