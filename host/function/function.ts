@@ -92,6 +92,11 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
   const log = dependencies.log ?? openLog(settings.logLevel);
   const metrics = dependencies.metrics ?? openMetrics();
   log.info({ settings: printableSettings(settings) }, 'starting');
+  if (settings.dapr)
+    log.info(
+      { component: settings.dapr.component, at: settings.dapr.url.origin },
+      'alerts go through an output binding of Dapr',
+    );
   const loadModule = dependencies.loadModule ?? (await import('../matcher.ts')).loadModule;
   const module = await loadModule(await readModule(settings.module));
   log.info({ rules: module.info.alerts.length, hash: module.info.hash }, 'module loaded');
