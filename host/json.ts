@@ -4,6 +4,7 @@
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
+const COLON = 0x3a;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
@@ -63,6 +64,34 @@ export function* valuesOf(text: Uint8Array): Generator<Uint8Array, Uint8Array | 
     }
   }
   return isInArray ? text.subarray(text.length) : undefined;
+}
+
+/** The members of an object, with their values as views. It ends where the text is no longer an object. */
+export function* membersOf(text: Uint8Array): Generator<[key: string, value: Uint8Array]> {
+  let at = skipSpace(text, 0);
+  if (text[at] !== OPEN_BRACE) return;
+  for (;;) {
+    const keyStart = skipSpace(text, at + 1);
+    if (text[keyStart] !== QUOTE) return;
+    const keyEnd = stringEnd(text, keyStart) + 1;
+    const colon = skipSpace(text, keyEnd);
+    if (text[colon] !== COLON) return;
+    const start = skipSpace(text, colon + 1);
+    const end = valueEnd(text, start);
+    if (end === start) return;
+    yield [String(parseJson(text.subarray(keyStart, keyEnd))), text.subarray(start, end)];
+    at = skipSpace(text, end);
+    if (text[at] !== COMMA) return;
+  }
+}
+
+/** Undefined: this is not JSON. */
+export function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where the value that begins at `start` ends; `start` itself when it has no end. */

@@ -34,6 +34,8 @@ import type { Probes } from './health.ts';
 import { openLog } from '../log.ts';
 import type { Log } from '../log.ts';
 import { matchRole } from './match.ts';
+import { openMatching } from './matching.ts';
+import type { Matching } from './matching.ts';
 import { followMatching } from './matched.ts';
 import type { Matched } from './matched.ts';
 import type { MatcherModule } from '../matcher.ts';
@@ -50,6 +52,7 @@ import { openKafka, openProducer } from '../source/kafka.ts';
 import type { KafkaOptions, Producer } from '../source/kafka.ts';
 import { SourceEnd } from '../source/source.ts';
 import type { Source } from '../source/source.ts';
+import { checkReplicas } from './replicas.ts';
 import { checkTopics } from './topics.ts';
 import { openWorker } from './worker.ts';
 import type { Role } from './worker.ts';
@@ -66,6 +69,8 @@ const FAREWELL_MS = 3000;
 export interface Dependencies {
   /** Aborted: stop taking records, finish, commit, leave. */
   stop: AbortSignal;
+  /** What else is known of the place where it runs. */
+  environment?: NodeJS.ProcessEnv;
   log?: Log;
   metrics?: Metrics;
   loadModule?: (bytes: Uint8Array) => Promise<MatcherModule>;
@@ -78,23 +83,32 @@ export interface Dependencies {
 export async function runCommand(args: string[], environment: NodeJS.ProcessEnv): Promise<number> {
   const controller = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => controller.abort());
-  return runFunction(readSettings(args, environment), { stop: controller.signal });
+  return runFunction(readSettings(args, environment), { stop: controller.signal, environment });
 }
 
 /** Runs until it is stopped: 0. Or until something fails that only a fresh process or a person can repair: 1. */
 export async function runFunction(settings: Settings, dependencies: Dependencies): Promise<number> {
+  const { environment = {} } = dependencies;
   const log = dependencies.log ?? openLog(settings.logLevel);
   const metrics = dependencies.metrics ?? openMetrics();
   log.info({ settings: printableSettings(settings) }, 'starting');
+  if (settings.dapr)
+    log.info(
+      { component: settings.dapr.component, at: settings.dapr.url.origin },
+      'alerts go through an output binding of Dapr',
+    );
   const loadModule = dependencies.loadModule ?? (await import('../matcher.ts')).loadModule;
   const module = await loadModule(await readModule(settings.module));
   log.info({ rules: module.info.alerts.length, hash: module.info.hash }, 'module loaded');
+  checkReplicas(settings, module.info.rules, environment);
 
   const openSource = dependencies.openSource ?? openKafka;
   // Matching sends no alerts, and knows no address to send them to.
   const sinkSettings = settings.role === 'match' ? { ...settings, sink: 'stdout' as const } : settings;
   const sink = await (dependencies.openSink ?? openSink)(sinkSettings, holdsOf(module.info.rules));
   let matched: Matched | undefined;
+  let matching: Promise<Matching> | undefined;
+  const matchingHere = () => (matching ??= openMatching(module, metrics));
   const roles = await Promise.all(rolesOf(settings).map(name => openRole(name)));
   const workers = roles.map(role => openWorker({ settings, role, metrics, log }));
   const door = settings.listen && (await openDoor());
@@ -147,11 +161,12 @@ export async function runFunction(settings: Settings, dependencies: Dependencies
     if (isCount && module.info.rules.some(({ isToldByClock }) => isToldByClock))
       matched = followMatching({ settings, source, metrics, log });
     const parts = { settings, module, source, delivery, metrics, log, matched };
-    return { ...(isCount ? countRole(parts) : await matchRole(parts)), delivery };
+    const role = isCount ? countRole(parts) : matchRole({ ...parts, matching: await matchingHere() });
+    return { ...role, delivery };
   }
 
   async function openDoor(): Promise<Door> {
-    const parts = { settings, module, sink, metrics, log };
+    const parts = { settings, module, matching: await matchingHere(), sink, metrics, log };
     if (!hasKafka(settings)) return openMemoryDoor(parts);
     const producer = (dependencies.openProducer ?? openProducer)(settings, log);
     return openKafkaDoor({ ...parts, settings, producer });

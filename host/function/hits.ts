@@ -12,10 +12,10 @@
 
 import type { Parcel } from './deliver.ts';
 import { hitId, hitKey } from '../hit.ts';
-import { valuesOf } from '../json.ts';
+import { parseJson, valuesOf } from '../json.ts';
 
 /** Elements of a body that are dead letters one by one; what comes after them is one more. */
-const POISON_MAX = 10_000;
+export const POISON_MAX = 10_000;
 /** An element is a record's hits; Kafka takes no more than 1 MiB of one. Texts of many small values cost memory to parse. */
 const ELEMENT_SIZE_MAX = 4 * 1024 * 1024;
 /** Bytes that are kept of what is no hit: its beginning says what it is. */
@@ -50,7 +50,7 @@ export function readHits(bytes: Uint8Array, cut?: string): Found {
     if (found.poison.length >= POISON_MAX) {
       const rest = bytes.subarray(next.value.byteOffset - bytes.byteOffset);
       found.poison.push(
-        poison(rest, offset, `the rest of a body with ${POISON_MAX} elements that are no hits`),
+        poisonOf(rest, offset, `the rest of a body with ${POISON_MAX} elements that are no hits`),
       );
       return found;
     }
@@ -58,11 +58,12 @@ export function readHits(bytes: Uint8Array, cut?: string): Found {
   }
   const why = cut ?? 'not JSON, or without its end';
   if (next.value || cut)
-    found.poison.push(poison(next.value ?? NOTHING, offset, `the rest of a body of hits: ${why}`));
+    found.poison.push(poisonOf(next.value ?? NOTHING, offset, `the rest of a body of hits: ${why}`));
   return found;
 }
 
-function poison(bytes: Uint8Array, offset: number, why: string): Parcel {
+/** What is no hit, or no record, with the reason. */
+export function poisonOf(bytes: Uint8Array, offset: number, why: string): Parcel {
   const isLong = bytes.length > POISON_SIZE_MAX;
   const size = isLong ? ` (the first ${POISON_SIZE_MAX} bytes of ${bytes.length})` : '';
   // Copied: a view would keep the whole body in memory.
@@ -71,10 +72,10 @@ function poison(bytes: Uint8Array, offset: number, why: string): Parcel {
 
 function readElement(value: Uint8Array, offset: number, found: Found): void {
   if (value.length > ELEMENT_SIZE_MAX) {
-    found.poison.push(poison(value, offset, 'an element that is too large'));
+    found.poison.push(poisonOf(value, offset, 'an element that is too large'));
     return;
   }
-  const element = parse(value);
+  const element = parseJson(value);
   const hits = (element as { hits?: unknown } | null | undefined)?.hits;
   if (!Array.isArray(hits)) {
     readHit(element, () => value, offset, found);
@@ -85,7 +86,7 @@ function readElement(value: Uint8Array, offset: number, found: Found): void {
     if (found.poison.length < POISON_MAX) readHit(one, bytesOf, offset, found);
     else {
       found.poison.push(
-        poison(value, offset, `an element of which ${hits.length - index} hits are not looked at`),
+        poisonOf(value, offset, `an element of which ${hits.length - index} hits are not looked at`),
       );
       return;
     }
@@ -95,7 +96,7 @@ function readElement(value: Uint8Array, offset: number, found: Found): void {
 function readHit(element: unknown, bytesOf: () => Uint8Array, offset: number, found: Found): void {
   const text = (element as { hit?: unknown } | null | undefined)?.hit;
   if (typeof text !== 'string') {
-    found.poison.push(poison(bytesOf(), offset, 'an element without a hit'));
+    found.poison.push(poisonOf(bytesOf(), offset, 'an element without a hit'));
     return;
   }
   const bytes = Buffer.from(text);
@@ -106,23 +107,14 @@ function readHit(element: unknown, bytesOf: () => Uint8Array, offset: number, fo
   const notice = readNotice(text);
   if (notice) found.notices.push(notice);
   found.poison.push(
-    poison(bytes, offset, notice ? `unreadable for the module in Fluent Bit: ${notice.why}` : 'not a hit'),
+    poisonOf(bytes, offset, notice ? `unreadable for the module in Fluent Bit: ${notice.why}` : 'not a hit'),
   );
 }
 
 function readNotice(text: string): Notice | undefined {
   if (!text.startsWith(NOTICE)) return undefined;
-  const notice = parse(Buffer.from(text)) as Partial<Notice> | undefined;
+  const notice = parseJson(Buffer.from(text)) as Partial<Notice> | undefined;
   const { unreadable = 0, tag, why } = notice ?? {};
   if (!Number.isSafeInteger(unreadable) || unreadable < 1) return undefined;
   return { unreadable, tag: String(tag), why: String(why), text };
-}
-
-/** Undefined: this is not JSON. */
-function parse(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
-  } catch {
-    return undefined;
-  }
 }

@@ -5,7 +5,8 @@ import type { Delivered, Delivery, Parcel, Streak } from './deliver.ts';
 import { hitKey, kafkaSource } from '../hit.ts';
 import { arrayElements, isArray } from '../json.ts';
 import { HIT, MALFORMED, NO_ALERT, linesOf } from '../matcher.ts';
-import type { MatcherModule } from '../matcher.ts';
+import type { Matcher } from '../matcher.ts';
+import type { Matching } from './matching.ts';
 import type { Metrics } from './metrics.ts';
 import type { Settings } from './settings.ts';
 import type { Letter, Message, Source, TopicPartition } from '../source/source.ts';
@@ -18,7 +19,7 @@ const DELIVERED: Delivered = { kind: 'delivered' };
 
 interface Parts {
   settings: Settings;
-  module: MatcherModule;
+  matching: Matching;
   source: Source;
   delivery: Delivery;
   metrics: Metrics;
@@ -39,32 +40,26 @@ interface Findings {
 }
 
 /** All partitions share one matcher: nothing of a record stays in it. */
-export async function matchRole({ settings, module, source, delivery, metrics }: Parts): Promise<Role> {
-  let matcher = await module.instantiate();
-  const past = module.info.alerts.map(() => 0);
-  const matches = () => matcher.matches().map((count, rule) => count + past[rule]!);
-  metrics.countMatchesBy(() => matches().map((count, rule) => ({ rule: module.info.alerts[rule]!, count })));
-
-  /** A matcher that traps may be broken in any way: a fresh one takes over after the record. */
+export function matchRole({ settings, matching, source, delivery, metrics }: Parts): Role {
   async function matchAll(partition: TopicPartition, elements: Element[]): Promise<Findings> {
     const findings: Findings = { hits: [], poison: [] };
     const clock = openClock();
     const place = kafkaSource({ ...partition, topicId: source.topicId(partition.topic) });
-    for (let at = 0; at < elements.length; at++) {
-      try {
-        for (; at < elements.length; at++) matchOne(place, elements[at]!, clock, findings);
-      } catch (error) {
-        if (!(error instanceof WebAssembly.RuntimeError)) throw error;
-        metrics.traps.inc();
-        findings.poison.push(poison(elements[at]!, `the matcher broke: ${(error as Error).message}`));
-        matches().forEach((count, rule) => (past[rule] = count));
-        matcher = await module.instantiate();
-      }
-    }
+    await matching.forEach(
+      elements,
+      (matcher, element) => matchOne(matcher, place, element, clock, findings),
+      (element, why) => findings.poison.push(poison(element, why)),
+    );
     return findings;
   }
 
-  function matchOne(place: string, element: Element, clock: Clock, { hits, poison: bad }: Findings): void {
+  function matchOne(
+    matcher: Matcher,
+    place: string,
+    element: Element,
+    clock: Clock,
+    { hits, poison: bad }: Findings,
+  ): void {
     const { message, record, index } = element;
     if (message.unreadable !== undefined) {
       bad.push(poison(element, message.unreadable));

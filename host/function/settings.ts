@@ -6,8 +6,10 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import { nearest, UserError } from '../error.ts';
+import { daprOutputOf, isCalledByGrpc } from './func-context.ts';
 import { readAddress } from '../sink/address.ts';
 import { HOLD_MAX_MS } from '../sink/hold.ts';
+import type { DaprOutput } from '../sink/sink.ts';
 
 /** Reads a value, or throws an Error whose message ends the sentence "EARSHOT_X …". */
 interface Read<T> {
@@ -111,6 +113,21 @@ function whole(min: number, max: number): Read<number> {
   );
 }
 
+/** What Knative's dispatcher sends again, as if it could help. */
+const RETRIED = [404, 408, 409, 429];
+const poisonStatus = reads(
+  'NUMBER',
+  value => {
+    const status = Number(value);
+    if (status !== 200 && !(status >= 400 && status < 500 && !RETRIED.includes(status)))
+      throw new Error(
+        `is "${value}"; take 200, or one from 400 to 499 that is not tried again (not ${RETRIED.join(', ')})`,
+      );
+    return status;
+  },
+  '200, 400 to 499',
+);
+
 const SETTINGS = {
   module: { help: 'the module that `earshot build` wrote', read: modulePath, required: true },
 
@@ -177,8 +194,14 @@ const SETTINGS = {
     fallback: 'notification-manager',
   },
   sinkUrl: {
-    help: 'address of the sink, without its path; not needed with --sink stdout or --role match',
+    help: 'address of the sink, without its path; not needed with --sink stdout, --role match or --dapr-output',
     read: url,
+  },
+  daprOutput: {
+    help:
+      'output binding of Dapr to post alerts through, instead of --sink-url; without both, the one that OpenFunction ' +
+      'names in FUNC_CONTEXT',
+    read: text,
   },
   sinkTimeoutMs: {
     help: 'time a sink has to answer',
@@ -206,11 +229,29 @@ const SETTINGS = {
 
   listen: {
     help:
-      'where to take hits from Fluent Bit, by POST /hits: host:port, or :port for all addresses. With --brokers they go ' +
+      'where to take hits and records by HTTP: host:port, or :port for all addresses. With --brokers hits go ' +
       'to the hits topic; without, this one process counts them in memory, which a restart loses',
     read: listenAddress,
   },
   listenToken: { help: 'bearer token that a request must have', read: text, secret: true },
+  listenTlsCertFile: {
+    help: 'certificate of the listener and its chain, PEM; read again when it changes',
+    read: path,
+  },
+  listenTlsKeyFile: { help: 'its private key, PEM', read: path },
+  poisonStatus: {
+    help:
+      'the answer to a CloudEvent that is no record: 200, and it is a dead letter here; or 400 to 499, when its sender ' +
+      'has a dead-letter sink',
+    read: poisonStatus,
+    fallback: '200',
+  },
+  replicas: {
+    help:
+      'how many processes of this kind there can be; without --brokers a rule that counts needs 1 (by default 1, and on ' +
+      'Knative any number)',
+    read: whole(1, 100_000),
+  },
 
   retryHoldMs: {
     help: 'time to retry an alert before its partition is paused',
@@ -236,7 +277,10 @@ type Definitions = typeof SETTINGS;
 type Value<D> = D extends { read: Read<infer T> } ? T : never;
 type Present<D> = D extends { required: true } | { fallback: string } ? Value<D> : Value<D> | undefined;
 
-export type Settings = { readonly [K in keyof Definitions]: Present<Definitions[K]> };
+export type Settings = { readonly [K in keyof Definitions]: Present<Definitions[K]> } & {
+  /** What `daprOutput` is, or what OpenFunction names. */
+  readonly dapr?: DaprOutput;
+};
 export type KafkaSettings = Settings & { readonly brokers: string[]; readonly deadLetterTopic: string };
 
 /** Whether there is a Kafka. Without one there is only the HTTP door. */
@@ -273,6 +317,7 @@ export function readSettings(args: string[], environment: NodeJS.ProcessEnv): Se
   for (const variable of Object.keys(given))
     if (variable.startsWith('EARSHOT_') && !VARIABLES.includes(variable))
       mistakes.push(`${variable} is not a setting; ${hint(variable, VARIABLES, 'EARSHOT_')}`);
+  if (mistakes.length === 0) mistakes.push(...findDapr(settings, environment));
   if (mistakes.length === 0) mistakes.push(...contradictions(settings as Settings));
   if (mistakes.length > 0) throw mistaken(mistakes);
   return settings as Settings;
@@ -334,6 +379,23 @@ function isServiceLink(variable: string, value: string): boolean {
   );
 }
 
+/** Sets `dapr`, and returns what is wrong with the place where OpenFunction or Dapr runs us. */
+function findDapr(settings: Record<string, unknown>, environment: NodeJS.ProcessEnv): string[] {
+  const { sink, sinkUrl, role, daprOutput, listen, brokers } = settings as Partial<Settings>;
+  const wrong: string[] = [];
+  if (listen && !brokers && isCalledByGrpc(environment))
+    wrong.push(
+      'APP_PROTOCOL is grpc: Dapr would call by gRPC, which is not answered here; set the annotation dapr.io/app-protocol: http',
+    );
+  if (sinkUrl || sink === 'stdout' || role === 'match') return wrong;
+  try {
+    settings.dapr = daprOutputOf(environment, daprOutput);
+  } catch (error) {
+    wrong.push((error as Error).message);
+  }
+  return wrong;
+}
+
 /** Settings that are right one by one and wrong together. */
 function contradictions(settings: Settings): string[] {
   const wrong: string[] = [];
@@ -349,9 +411,27 @@ function contradictions(settings: Settings): string[] {
       ], `EARSHOT_BROKERS is not set, but ${variableOf(name)} is; set EARSHOT_BROKERS, or remove ${variableOf(name)}`);
   require(settings.listen ||
     !settings.listenToken, 'EARSHOT_LISTEN is not set, but EARSHOT_LISTEN_TOKEN is; set both or none');
+  require(settings.listen ||
+    !settings.listenTlsCertFile, 'EARSHOT_LISTEN is not set, but EARSHOT_LISTEN_TLS_CERT_FILE is; set both or none');
+  require(settings.listen ||
+    settings.poisonStatus ===
+      200, 'EARSHOT_LISTEN is not set, but EARSHOT_POISON_STATUS is; set both or none');
+  require(!settings.listenTlsCertFile ===
+    !settings.listenTlsKeyFile, 'EARSHOT_LISTEN_TLS_CERT_FILE and EARSHOT_LISTEN_TLS_KEY_FILE go together; set both or none');
   require(sink === 'stdout' ||
     settings.role === 'match' ||
-    settings.sinkUrl, `EARSHOT_SINK_URL is not set: EARSHOT_SINK=${sink} needs the address of the sink`);
+    settings.sinkUrl ||
+    settings.dapr, `EARSHOT_SINK_URL is not set: EARSHOT_SINK=${sink} needs the address of the sink`);
+  require(!settings.sinkUrl ||
+    !settings.daprOutput, 'EARSHOT_SINK_URL and EARSHOT_DAPR_OUTPUT are both set; keep one');
+  require(!settings.strict ||
+    !settings.dapr, 'EARSHOT_STRICT is set, and alerts go through Dapr: it does not say what the channel answered; set EARSHOT_SINK_URL, or remove EARSHOT_STRICT');
+  require(!settings.dapr ||
+    !(
+      settings.sinkToken ||
+      settings.sinkUsername ||
+      settings.sinkCaFile
+    ), 'EARSHOT_SINK_TOKEN, EARSHOT_SINK_USERNAME or EARSHOT_SINK_CA_FILE is set, and alerts go through Dapr: its component has the credentials; set EARSHOT_SINK_URL, or remove them');
   require(!deadLetterTopic ||
     !settings.topics?.includes(
       deadLetterTopic,

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { createGunzip } from 'node:zlib';
+import { decodeZstd } from '../source/zstd.ts';
 
 /** Fluent Bit's chunks have some 2 MB, and JSON within JSON can be several times as much. */
 export const BODY_SIZE_MAX = 32 * 1024 * 1024;
@@ -16,6 +17,8 @@ export interface Body {
 
 /** Why a body is not read. */
 export type Refusal = 'crowded' | 'encoding';
+
+const ENCODINGS = ['identity', 'gzip', 'x-gzip', 'zstd'];
 
 export interface Budget {
   /** False: too much is in memory; nothing is reserved. */
@@ -64,7 +67,7 @@ export function readBody(request: IncomingMessage, budget: Budget, sizeMax = BOD
 
   async function read(): Promise<Body | Refusal> {
     const encoding = request.headers['content-encoding'] ?? 'identity';
-    if (encoding !== 'identity' && encoding !== 'gzip') return 'encoding';
+    if (!ENCODINGS.includes(encoding)) return 'encoding';
     // In advance, so that a crowd is refused before it is read. No length: reserved as it comes.
     const announced = Math.min(Number(request.headers['content-length'] ?? 0), sizeMax);
     if (!reserve(announced)) return 'crowded';
@@ -72,6 +75,7 @@ export function readBody(request: IncomingMessage, budget: Budget, sizeMax = BOD
     const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
     const stored = await collect(chunks, announced);
     if (stored === 'crowded' || encoding === 'identity') return stored;
+    if (encoding === 'zstd') return decoded(stored);
     const gunzip = createGunzip();
     gunzip.end(stored.bytes);
     const body = await collect(gunzip as AsyncIterable<Buffer>, 0);
@@ -79,6 +83,23 @@ export function readBody(request: IncomingMessage, budget: Budget, sizeMax = BOD
     const cut = body.cut ?? stored.cut;
     // Nothing was decoded: perhaps it is not compressed.
     return { bytes: body.bytes.length === 0 ? stored.bytes : body.bytes, cut };
+  }
+
+  /** The decoder says beforehand how much memory it takes at most, but not how much it will need. */
+  function decoded(stored: Body): Body | 'crowded' {
+    if (!reserve(sizeMax)) return 'crowded';
+    const giveBack = (unused: number) => {
+      budget.release(unused);
+      reserved -= unused;
+    };
+    try {
+      const bytes = decodeZstd(Buffer.from(stored.bytes), sizeMax);
+      giveBack(sizeMax - bytes.length);
+      return { bytes, cut: stored.cut };
+    } catch (error) {
+      giveBack(sizeMax);
+      return { bytes: stored.bytes, cut: `zstd: ${(error as Error).message.replace(/^zstd: /, '')}` };
+    }
   }
 
   async function collect(chunks: AsyncIterable<Buffer>, announced: number): Promise<Body | 'crowded'> {

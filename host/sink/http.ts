@@ -1,6 +1,8 @@
-// Posts to an HTTP sink and reads its answer.
+// Posts to an HTTP sink and reads its answer, straight or through Dapr.
 
 import { Pool } from 'undici';
+import type { IncomingHttpHeaders } from 'undici/types/header.js';
+import { bindingBody, bindingHeaders, bindingPath, bindingReply } from './dapr.ts';
 import type { Fate, SinkOptions } from './sink.ts';
 import { openTurns } from './turns.ts';
 
@@ -18,7 +20,9 @@ export interface Poster {
 
 /** An answer that took longer than `slowMs` is `slow`. */
 export function openPoster(options: SinkOptions, slowMs = Infinity): Poster {
-  const url = options.sinkUrl!; // Set: readSettings requires it for every HTTP sink.
+  const { dapr } = options;
+  const url = options.sinkUrl ?? dapr!.url; // Set: readSettings requires one of them for every HTTP sink.
+  const binding = options.sinkUrl ? undefined : dapr;
   const timeoutMs = options.sinkTimeoutMs;
   const pool = new Pool(url.origin, {
     connections: options.sinkConnections,
@@ -28,13 +32,18 @@ export function openPoster(options: SinkOptions, slowMs = Infinity): Poster {
   });
   // One for each connection. The pool has a queue of its own, but in that queue the time of a post would already run.
   const turns = openTurns(options.sinkConnections);
-  const headers = { 'content-type': 'application/json', 'user-agent': 'earshot', ...authorization(options) };
+  const credentials = binding ? bindingHeaders(binding) : authorization(options);
+  const headers = { 'content-type': 'application/json', 'user-agent': 'earshot', ...credentials };
   const prefix = url.pathname.replace(/\/$/, '');
   return {
     async post(path, content, unwanted) {
       if (!(await turns.take(unwanted))) return { kind: 'retry', error: 'not sent: it is no longer wanted' };
       try {
-        return await exchange(prefix + path, typeof content === 'function' ? content() : content);
+        const body = typeof content === 'function' ? content() : content;
+        // The address of the component has the path of the receiver.
+        return await (binding
+          ? exchange(bindingPath(binding), bindingBody(binding, body))
+          : exchange(prefix + path, body));
       } finally {
         turns.giveBack();
       }
@@ -48,7 +57,9 @@ export function openPoster(options: SinkOptions, slowMs = Infinity): Poster {
       const signal = AbortSignal.timeout(timeoutMs); // Over the whole exchange: connecting, headers and body.
       const response = await pool.request({ method: 'POST', path, headers, body, signal });
       const text = await beginningOf(response.body);
-      const fate = fateOf(response.statusCode, text, response.headers['retry-after']?.toString());
+      const fate = binding
+        ? fateThroughDapr(response.statusCode, response.headers, text)
+        : fateOf(response.statusCode, text, response.headers['retry-after']?.toString());
       const isSlow = performance.now() - sentAt > slowMs;
       return isSlow && fate.kind === 'accepted' ? { ...fate, slow: true } : fate;
     } catch (error) {
@@ -79,6 +90,15 @@ export function fateOf(status: number, text: string, retryAfter: string | undefi
     retryAfterMs: retryAfterMs(retryAfter),
     misconfigured: MISCONFIGURED.includes(status) || (status >= 300 && status < 400),
   };
+}
+
+/** Dapr's own 500 is for a component that it does not have, too: somebody has to put that right. */
+function fateThroughDapr(status: number, headers: IncomingHttpHeaders, text: string): Fate {
+  const reply = bindingReply(status, headers);
+  const fate = fateOf(reply.status, text, reply.retryAfter);
+  if (fate.kind === 'retry' && reply.isOfDapr)
+    return { ...fate, error: `Dapr: ${fate.error}`, misconfigured: true };
+  return fate;
 }
 
 /** Retry-After (RFC 9110, 10.2.3) is a number of seconds or a date. */

@@ -11,11 +11,21 @@ export type Fate =
 /** Alerts of one post. Notification Manager takes the alerts of a post one by one, up to 3 s each when its queue is full. */
 export const ALERTS_A_POST = 50;
 
+/** An output binding of Dapr, which has the address of the receiver. */
+export interface DaprOutput {
+  /** Of Dapr. */
+  url: URL;
+  component: string;
+  operation: string;
+  token?: string;
+}
+
 /** Which sink, and how to reach it. */
 export interface SinkOptions {
   sink: 'notification-manager' | 'alertmanager' | 'stdout';
-  /** Set for every sink but stdout. */
+  /** One of the two is set for every sink but stdout. */
   sinkUrl?: URL;
+  dapr?: DaprOutput;
   /** Time to connect and to answer. The wait for a free connection is not part of it. */
   sinkTimeoutMs: number;
   sinkConnections: number;

@@ -6,9 +6,9 @@
  */
 export const DECODED_SIZE_MAX = 64 * 1024 * 1024;
 
-export function tooLarge(codec: string, size?: number): Error {
-  const found = size === undefined ? `more than ${DECODED_SIZE_MAX}` : String(size);
-  return new Error(`${codec}: ${found} bytes once decoded, ${DECODED_SIZE_MAX} allowed`);
+export function tooLarge(codec: string, size?: number, sizeMax = DECODED_SIZE_MAX): Error {
+  const found = size === undefined ? `more than ${sizeMax}` : String(size);
+  return new Error(`${codec}: ${found} bytes once decoded, ${sizeMax} allowed`);
 }
 
 /** Repeats `length` bytes from `distance` back. They may overlap what is written, hence byte by byte. */

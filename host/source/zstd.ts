@@ -14,8 +14,8 @@ const BLOCK_SIZE_MAX = 128 * 1024;
 const BLOCK_RAW = 0;
 const BLOCK_REPEATED = 1;
 
-export function decodeZstd(source: Buffer): Buffer {
-  const decoded = sizeBound(source) <= DECODED_SIZE_MAX ? decompress(source) : decodeBounded(source);
+export function decodeZstd(source: Buffer, sizeMax = DECODED_SIZE_MAX): Buffer {
+  const decoded = sizeBound(source, sizeMax) <= sizeMax ? decompress(source) : decodeBounded(source, sizeMax);
   return Buffer.from(decoded.buffer, decoded.byteOffset, decoded.byteLength);
 }
 
@@ -77,12 +77,12 @@ export class ZstdStream {
 }
 
 /** Decodes block by block up to the limit, for frames whose headers do not say how large they are. */
-function decodeBounded(source: Buffer): Buffer {
+function decodeBounded(source: Buffer, sizeMax: number): Buffer {
   const blocks: Uint8Array[] = [];
   let size = 0;
   const decoder = new Decompress(block => {
     size += block.length;
-    if (size > DECODED_SIZE_MAX) throw tooLarge('zstd');
+    if (size > sizeMax) throw tooLarge('zstd', undefined, sizeMax);
     blocks.push(block);
   });
   decoder.push(source, true);
@@ -90,7 +90,7 @@ function decodeBounded(source: Buffer): Buffer {
 }
 
 /** The largest size that the frames can have once decoded. */
-function sizeBound(source: Buffer): number {
+function sizeBound(source: Buffer, sizeMax: number): number {
   let bound = 0;
   for (let at = 0; at < source.length;) {
     const magic = source.readUInt32LE(at);
@@ -99,18 +99,18 @@ function sizeBound(source: Buffer): number {
       continue;
     }
     if (magic !== MAGIC) throw new Error('zstd: not a frame');
-    const frame = frameBound(source, at);
+    const frame = frameBound(source, at, sizeMax);
     bound += frame.bound;
     at = frame.end;
   }
   return bound;
 }
 
-function frameBound(source: Buffer, start: number): { bound: number; end: number } {
+function frameBound(source: Buffer, start: number, sizeMax: number): { bound: number; end: number } {
   const { descriptor, window, content, blocksAt } = frameWindow(source, start);
   // fzstd allocates both before it decodes a byte.
   const allocated = Math.max(window, content ?? 0);
-  if (allocated > DECODED_SIZE_MAX) throw tooLarge('zstd', allocated);
+  if (allocated > sizeMax) throw tooLarge('zstd', allocated, sizeMax);
 
   let bound = 0;
   let at = blocksAt;

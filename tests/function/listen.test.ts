@@ -243,10 +243,14 @@ describe('the door without Kafka', () => {
   doorTest(
     'what a person has to put right is 503 with a sentence: the chunk must not be deleted',
     async door => {
-      const { status, text } = await door.post('[]', { 'content-encoding': 'zstd' });
+      const { status, text } = await door.post('[]', { 'content-encoding': 'br' });
       assert.equal(status, 503);
-      assert.match(text, /use gzip or none/);
-      assert.equal((await fetch(`${door.url}/hit`, { method: 'POST', body: '[]' })).status, 404);
+      assert.match(text, /use gzip, zstd or none/);
+      const body = bodyOf(await hitsOf(modulePath, alertRecords(2)));
+      const wrong = await fetch(`${door.url}/hit`, { method: 'POST', body });
+      assert.equal(wrong.status, 503, 'hits at a path for records');
+      assert.match(await wrong.text(), /these are hits, not records: send them to \/hits/);
+      assert.equal((await fetch(`${door.url}/hit`)).status, 404);
       assert.equal((await fetch(`${door.url}/hits`)).status, 405);
       assert.match(await raw(door.port, 'GARBAGE\r\n\r\n'), /^HTTP\/1.1 400/);
       assert.match(
