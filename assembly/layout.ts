@@ -410,10 +410,8 @@ export const PLACES_BARRED: u32 = 2; // `unless` before all others: nothing begi
 export const PLACES_ENDED: u32 = 3; // `unless` after all others: nothing is told if it comes within the window
 
 export const ORDER_ANY: u32 = 1; // a set
-export const ORDER_BARRED: u32 = 2; // the first step is an `unless`
+export const ORDER_HAS_LEAD: u32 = 2; // place 0 is none of a step: it says how far the era has come
 export const ORDER_WAITS: u32 = 4; // the last step is an `unless`: alerts are told by the clock
-/** A set, and a sequence that can be barred, keep in place 0 how far the era has come. */
-export const ORDER_HAS_LEAD: u32 = 3;
 
 export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key after another member: `,"name":`
 export const TEMPLATE_NAME_SIZE = 4; // u16, without comma, quotes and colon

@@ -805,7 +805,7 @@ function setPlace(place: usize, began: i64, time: i64): void {
 
 /**
  * A record met a step (SEQUENCE_…) that must be met. Returns when the chain began that has reached the last place with
- * it, or NEVER. `end` is the count of places, `lead` that of places before the first step's.
+ * it, or NEVER. `end` is the count of places, `lead` that of places before the first step's (0 or 1).
  */
 export function advanceSequence(
   rule: u32,

@@ -25,12 +25,12 @@ export function sequenceOf(rule: Rule): CompiledSequence | null {
   if (!rule.sequence) return null;
   const counts = rule.sequence.counts ?? rule.steps.map(() => 1);
   const isSet = rule.sequence.order === 'any';
-  const isBarred = !isSet && counts[0] === 0;
+  // An `unless` may empty the first place while chains wait at later ones: then a lead says of which time the era is.
+  const lead = isSet || counts.slice(0, -1).includes(0) ? 1 : 0;
   const order =
     (isSet ? layout.ORDER_ANY : 0) |
-    (isBarred ? layout.ORDER_BARRED : 0) |
+    (lead === 1 ? layout.ORDER_HAS_LEAD : 0) |
     (waitsForEnd(rule) ? layout.ORDER_WAITS : 0);
-  const lead = (order & layout.ORDER_HAS_LEAD) === 0 ? 0 : 1;
   const sum = (some: number[]) => some.reduce((all, count) => all + count, 0);
   const end = lead + sum(counts);
   const steps = counts.map((count, index) => {

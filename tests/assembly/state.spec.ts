@@ -2,6 +2,7 @@
 // The region is small, so that a walk over all of it after each step costs nothing.
 import * as layout from '../../assembly/layout';
 import {
+  NEVER,
   STATE_KEY_COUNT,
   STATE_USED_COUNT,
   STATE_NEWEST,
@@ -33,8 +34,17 @@ import {
 
 const KEY_COUNT: u32 = 8;
 const base: usize = memory.data(256, 16);
+const steps: usize = memory.data(16, 16);
 const region: usize = memory.data(4096, 16);
 const copy: usize = memory.data(4096, 16);
+
+/** A step of a sequence that takes one place. */
+function stepAt(place: u16): usize {
+  const step = steps + place * layout.SEQUENCE_SIZE;
+  store<u16>(step, place, layout.SEQUENCE_PLACE);
+  store<u16>(step, 1, layout.SEQUENCE_COUNT);
+  return step;
+}
 
 function begin(): void {
   memory.fill(base, 0, layout.HEADER_SIZE);
@@ -155,9 +165,11 @@ describe('what a slot holds', () => {
     expect<bool>(isCooling(slot, 0, 10)).toBe(false);
     startCooling(slot, 0, 10);
     expect<bool>(isCooling(coolDownOf(0, 1), 0, 10)).toBe(true);
-    expect<bool>(advanceSequence(0, 1, 0, 2, 0, 10)).toBe(false);
-    expect<bool>(advanceSequence(0, 1, 1, 2, 0, 10)).toBe(true);
-    expect<bool>(advanceSequence(0, 1, 1, 2, 0, 10)).toBe(false);
+    const first = stepAt(0);
+    const second = stepAt(1);
+    expect<i64>(advanceSequence(0, 1, first, 2, 0, 0, 10)).toBe(NEVER);
+    expect<i64>(advanceSequence(0, 1, second, 2, 0, 0, 10)).toBe(0);
+    expect<i64>(advanceSequence(0, 1, second, 2, 0, 0, 10)).toBe(NEVER);
   });
 
   it('counts a window over the turn of its slice numbers', () => {

@@ -186,6 +186,33 @@ groups:
     annotations: {message: '{{ $value }} of {{ $labels.key }}'}
   - {alert: few once, match: {field: log, eq: beat}, threshold: {below: 2, within: 500s}, realert: 0s}
   - {alert: never seen, match: {all: [{field: log, eq: beat}, {field: key, eq: b}]}, absence: {for: 700s}, realert: 900s}
+  - alert: steps
+    sequence:
+      steps: [{field: log, eq: start}, {match: {field: log, eq: many}, count: 2}, {unless: {field: log, eq: each}}, {field: log, eq: end}]
+      within: 600s
+      by: [key]
+    realert: 400s
+    labels: {key: '{{ $record.key }}'}
+  - alert: barred
+    sequence: {steps: [{unless: {field: log, eq: end}}, {field: log, eq: start}, {field: log, eq: many}], within: 600s, by: [key]}
+    realert: 0s
+    labels: {key: '{{ $record.key }}'}
+  - alert: set
+    sequence:
+      steps: [{match: {field: log, eq: many}, count: 2}, {field: log, eq: start}, {unless: {field: log, eq: each}}]
+      order: any
+      within: 600s
+      by: [key]
+    realert: 0s
+    labels: {key: '{{ $record.key }}'}
+  - alert: hangs
+    sequence: {steps: [{field: log, eq: start}, {unless: {field: log, eq: end}}], within: 500s, by: [key]}
+    realert: 900s
+    labels: {key: '{{ $record.key }}', kind: '{{ $record.log }}'}
+  - alert: hangs each time
+    sequence: {steps: [{field: log, eq: start}, {field: log, eq: many}, {unless: {field: log, eq: end}}], within: 500s, by: [key]}
+    realert: 0s
+    labels: {key: '{{ $record.key }}', every: '{{ $record.log }}'}
 `;
 
 const step: fc.Arbitrary<Step> = fc.record({
@@ -196,7 +223,7 @@ const step: fc.Arbitrary<Step> = fc.record({
   ),
   records: fc.array(
     fc.record({
-      kind: fc.constantFrom('each', 'every', 'many', 'many', 'beat'),
+      kind: fc.constantFrom('each', 'every', 'many', 'many', 'beat', 'start', 'end'),
       key: fc.constantFrom('a', 'b'),
     }),
     { maxLength: 4 },

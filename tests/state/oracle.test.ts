@@ -21,14 +21,17 @@ async function holds(
 ): Promise<void> {
   const module = await moduleOf(`limits: {alertsPerSecond: 0}\ngroups:\n- name: g\n  rules:\n${rule}`);
   const teller = new Teller(await module.instantiate());
+  let toldCount = 0;
   const property = fc.property(events, events => {
     teller.matcher.reset();
     events.forEach((event, i) => {
       const told = teller.match(recordOf(event), event.ms).map(tell);
+      toldCount += told.length;
       assert.deepEqual(told.sort(), expect(events.slice(0, i + 1), event).sort(), `at event ${i}`);
     });
   });
   fc.assert(property, { numRuns: 1_000 * RUNS });
+  assert.ok(toldCount > 50, `${toldCount} told`);
 }
 
 const alike = (past: Event[], event: Event) =>
@@ -120,6 +123,178 @@ test('a sequence fires when B comes within the time after the latest A that no B
     ({ labels }) => labels.key!,
   );
 });
+
+/** Steps as letters: `b2` must be met twice, `!u` must not come. */
+function stepsOf(shape: string): { kind: string; count: number }[] {
+  return shape.split(' ').map(word => {
+    const [, not, kind, count] = /^(!?)(\w)(\d*)$/.exec(word)!;
+    return { kind: kind!, count: not ? 0 : Number(count || 1) };
+  });
+}
+
+function sequenceRule(shape: string, order: string): string {
+  const steps = stepsOf(shape).map(({ kind, count }) =>
+    count === 0
+      ? `{unless: {field: log, eq: ${kind}}}`
+      : `{match: {field: log, eq: ${kind}}, count: ${count}}`,
+  );
+  return `  - {alert: order, sequence: {steps: [${steps.join(', ')}], order: ${order}, within: 70s, by: [key]}, realert: 0s, ${LABELS}}`;
+}
+
+/** Streams in which the steps are often met; in the right order, too. */
+function storiesOf(shape: string, lateMs: number, others: string[] = []): fc.Arbitrary<Event[]> {
+  const kinds = stepsOf(shape).flatMap(({ kind, count }) => Array<string>(Math.max(count, 1)).fill(kind));
+  return streams([...kinds, ...others], { lateMs, keys: 1, minLength: 30, maxLength: 60, hurry: 4 });
+}
+
+/** For each place the kind that takes it, and the kinds that must not come before it is taken. */
+function placesOf(shape: string): { kind: string; barred: string[] }[] {
+  let barred: string[] = [];
+  return stepsOf(shape).flatMap(({ kind, count }) => {
+    if (count === 0) {
+      barred.push(kind);
+      return [];
+    }
+    const own = { kind, barred };
+    barred = [];
+    return Array(count).fill(own);
+  });
+}
+
+/** When the chains can have begun of which the last of these events takes the last place. */
+function chainsTo(events: Event[], shape: string): number[] {
+  const places = placesOf(shape);
+  const isClear = (from: number, to: number, kinds: string[]) =>
+    events.slice(from + 1, to).every(({ kind }) => !kinds.includes(kind));
+  const begins = (first: Event, at: number) =>
+    first.kind === places[0]!.kind &&
+    !events
+      .slice(0, at)
+      .some(({ kind, ms }) => places[0]!.barred.includes(kind) && first.ms - ms <= WITHIN_MS);
+  return events.flatMap((first, at) => {
+    if (!begins(first, at)) return [];
+    let ends = [at];
+    places.slice(1).forEach(({ kind, barred }, index) => {
+      // Between two steps the barred kinds are those of the first place of the later one, up to its last.
+      ends = events.flatMap((event, to) =>
+        event.kind === kind &&
+        event.ms - first.ms <= WITHIN_MS &&
+        ends.some(
+          from => from < to && isClear(from, to, index === 0 && places[0]!.barred === barred ? [] : barred),
+        )
+          ? [to]
+          : [],
+      );
+    });
+    return ends.includes(events.length - 1) ? [first.ms] : [];
+  });
+}
+
+for (const shape of [
+  'a b2 c',
+  'a !u b c',
+  '!u a b',
+  'a2 !u b2',
+  'a b a c',
+  '!u a2',
+  'a !u !v b3 !w c',
+  'a b c d e',
+]) {
+  test(`a sequence of ${shape} is told when its last step is met, and then begins again`, async () => {
+    let used = new Map<string, number>();
+    await holds(
+      sequenceRule(shape, 'given'),
+      storiesOf(shape, 0),
+      (past, event) => {
+        if (past.length === 1) used = new Map();
+        const id = event.key + event.clock;
+        const [barred] = placesOf(shape);
+        // What bars it does so on and on.
+        const events = alike(
+          past.filter((one, i) => i >= (used.get(id) ?? 0) || barred!.barred.includes(one.kind)),
+          event,
+        );
+        if (chainsTo(events, shape).length === 0) return [];
+        used.set(id, past.length);
+        return [event.key];
+      },
+      ({ labels }) => labels.key!,
+    );
+  });
+}
+
+for (const shape of ['a b', 'a b2 c', 'a b !u', 'a3 b !u c']) {
+  test(`a set of ${shape} is told when the last matches of all steps are within the time`, async () => {
+    let used = new Map<string, number>();
+    const steps = stepsOf(shape);
+    await holds(
+      sequenceRule(shape, 'any'),
+      storiesOf(shape, shape.includes('!') ? 0 : 50_000),
+      (past, event) => {
+        if (past.length === 1) used = new Map();
+        const id = event.key + event.clock;
+        if (steps.some(({ kind, count }) => kind === event.kind && count === 0)) {
+          used.set(id, past.length);
+          return [];
+        }
+        const events = alike(past.slice(used.get(id) ?? 0), event);
+        const times = steps.flatMap(({ kind, count }) => {
+          const own = events.filter(one => one.kind === kind).map(({ ms }) => ms);
+          return own.length < count ? [NaN] : own.sort((a, b) => b - a).slice(0, count);
+        });
+        if (!(Math.max(...times) - Math.min(...times) <= WITHIN_MS)) return [];
+        used.set(id, past.length);
+        return [event.key];
+      },
+      ({ labels }) => labels.key!,
+    );
+  });
+}
+
+for (const shape of ['a !u', 'a b !u', 'a !v b2 !u']) {
+  test(`a sequence of ${shape} is told by the clock when the last does not come`, async () => {
+    const module = await moduleOf(
+      `limits: {alertsPerSecond: 0}\ngroups:\n- name: g\n  rules:\n${sequenceRule(shape, 'given')}`,
+    );
+    const teller = new Teller(await module.instantiate());
+    const met = shape.replace(/ !\w$/, '');
+    const events = storiesOf(shape, 0, ['other']).map(all => all.filter(({ clock }) => clock === 0));
+    let toldCount = 0;
+    const property = fc.property(events, events => {
+      teller.matcher.reset();
+      /** By key: when what waits began. */
+      const waiting = new Map<string, number>();
+      const used = new Map<string, number>();
+      events.forEach((event, i) => {
+        const { key, kind, ms } = event;
+        const told: string[] = [];
+        for (const [key, began] of waiting) {
+          if (began + WITHIN_MS > ms) continue;
+          told.push(`${key} ${began + WITHIN_MS}`);
+          waiting.delete(key);
+        }
+        if (kind === 'u') waiting.delete(key);
+        const own = events.slice(used.get(key) ?? 0, i + 1).filter(one => one.key === key);
+        const chains = chainsTo(own, met);
+        if (chains.length > 0) {
+          used.set(key, i + 1);
+          if (!waiting.has(key)) waiting.set(key, Math.max(...chains));
+        }
+        // What a match at its very end makes overdue is told with the next record.
+        if (waiting.get(key) === ms - WITHIN_MS) {
+          told.push(`${key} ${ms}`);
+          waiting.delete(key);
+        }
+        const alerts = [...teller.match(recordOf(event), ms), ...teller.tick(ms)];
+        const all = alerts.map(({ labels, startsMs }) => `${labels.key} ${startsMs}`);
+        assert.deepEqual(all.sort(), told.sort(), `at event ${i}`);
+        toldCount += all.length;
+      });
+    });
+    fc.assert(property, { numRuns: 1_000 * RUNS });
+    assert.ok(toldCount > 50, `${toldCount} told`);
+  });
+}
 
 test('an absence is told of a known key that was not seen for so long, and when it is over', async () => {
   let missing = new Map<string, number>(); // since when

@@ -18,7 +18,7 @@ export interface Event {
 
 export function streams(
   kinds: string[],
-  { lateMs = 50_000, keys = 2, values = 5, maxLength = 80 } = {},
+  { lateMs = 50_000, keys = 2, values = 5, maxLength = 80, hurry = 1, minLength = 1 } = {},
 ): fc.Arbitrary<Event[]> {
   const pauseMs = fc.oneof(
     { weight: 6, arbitrary: fc.nat(5_000) },
@@ -34,10 +34,10 @@ export function streams(
     value: fc.nat(values - 1).map(value => `v${value}`),
     copies: fc.oneof({ weight: 9, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.constant(2) }),
   });
-  return fc.array(event, { minLength: 1, maxLength }).map(drafts => {
+  return fc.array(event, { minLength, maxLength }).map(drafts => {
     let nowMs = START_MS;
     return drafts.flatMap(({ pauseMs, lateMs, copies, ...rest }, i) => {
-      nowMs += pauseMs;
+      nowMs += Math.floor(pauseMs / hurry);
       // So many in a row that the wrong clock is believed would be another story.
       const isAlone = drafts.slice(Math.max(0, i - 3), i).some(({ clock }) => clock === 0);
       const clock = isAlone ? rest.clock : 0;
