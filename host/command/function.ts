@@ -7,9 +7,10 @@ export function help(): string {
 
 Reads records from Kafka topics, matches them, and sends the alerts, until it is stopped by SIGTERM.
 
-With --listen it also takes the hits of Fluent Bit, by POST /hits. With --brokers it answers 200 when they are in the
-hits topic. Without --brokers this one process counts them, and answers 200 when the sink has their alerts: counts,
-cool-downs and absences are in its memory, and a restart forgets them.
+With --listen it also takes the hits of Fluent Bit, by POST /hits, and records by POST to any other path: plain JSON,
+CloudEvents, a binding of Dapr, OTLP at /v1/logs, Loki's at /loki/api/v1/push. With --brokers it answers 200 when their
+hits are in the hits topic. Without --brokers this one process counts them, and answers 200 when the sink has their
+alerts: counts, cool-downs and absences are in its memory, and a restart forgets them.
 
 Each option can be set by an environment variable instead: --sink-url is EARSHOT_SINK_URL. A secret can also
 be read from a file: EARSHOT_SINK_TOKEN_FILE names a file with the token.
