@@ -4,11 +4,13 @@ import type { Io } from './command.ts';
 import { choice, readArguments, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';
 import { problemTexts, readRulesFile } from './rules-file.ts';
+import { countTests, runRuleTests, testProblems } from './testing/rule-tests.ts';
 
 export function help(): string {
   return `Usage: earshot check [OPTION…] FILE…
 
-Reports every mistake and warning of rules files, each with its place and what to do about it.
+Reports every mistake and warning of rules files, each with its place and what to do about it, and runs the tests
+that stand in the rules.
 
   --format text|json   text for people (the default), where warnings that say the same are printed
                        once; json, an array of all, for editors and CI
@@ -32,13 +34,20 @@ async function readAll(paths: string[], io: Io): Promise<{ files: RulesFile[]; u
   const files: RulesFile[] = [];
   for (const path of paths) {
     try {
-      files.push(await readRulesFile(path));
+      files.push(await withTests(await readRulesFile(path)));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       io.stderr.write(`earshot: ${error.message}\n`);
     }
   }
   return { files, unreadable: files.length < paths.length };
+}
+
+/** A test that fails is a mistake of the file. */
+async function withTests(file: RulesFile): Promise<RulesFile> {
+  const failures = testProblems(await runRuleTests(file));
+  const problems = [...file.problems, ...failures].sort((a, b) => a.span.start - b.span.start);
+  return { ...file, problems };
 }
 
 function toJson(files: RulesFile[]): string {
@@ -54,7 +63,10 @@ function toText(files: RulesFile[]): string {
   const ruleCount = files.reduce((sum, { file }) => sum + file.rules.length, 0);
   const errorCount = countOf(files, 'error');
   const found = [plural(errorCount, 'error'), plural(countOf(files, 'warning'), 'warning')].join(', ');
-  const good = errorCount === 0 ? plural(ruleCount, 'rule') : `${plural(ruleCount, 'rule')} without errors`;
+  const good =
+    errorCount === 0
+      ? plural(ruleCount, 'rule') + countTests(files)
+      : `${plural(ruleCount, 'rule')} without errors`;
   return `${problems.join('\n')}${problems.length > 0 ? '\n' : ''}${good}: ${found}\n`;
 }
 

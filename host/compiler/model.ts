@@ -60,6 +60,19 @@ export interface Rule {
   threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
   sequence?: { withinMs: number; by: string[]; span: Span };
   absence?: { forMs: number; by: string[]; span: Span };
+  tests?: RuleTest[];
+}
+
+/** A test that stands in its rule. It is no part of what the rule says: the module does not have it. */
+export interface RuleTest {
+  name?: string;
+  /** JSON. */
+  record: string;
+  expect: 'match' | 'none';
+  /** What the match must have, by name. */
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  span: Span;
 }
 
 /** What a module may use and send, for all of its rules together. */

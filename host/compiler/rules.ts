@@ -25,6 +25,7 @@ import {
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
+import { readRuleTests } from './tests.ts';
 import { checkReferences, readTemplates } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
@@ -133,6 +134,7 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   const threshold = readThreshold(context, map.get('threshold'), labelNames);
   const absence = readAbsence(context, map.get('absence'), labelNames);
   const tied = sequence && tieSteps(context, sequence, labels);
+  const tests = readRuleTests(context, map.get('tests'));
   if (context.errorCount > errorsBefore) return undefined;
   const rule: Rule = {
     alert: alert!, // required: had it been missing, an error would have been counted
@@ -145,6 +147,7 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
     ...(threshold && { threshold }),
     ...(tied && { sequence: tied }),
     ...(absence && { absence }),
+    ...(tests && { tests }),
   };
   const watched = ['threshold', 'sequence', 'absence'].flatMap(name => namedInBy(map.get(name)?.value, rule));
   adviseRule(rule, new Set(watched), context.report);
