@@ -14,6 +14,10 @@ const COMMANDS: Record<string, Entry> = {
     summary: 'report every mistake of rules files',
     load: () => import('./command/check.ts'),
   },
+  test: {
+    summary: 'run tests of rules, in the shape of promtool',
+    load: () => import('./command/test.ts'),
+  },
   build: {
     summary: 'turn a rules file into one WebAssembly module',
     load: () => import('./command/build.ts'),

@@ -38,10 +38,16 @@ export function inSource(problem: Problem, { start }: Source): Problem {
   return { ...problem, span: { start: problem.span.start - start, end: problem.span.end - start } };
 }
 
+/** The file and the line, from 1, of a position. */
+export function placeOf(sources: Source[], offset: number): { file: string; line: number } {
+  const { path, text, start } = sourceAt(sources, offset);
+  return { file: path, line: locate(text, offset - start).line };
+}
+
 /** For messages: `rules.yaml:12`. */
 export function lineAt(sources: Source[], offset: number): string {
-  const { path, text, start } = sourceAt(sources, offset);
-  return `${path}:${locate(text, offset - start).line}`;
+  const { file, line } = placeOf(sources, offset);
+  return `${file}:${line}`;
 }
 
 export type Report = (problem: Problem) => void;

@@ -57,6 +57,8 @@ export interface Matcher {
    * after the last field that is needed. And an absence with only one key is waited for from the first record on.
    */
   matchWhole(record: Uint8Array, sec: number, nsec: number): number;
+  /** Like `matchWhole`, at this time, whatever time the record says. */
+  matchAt(record: Uint8Array, sec: number, nsec: number): number;
   /** The body of the alert after ALERT, as UTF-8: a view that is valid until the next call. */
   alert(): Uint8Array;
   /** Reports the time, for absences; ALERT when something fell due. Call until it returns NO_ALERT. */
@@ -290,6 +292,10 @@ export class LoadedMatcher implements Matcher {
 
   matchWhole(record: Uint8Array, sec: number, nsec: number): number {
     return this.call(record, sec, nsec, WHOLE_FLAGS);
+  }
+
+  matchAt(record: Uint8Array, sec: number, nsec: number): number {
+    return this.call(record, sec, nsec, WHOLE_FLAGS & ~layout.FLAG_RECORD_TIME);
   }
 
   find(record: Uint8Array, sec: number, nsec: number): number {

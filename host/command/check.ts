@@ -7,12 +7,14 @@ import type { RulesFile } from './rules-file.ts';
 import { readInput } from './input.ts';
 import { addSource, checkSources, problemTexts } from './rules-file.ts';
 import { filesAt, inOrder } from './rules-paths.ts';
+import { countTests, runRuleTests, testProblems } from './testing/rule-tests.ts';
 
 export function help(): string {
   return `Usage: earshot check [OPTION…] (FILE | FOLDER)…
 
-Reports every mistake and warning of rules files, each with its place and what to do about it. Several files are
-one set of rules. Of a folder, all *.yaml and *.yml below it are read, without names that begin with a dot.
+Reports every mistake and warning of rules files, each with its place and what to do about it, and runs the tests
+that stand in the rules. Several files are one set of rules. Of a folder, all *.yaml and *.yml below it are read,
+without names that begin with a dot.
 
   --format text|json   text for people (the default), where warnings that say the same are printed
                        once; json, an array of all, for editors and CI
@@ -26,7 +28,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const format = choice('--format', values.format ?? 'text', ['text', 'json']);
   if (positionals.length === 0) throw usage('check needs the rules files');
   const { sources, isUnreadable } = await readAll(positionals, io);
-  const rules = checkSources(sources);
+  const rules = await withTests(checkSources(sources));
   io.stdout.write(format === 'json' ? toJson(rules) : toText(rules));
   if (isUnreadable) return 2;
   return countOf(rules, 'error') === 0 ? 0 : 1;
@@ -54,6 +56,13 @@ async function readAll(named: string[], io: Io): Promise<{ sources: Source[]; is
   return { sources, isUnreadable };
 }
 
+/** A test that fails is a mistake of the file. */
+async function withTests(rules: RulesFile): Promise<RulesFile> {
+  const failures = testProblems(await runRuleTests(rules));
+  const problems = [...rules.problems, ...failures].sort((a, b) => a.span.start - b.span.start);
+  return { ...rules, problems };
+}
+
 function toJson({ sources, problems }: RulesFile): string {
   const all = problems.map(problem => {
     const source = sourceAt(sources, problem.span.start);
@@ -68,7 +77,10 @@ function toText(rules: RulesFile): string {
   const ruleCount = rules.file.rules.length;
   const errorCount = countOf(rules, 'error');
   const found = [plural(errorCount, 'error'), plural(countOf(rules, 'warning'), 'warning')].join(', ');
-  const good = errorCount === 0 ? plural(ruleCount, 'rule') : `${plural(ruleCount, 'rule')} without errors`;
+  const good =
+    errorCount === 0
+      ? plural(ruleCount, 'rule') + countTests([rules])
+      : `${plural(ruleCount, 'rule')} without errors`;
   return `${problems.join('\n')}${problems.length > 0 ? '\n' : ''}${good}: ${found}\n`;
 }
 

@@ -84,7 +84,7 @@ function requireRule(name: string, rules: Rule[]): string {
   );
 }
 
-interface Explainer {
+export interface Explainer {
   rules: RulesFile;
   ruleset: CompiledRuleset;
   /** The rule asked for, or null for all. */
@@ -94,10 +94,8 @@ interface Explainer {
 
 function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
   const { ruleset, rules, names, doors } = explainer;
-  const block = bytes === null ? 0 : doors.malloc(bytes.length);
-  if (bytes === null || block === 0) return `  too long: ${layout.RECORD_SIZE_MAX} bytes are allowed\n`;
-  new Uint8Array(doors.memory.buffer).set(bytes, block);
-  if (doors.examine(block, bytes.length) !== 0) return '  not a JSON object\n';
+  const refusal = examine(doors, bytes);
+  if (bytes === null || refusal !== null) return `  ${refusal}\n`;
   const record = parse(bytes);
   return ruleset.compiled.steps
     .map((step, index) => ({ step, index, rule: rules.file.rules[step.rule]! }))
@@ -109,6 +107,14 @@ function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
       return `  ${name}: ${outcome}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
     })
     .join('');
+}
+
+/** Reads a record for `ask`; returns what is wrong with it, or null. */
+export function examine(doors: Doors, bytes: Uint8Array | null): string | null {
+  const block = bytes === null ? 0 : doors.malloc(bytes.length);
+  if (bytes === null || block === 0) return `too long: ${layout.RECORD_SIZE_MAX} bytes are allowed`;
+  new Uint8Array(doors.memory.buffer).set(bytes, block);
+  return doors.examine(block, bytes.length) === 0 ? null : 'not a JSON object';
 }
 
 /** One match is not an alert of such a rule: what it counts by, as it is written. */
@@ -125,7 +131,7 @@ function countedBy({ source }: RulesFile, rule: Rule): string {
 const COUNTING_KEYS = ['threshold', 'ratio', 'sequence', 'firstSeen', 'absence'];
 
 /** The core has read it: this is for showing values only. */
-function parse(bytes: Uint8Array): unknown {
+export function parse(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(Buffer.from(bytes).toString());
   } catch {
@@ -134,12 +140,12 @@ function parse(bytes: Uint8Array): unknown {
 }
 
 /** The last decision of a test, and whether the test holds. */
-interface Answer extends Decision {
+export interface Answer extends Decision {
   isTrue: boolean;
 }
 
 /** Walks a step's decision graph. A test may be several decisions in a row: the last one settles it. */
-function ask({ ruleset, doors }: Explainer, step: number): { isMet: boolean; asked: Answer[] } {
+export function ask({ ruleset, doors }: Explainer, step: number): { isMet: boolean; asked: Answer[] } {
   const { code } = ruleset.compiled.steps[step]!;
   const asked: Answer[] = [];
   let at = 0;
@@ -158,7 +164,7 @@ function isSame(a: Span | undefined, b: Span): boolean {
   return a !== undefined && a.start === b.start && a.end === b.end;
 }
 
-function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown): string {
+export function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown): string {
   const { test, isNegated, atom, isTrue } = answer;
   const written = rules.source.slice(test.span.start, test.span.end).replace(/\s+/g, ' ');
   const span = narrowed(spanOf(doors, atom), test);

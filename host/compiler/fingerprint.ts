@@ -17,9 +17,9 @@ export function fingerprintsOf(rules: Rule[]): bigint[] {
   });
 }
 
-/** A rule's position is not part of what it says, and a pattern's tree follows from its source. */
+/** A rule's position and its tests are not part of what it says, and a pattern's tree follows from its source. */
 function withoutDerived(key: string, value: unknown): unknown {
-  return key === 'span' || key === 'pattern' ? undefined : value;
+  return key === 'span' || key === 'pattern' || key === 'tests' ? undefined : value;
 }
 
 function hash(text: string): bigint {

@@ -62,6 +62,7 @@ export interface Rule {
   sequence?: Sequence;
   /** Fewer matches than `below` within `forMs`; fewer than one if it is left out. */
   absence?: { forMs: number; below?: number; by: string[]; span: Span };
+  tests?: RuleTest[];
 }
 
 export interface Sequence {
@@ -71,6 +72,18 @@ export interface Sequence {
   counts?: number[];
   /** The steps may come in any order; left out: in the given one. */
   order?: 'any';
+  span: Span;
+}
+
+/** A test that stands in its rule. It is no part of what the rule says: the module does not have it. */
+export interface RuleTest {
+  name?: string;
+  /** JSON. */
+  record: string;
+  expect: 'match' | 'none';
+  /** What the match must have, by name. */
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
   span: Span;
 }
 

@@ -328,7 +328,7 @@ function typeHint(context: Context, node: Node, kind: keyof typeof schema.KINDS)
   return isScalar(node) ? scalarHint(node, written, kind) : undefined;
 }
 
-const LISTS = new Set<keyof typeof schema.KINDS>(['groups', 'rules', 'conditions', 'steps']);
+const LISTS = new Set<keyof typeof schema.KINDS>(['groups', 'rules', 'conditions', 'steps', 'tests']);
 
 /** For lists where something else is expected. */
 const LIST_HINTS: Partial<Record<keyof typeof schema.KINDS, string>> = {

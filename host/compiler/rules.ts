@@ -29,6 +29,7 @@ import {
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
+import { readRuleTests } from './tests.ts';
 import { checkReferences, readTemplates } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
@@ -228,6 +229,7 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
     labelNames,
   );
   const tied = sequence && tieSteps(context, sequence, labels);
+  const tests = readRuleTests(context, map.get('tests'));
   if (context.errorCount > errorsBefore) return undefined;
   const rule: Rule = {
     alert: alert!, // required: had it been missing, an error would have been counted
@@ -240,6 +242,7 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
     ...(threshold && { threshold }),
     ...(tied && { sequence: tied }),
     ...(absence && { absence }),
+    ...(tests && { tests }),
   };
   const watched = ['threshold', 'sequence', 'absence'].flatMap(name => namedInBy(map.get(name)?.value, rule));
   adviseRule(rule, new Set(watched), context.report);

@@ -54,6 +54,10 @@ export const KEYS_MAX = KEY_COUNT_MAX;
 export const ALERTS_PER_SECOND_MAX = 1_000_000;
 // In milliseconds it fits into 32 bits; what spans more than a month is a report, not an alert.
 export const DURATION_MAX_MS = 30 * 24 * 60 * 60_000;
+// Tests of one rule; more belong into a file of their own.
+export const TESTS_MAX = 1_000;
+// A record of a test: a stack trace is a few kilobytes.
+export const TEST_RECORD_SIZE_MAX = 1024 * 1024;
 // Absence is noticed by a clock that ticks once a second.
 export const ABSENCE_MIN_MS = 1_000;
 // A first-time user's rule that matches everything sends 12 messages per hour and label set, not 12 per second.
@@ -148,6 +152,26 @@ export const RULE_KEYS = {
   annotations: {
     kind: 'annotations',
     description: 'What a person reads: "message" or "summary" is shown first.',
+  },
+  tests: {
+    kind: 'tests',
+    description: 'Records that must match or not; `earshot check` and `earshot test` try them.',
+  },
+} satisfies Keys;
+
+export const RULE_TEST_KEYS = {
+  name: { kind: 'name', description: 'What the test is about.' },
+  log: { kind: 'text', description: 'A line of a log: the record {log: LINE}.' },
+  record: { kind: 'record', description: 'A record: a map, or JSON as a string.' },
+  expect: {
+    kind: 'expectation',
+    required: true,
+    description: 'match: the rule matches it; none: it does not.',
+  },
+  labels: { kind: 'values', description: 'Labels that the match must have; others are not looked at.' },
+  annotations: {
+    kind: 'values',
+    description: 'Annotations that the match must have; others are not looked at.',
   },
 } satisfies Keys;
 
@@ -337,6 +361,13 @@ export const KINDS = {
   threshold: { expected: 'a map', schema: reference('threshold') },
   sequence: { expected: 'a map', schema: reference('sequence') },
   absence: { expected: 'a map', schema: reference('absence') },
+  tests: { expected: 'a list of tests', schema: listOf(reference('test'), 1, TESTS_MAX) },
+  record: { expected: 'a map, or a string that holds JSON', schema: { type: ['object', 'string'] } },
+  expectation: { expected: 'match or none', schema: { enum: ['match', 'none'] } },
+  values: {
+    expected: 'a map of names and strings',
+    schema: { type: 'object', additionalProperties: { type: 'string' } },
+  },
 } satisfies Record<string, Kind>;
 
 function reference(name: string): object {
@@ -376,6 +407,7 @@ export function rulesSchema(): object {
       threshold: { ...mapOf(THRESHOLD_KEYS), ...thresholdLevels() },
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
+      test: { ...mapOf(RULE_TEST_KEYS), oneOf: [{ required: ['log'] }, { required: ['record'] }] },
     },
   };
 }
