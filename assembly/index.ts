@@ -265,13 +265,12 @@ export function testAtom(atom: u32): bool {
 
 /** Finds where an atom's field matches, for the four doors below. 0 when the field has no text. */
 export function spanOf(atom: u32): bool {
-  spanField = atomField(atom);
-  if (fieldType(spanField) == layout.TYPE_ABSENT) return false;
   const slots = allocate(layout.CAPTURE_COUNT_MAX * 8);
   if (slots == 0) return false;
   beginBudget();
   locateAtom(atom, slots);
-  return true;
+  spanField = atomField(atom);
+  return fieldType(spanField) != layout.TYPE_ABSENT;
 }
 
 let spanField: u32 = 0;

@@ -6,6 +6,7 @@ import { testsOf, textsIn } from './condition.ts';
 import { formatFieldPath } from './field.ts';
 import { matchesEverything } from './nfa.ts';
 import type { Condition, Rule, Template, TemplatePart } from './model.ts';
+import { isList, isPlain, isText } from './path.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
 import { foldedForms } from './pattern.ts';
 
@@ -163,7 +164,7 @@ function textForm(op: TestCondition['op'], text: string): Form | undefined {
 /** Kubernetes' labels and annotations have no keys below theirs. */
 function adviseLabelKey({ field, span }: TestCondition, report: Report): void {
   const at = field.findIndex((step, index) => index > 0 && (step === 'labels' || step === 'annotations'));
-  if (field[at - 1] !== 'kubernetes' || field.length < at + 3) return;
+  if (!isPlain(field) || field[at - 1] !== 'kubernetes' || field.length < at + 3) return;
   const key = field.slice(at + 1).join('.');
   report({
     severity: 'warning',
@@ -240,10 +241,17 @@ function mayEndWithNewline(parts: Pattern[]): boolean {
 
 /** A field that is compared in both ways: "500" is 500 for the one, and not for the other. */
 function adviseNumbers(tests: TestCondition[], report: Report): void {
-  const ordered = new Map(tests.flatMap(test => (isOrder(test) ? [[test.field.join('\0'), test.op]] : [])));
+  const keyOf = ({ field }: TestCondition) => JSON.stringify(field);
+  const ordered = new Map(tests.flatMap(test => (isOrder(test) ? [[keyOf(test), test.op]] : [])));
   for (const test of tests) {
-    const op = ordered.get(test.field.join('\0'));
-    if (op === undefined || (test.op !== 'eq' && test.op !== 'in')) continue;
+    const op = ordered.get(keyOf(test));
+    if (
+      op === undefined ||
+      isText(test.field) ||
+      isList(test.field) ||
+      (test.op !== 'eq' && test.op !== 'in')
+    )
+      continue;
     const values = test.op === 'eq' ? [test.value] : test.values;
     const strings = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
     const number = values.find(value => value.type === 'number' && !strings.includes(value.value));

@@ -1,20 +1,22 @@
 // What makes an alert of hits: thresholds, sequences, absences. YAML → model.
+import { isMap, isScalar } from 'yaml';
 import { quote } from '../error.ts';
 import type { Span } from '../error.ts';
-import { readStep } from './conditions.ts';
+import { captureProblem, unknownName } from './captures.ts';
+import { capturePath, readCaptureName, readStep } from './conditions.ts';
 import type { Step } from './conditions.ts';
 import type { Node } from './document.ts';
-import type { Rule } from './model.ts';
-import { fail, readCount, readDuration, readField, readList, readMap, readText } from './reading.ts';
+import type { FieldPath, Rule } from './model.ts';
+import { fail, readCount, readDuration, readList, readMap, readSingleField, readText } from './reading.ts';
 import type { Context, Entry } from './reading.ts';
 import * as schema from './schema.ts';
-import { captureProblem, unknownName } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
 export function readThreshold(
   context: Context,
   entry: Entry | undefined,
   labelNames: string[],
+  steps: Step[],
 ): Rule['threshold'] {
   const map = entry?.value && readMap(context, entry.value, '"threshold"', schema.THRESHOLD_KEYS);
   if (!map) return undefined;
@@ -22,9 +24,23 @@ export function readThreshold(
   const count = readCount(context, map.get('count'), 1, most);
   const withinMs = readDuration(context, map.get('within'), 1_000);
   const by = readBy(context, map.get('by'), labelNames);
-  const distinct = readField(context, map.get('distinct'));
+  const distinct = readDistinct(context, map.get('distinct'), steps);
   if (count === undefined || withinMs === undefined) return undefined;
   return { count, withinMs, by, ...(distinct && { distinct }), span: map.span };
+}
+
+/** A field, or a capture of the rule. */
+function readDistinct(context: Context, entry: Entry | undefined, steps: Step[]): FieldPath | undefined {
+  const written = isScalar(entry?.value) ? String(entry.value.value) : '';
+  const named = /^\$captures\.(\w+)$/.exec(written)?.[1];
+  if (named !== undefined)
+    return fail(context, entry!.value!, 'a capture is no field', `write distinct: {capture: ${named}}`);
+  if (!isMap(entry?.value)) return readSingleField(context, entry);
+  const map = readMap(context, entry.value, '"distinct"', schema.CAPTURE_KEYS);
+  const capture = map?.get('capture');
+  const name = capture && readCaptureName(context, capture);
+  const step = steps.at(-1);
+  return name === undefined || !step ? undefined : capturePath(context, capture!.value!, name, step);
 }
 
 export function readAbsence(

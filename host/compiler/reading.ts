@@ -9,9 +9,11 @@ import type { Decimal } from './decimal.ts';
 import { TEMPLATE_HINT, isDamaged, resolveAlias, spanOf, spanWithin, writtenAs } from './document.ts';
 import type { Document, Node } from './document.ts';
 import { parseDuration } from './duration.ts';
-import { parseFieldPath } from './field.ts';
+import { formatFieldPath, parseFieldPath } from './field.ts';
 import { asTestHint, foreignHint, meantKey } from './foreign.ts';
-import type { FieldPath, Scalar } from './model.ts';
+import type { FieldPath, ParseFormat, Scalar } from './model.ts';
+import { throughTexts } from './parse.ts';
+import { isList } from './path.ts';
 import * as schema from './schema.ts';
 import type { Keys } from './schema.ts';
 
@@ -20,6 +22,8 @@ export interface Context {
   report: Report;
   /** Errors so far: a rule has a mistake when the count grew while it was read. */
   errorCount: number;
+  /** Of the rule that is read: the fields whose text holds fields, by their path as it is written. */
+  parses: Map<string, ParseFormat>;
 }
 
 export function makeContext(document: Document, report: Report): Context {
@@ -27,6 +31,7 @@ export function makeContext(document: Document, report: Report): Context {
   const context: Context = {
     document,
     errorCount: 0,
+    parses: new Map(),
     report: problem => {
       if (problem.severity === 'error') context.errorCount++;
       const key = `${problem.span.start}:${problem.span.end}:${problem.message}`;
@@ -78,7 +83,8 @@ export function readMap(
   if (!isMap(map)) {
     const found = describe(context, map);
     const kind = what.replaceAll('"', '');
-    const form = kind === 'threshold' || kind === 'absence' || kind === 'sequence' ? kind : 'limits';
+    const form =
+      kind === 'threshold' || kind === 'absence' || kind === 'sequence' || kind === 'parse' ? kind : 'limits';
     const message = `${what} must be a map, found ${found}`;
     return fail(context, map, message, hint?.() ?? typeHint(context, map, form));
   }
@@ -186,7 +192,7 @@ export function readText(
   node: Node | undefined,
   subject: string,
   sizeMax = schema.TEXT_SIZE_MAX,
-  kind: 'text' | 'texts' = 'text',
+  kind: 'text' | 'texts' | 'captureName' = 'text',
 ): string | undefined {
   if (!node) return undefined;
   if (!isScalar(node) || typeof node.value !== 'string') return failType(context, node, subject, kind);
@@ -209,8 +215,22 @@ export function readField(context: Context, entry: Entry | undefined): FieldPath
     return failType(context, entry.value, `"${entry.name}"`, 'field');
   }
   const text = readText(context, entry.value, `"${entry.name}"`);
-  return text === undefined ? undefined : parseInText(context, entry.value, text, parseFieldPath);
+  const { parses } = context;
+  return text === undefined
+    ? undefined
+    : parseInText(context, entry.value, text, path => throughTexts(parseFieldPath(path), parses));
 }
+
+/** A field with one value. */
+export function readSingleField(context: Context, entry: Entry | undefined): FieldPath | undefined {
+  const path = readField(context, entry);
+  if (path === undefined || !isList(path)) return path;
+  const message = `${quote(formatFieldPath(path))} has several values`;
+  return fail(context, entry!.value!, message, SINGLE_HINT);
+}
+
+export const SINGLE_HINT =
+  'name one by its index, such as [0], or take a text from it: {field: …[*], regex: "(?P<name>…)"} and the capture';
 
 export function readBoolean(context: Context, { name, value }: Entry): boolean | undefined {
   if (!value) return undefined;
@@ -351,6 +371,8 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
         : undefined;
     case 'threshold':
       return `write {count: ${isCount ? written : 20}, within: ${isDuration(String(node.value)) ? written : '5m'}}`;
+    case 'parse':
+      return `write {log: ${/logfmt/i.test(written) ? 'logfmt' : 'json'}}`;
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
     case 'labelNames':

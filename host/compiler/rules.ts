@@ -8,20 +8,24 @@ import type { Report } from '../error.ts';
 import { adviseNames, adviseRule } from './advice.ts';
 import { readMatch } from './conditions.ts';
 import { readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
-import { isDamaged, readDocument, resolveAlias, spanOf } from './document.ts';
+import { isDamaged, readDocument, resolveAlias, spanOf, writtenAs } from './document.ts';
+import { formatFieldPath } from './field.ts';
 import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
 import type { Limits, Rule, RuleFile, Template } from './model.ts';
 import {
   fail,
+  failType,
   isNothing,
   makeContext,
   quietIfDamaged,
   readCount,
   readDuration,
+  readField,
   readList,
   readMap,
   readName,
+  readPairs,
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
@@ -99,12 +103,42 @@ function readGroup(context: Context, node: Node, names: Set<string>, rules: Rule
     fail(own, map!.get('name')!.value!, `second group ${quote(name)}`, 'give each group its own name');
   }
   if (name !== undefined) names.add(name);
+  const parses = readParse(own, map?.get('parse'));
   for (const item of readList(own, map?.get('rules'), 'rules', 'the group has no rules') ?? []) {
     if (!mayAddRule(context, item, rules)) return;
-    const rule = readRule(context, item, name ?? '');
+    const rule = readRule(context, item, name ?? '', parses);
     if (rule) rules.push(rule);
   }
 }
+
+type Parses = Context['parses'];
+
+/** Fields by their path as `formatFieldPath` writes it. */
+function readParse(context: Context, entry: Entry | undefined): Parses {
+  const parses: Parses = new Map();
+  if (!entry?.value) return parses;
+  if (!isMap(entry.value)) {
+    failType(context, entry.value, '"parse"', 'parse');
+    return parses;
+  }
+  const entries = readPairs(context, entry.value);
+  if (entries.length === 0) fail(context, entry.key, '"parse" names no field', 'write {log: json}');
+  if (entries.length > schema.PARSES_MAX)
+    fail(context, entry.key, `"parse" names ${entries.length} fields, ${schema.PARSES_MAX} allowed`);
+  for (const { name, key, value } of entries) {
+    const path = readField(context, { name: 'parse', key, value: key });
+    const format = isScalar(value) ? value.value : undefined;
+    if (format === 'json' || format === 'logfmt') {
+      if (path) parses.set(formatFieldPath(path), format);
+    } else if (value) {
+      const message = `${quote(name)} must be parsed as json or logfmt, found ${quote(writtenAs(context.document, value))}`;
+      fail(context, value, message, FORMAT_HINT);
+    }
+  }
+  return parses;
+}
+
+const FORMAT_HINT = 'other formats are taken apart by a "regex" with captures, or by a parser of Fluent Bit';
 
 function mayAddRule(context: Context, node: Node, rules: Rule[]): boolean {
   if (rules.length < schema.RULES_MAX) return true;
@@ -114,12 +148,14 @@ function mayAddRule(context: Context, node: Node, rules: Rule[]): boolean {
 
 // ---------------------------------------------------------------------------------------------- one rule
 
-function readRule(context: Context, node: Node, group: string): Rule | undefined {
+function readRule(context: Context, node: Node, group: string, ofGroup: Parses): Rule | undefined {
   if (isDamaged(context.document, node)) return undefined;
   const errorsBefore = context.errorCount;
   const map = readMap(context, node, 'a rule', schema.RULE_KEYS);
   if (!map) return undefined;
   checkKindOfRule(context, map);
+  context.parses = new Map();
+  context.parses = new Map([...ofGroup, ...readParse(context, map.get('parse'))]);
   const alert = readName(context, map.get('alert'));
   const sequence = readSequence(context, map.get('sequence'));
   const match = readMatch(context, map.get('match'));
@@ -130,7 +166,7 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   for (const label of labels) checkReferences(context, label, steps);
   for (const annotation of annotations) checkReferences(context, annotation, steps, labelNames);
   const realertMs = readDuration(context, map.get('realert'), 0) ?? schema.REALERT_DEFAULT_MS;
-  const threshold = readThreshold(context, map.get('threshold'), labelNames);
+  const threshold = readThreshold(context, map.get('threshold'), labelNames, steps);
   const absence = readAbsence(context, map.get('absence'), labelNames);
   const tied = sequence && tieSteps(context, sequence, labels);
   if (context.errorCount > errorsBefore) return undefined;

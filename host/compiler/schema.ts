@@ -34,6 +34,8 @@ export const ANNOTATIONS_MAX = 64;
 export const COUNT_MAX = 65_535;
 // Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
+// Fields that a rule parses: nobody names more of them.
+export const PARSES_MAX = 16;
 export const STEPS_MIN = 2;
 // What a key's 64 bytes of state hold.
 export const STEPS_MAX = SEQUENCE_STEPS_MAX;
@@ -91,12 +93,17 @@ export const LIMITS_KEYS = {
 export const GROUP_KEYS = {
   name: { kind: 'name', required: true, description: 'The name of the group, unique in the file.' },
   rules: { kind: 'rules', required: true, description: 'The rules of the group.' },
+  parse: { kind: 'parse', description: 'What its rules parse; an entry of a rule for the same field wins.' },
 } satisfies Keys;
 
 export const RULE_KEYS = {
   alert: { kind: 'name', required: true, description: 'The name of the alert, its label "alertname".' },
   match: { kind: 'condition', description: 'What a record must hold.' },
   sequence: { kind: 'sequence', description: 'Conditions that must be met one after the other.' },
+  parse: {
+    kind: 'parse',
+    description: 'Fields whose text holds fields, and its format: {log: json} or logfmt.',
+  },
   threshold: { kind: 'threshold', description: 'How many matches within which time make an alert.' },
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
   realert: {
@@ -157,12 +164,25 @@ export const CASED_OPERATORS = [
   'regex',
 ] as const;
 
-export const TEST_KEYS = {
+/** What a test looks at: one of these. */
+export const SUBJECT_KEYS = {
   field: {
     kind: 'field',
     required: true,
     description: 'The field to test, such as kubernetes.labels["app.kubernetes.io/name"].',
   },
+  capture: {
+    kind: 'captureName',
+    description: 'A named group of a "regex" of the same rule and step: its text is tested.',
+  },
+  anyField: {
+    kind: 'yes',
+    description: 'Each string value of the record is tested, at any depth: one must meet it.',
+  },
+} satisfies Keys;
+
+export const TEST_KEYS = {
+  ...SUBJECT_KEYS,
   ...OPERATOR_KEYS,
   ignoreCase: {
     kind: 'boolean',
@@ -172,6 +192,11 @@ export const TEST_KEYS = {
 
 export const CONDITION_KEYS = { ...GROUPING_KEYS, ...TEST_KEYS } satisfies Keys;
 
+/** `distinct: {capture: user}` */
+export const CAPTURE_KEYS = {
+  capture: { kind: 'captureName', required: true, description: 'A named group of a "regex" of the rule.' },
+} satisfies Keys;
+
 const BY_DESCRIPTION =
   'Names of labels: each combination of their values is watched on its own; all if left out.';
 
@@ -179,7 +204,10 @@ export const THRESHOLD_KEYS = {
   count: { kind: 'count', required: true, description: 'How many matches make an alert.' },
   within: { kind: 'duration', required: true, description: 'The time in which they must come.' },
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
-  distinct: { kind: 'field', description: 'Count the different values of this field, not the matches.' },
+  distinct: {
+    kind: 'distinct',
+    description: 'Count the different values of this field, or of {capture: name}, not the matches.',
+  },
 } satisfies Keys;
 
 export const SEQUENCE_KEYS = {
@@ -212,6 +240,31 @@ export const KINDS = {
   text: { expected: 'a string', schema: TEXT_SCHEMA },
   pattern: { expected: 'a string', schema: { type: 'string', minLength: 1, maxLength: PATTERN_LENGTH_MAX } },
   field: { expected: 'a field path such as kubernetes.pod_name', schema: TEXT_SCHEMA },
+  captureName: { expected: 'the name of a capture', schema: TEXT_SCHEMA },
+  yes: { expected: 'true', schema: { const: true } },
+  distinct: {
+    expected: 'a field path such as kubernetes.pod_name, or {capture: user}',
+    schema: {
+      anyOf: [
+        TEXT_SCHEMA,
+        {
+          type: 'object',
+          properties: { capture: TEXT_SCHEMA },
+          required: ['capture'],
+          additionalProperties: false,
+        },
+      ],
+    },
+  },
+  parse: {
+    expected: 'a map of fields and formats, such as {log: json}',
+    schema: {
+      type: 'object',
+      additionalProperties: { enum: ['json', 'logfmt'] },
+      minProperties: 1,
+      maxProperties: PARSES_MAX,
+    },
+  },
   duration: { expected: 'a duration such as 5m', schema: DURATION_SCHEMA },
   count: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: COUNT_MAX } },
   keyCount: { expected: 'a whole number', schema: { type: 'integer', minimum: KEYS_MIN, maximum: KEYS_MAX } },
@@ -311,20 +364,30 @@ function ruleKinds(): object {
   };
 }
 
-/** A grouping has its one key; a test has `field` and one operator, a test of text perhaps `ignoreCase`. */
+/** A grouping has its one key; a test has its subject and one operator, a test of text perhaps `ignoreCase`. */
 function conditionSchema(): object {
   const groupings = Object.entries(GROUPING_KEYS).map(([name, key]) => ({
     ...mapOf({ [name]: key }),
     required: [name],
   }));
-  const { field, ignoreCase } = TEST_KEYS;
+  const { ignoreCase } = TEST_KEYS;
   const cased = Object.fromEntries(CASED_OPERATORS.map(name => [name, OPERATOR_KEYS[name]]));
-  const test = { ...mapOf({ field, ...OPERATOR_KEYS }), minProperties: 2, maxProperties: 2 };
-  const testOfText = {
-    ...mapOf({ field, ...cased, ignoreCase }),
-    required: ['field', 'ignoreCase'],
-    minProperties: 3,
-    maxProperties: 3,
-  };
-  return { oneOf: [...groupings, test, testOfText] };
+  const tests = Object.entries(SUBJECT_KEYS).flatMap(([name, key]) => {
+    const subject = { [name]: key };
+    const operators = name === 'anyField' ? cased : OPERATOR_KEYS;
+    const test = {
+      ...mapOf({ ...subject, ...operators }),
+      required: [name],
+      minProperties: 2,
+      maxProperties: 2,
+    };
+    const testOfText = {
+      ...mapOf({ ...subject, ...cased, ignoreCase }),
+      required: [name, 'ignoreCase'],
+      minProperties: 3,
+      maxProperties: 3,
+    };
+    return [test, testOfText];
+  });
+  return { oneOf: [...groupings, ...tests] };
 }
