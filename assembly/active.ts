@@ -15,6 +15,10 @@ export function beginActive(base: usize, time: i64): void {
   now = time;
 }
 
+export function eventTime(): i64 {
+  return now;
+}
+
 /** Whether the event time is within the spans of the ACTIVE_… record. */
 export function isActive(active: usize): bool {
   const local = floorDivide(now, MINUTE_MS) + MONDAY + floorDivide(shiftAt(active), 60);

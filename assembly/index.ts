@@ -2,6 +2,7 @@
 // says whether there is a body to fetch. Fluent Bit calls one of the doors `…_only`. No door traps, whatever the record.
 // The only trap is at the start, on a ruleset that is damaged or of another version: nothing must run with that.
 import * as layout from './layout';
+import { eventTime } from './active';
 import { beginBudget } from './budget';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import * as edge from './edge';
@@ -255,6 +256,11 @@ export function examine(record: usize, size: usize): i32 {
   if (!loaded || record == 0 || size > layout.RECORD_SIZE_MAX) return layout.TOO_LARGE;
   finish(); // releases what the record before allocated; what this one allocates stays
   return examineRecord(record, record + size) ? 0 : layout.MALFORMED;
+}
+
+/** The event time of the record that `examine` read, as the record says it, in ms; 0 when it does not. */
+export function examinedTime(): f64 {
+  return <f64>eventTime();
 }
 
 /** The answer of an atom of the record that `examine` read. What this allocates stays until the next `malloc` or call. */

@@ -126,10 +126,13 @@ function isSame(a: Span | undefined, b: Span): boolean {
 function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown): string {
   const { test, isNegated, atom, isTrue } = answer;
   const written = rules.source.slice(test.span.start, test.span.end).replace(/\s+/g, ' ');
-  const span = narrowed(spanOf(doors, atom), test);
+  const span = test.op === 'active' ? null : narrowed(spanOf(doors, atom), test);
   const isMet = isTrue !== isNegated;
   const missing = 'ofAll' in test ? `without ${quote(test.texts[0]!)}, ` : '';
-  const value = isMet || isTrue ? '' : `  ${missing}it is ${valueAt(record, test, span)}`;
+  const value =
+    isMet || isTrue
+      ? ''
+      : `  ${missing}it is ${test.op === 'active' ? timeIn(test.timezone, doors.examinedTime()) : valueAt(record, test, span)}`;
   const line = `    ${isMet ? 'yes' : 'no '} ${isNegated ? 'not: ' : ''}${written}${value}\n`;
   return isTrue && span && span.end > span.start ? line + underline(span).join('') : line;
 }
@@ -212,6 +215,13 @@ function valueAt(record: unknown, test: TestCondition, span: MatchedSpan | null)
   if (typeof value === 'string') return showText(span?.text ?? value, test);
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
   return value === null ? 'null' : `the ${typeof value} ${value}`;
+}
+
+/** As `active` sees it. */
+function timeIn(timeZone: string, ms: number): string {
+  if (ms === 0) return 'not known: the record does not say its time';
+  const form = { timeZone, weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
+  return `${new Intl.DateTimeFormat('en-GB', form).format(ms)} in ${timeZone}`;
 }
 
 function showText(text: string, test: TestCondition): string {

@@ -2,7 +2,7 @@
 // writes as bytes. Things refer to each other by index; each thing keeps what it was made from.
 import type { Dfa } from './dfa.ts';
 import type { ByteString } from './literals.ts';
-import type { Condition, FieldPath } from './model.ts';
+import type { Condition, FieldPath, TimeSpan } from './model.ts';
 import type { Program } from './nfa.ts';
 import type { Table } from './table.ts';
 import { newTable } from './table.ts';
@@ -40,7 +40,9 @@ export type Atom =
     }
   | { op: 'words'; field: number; words: number }
   | { op: 'pattern'; field: number; pattern: number }
-  | { op: 'each'; field: number; atoms: number[] };
+  | { op: 'each'; field: number; atoms: number[] }
+  /** Of the event time: the field is NONE. */
+  | { op: 'active'; field: number; spans: TimeSpan[]; timezone: string };
 
 /** One instruction of a step's decision graph; targets are instructions, CODE_MATCH or CODE_FAIL. */
 export interface Decision {

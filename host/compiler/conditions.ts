@@ -2,6 +2,7 @@
 import { isScalar, isSeq } from 'yaml';
 import { formatCount, quote } from '../error.ts';
 import type { Span } from '../error.ts';
+import { readActive } from './active.ts';
 import { captureProblem } from './captures.ts';
 import type { StepCaptures } from './captures.ts';
 import { resolveAlias, spanOf, writtenAs } from './document.ts';
@@ -80,15 +81,22 @@ function readCondition(context: Context, node: Node, step: Step, nesting: Nestin
   if (!map) return undefined;
   const groupings = ['all', 'any', 'not'].filter(name => map.get(name));
   const testKey = Object.keys(schema.TEST_KEYS).find(name => map.get(name));
-  const forms = [...groupings, ...(testKey === undefined ? [] : [testKey])];
+  const time = map.get('active');
+  const forms = [...groupings, ...(testKey === undefined ? [] : [testKey]), ...(time ? ['active'] : [])];
   const conditions = [
     ...groupings.map(name => readGrouping(context, map.get(name)!, step, nesting, map.span)),
     ...(testKey === undefined ? [] : [readTest(context, map, step, nesting)]),
+    ...(time ? [readTime(context, time, map.span)] : []),
   ];
   if (forms.length === 1) return conditions[0];
   if (forms.length > 1) failTwoForms(context, map, forms);
   else if (map.unknownCount === 0) fail(context, node, 'empty condition', CONDITION_HINT);
   return undefined;
+}
+
+function readTime(context: Context, entry: Entry, span: Span): Condition | undefined {
+  const active = readActive(context, entry);
+  return active && { kind: 'test', field: [], op: 'active', ...active, span };
 }
 
 const CONDITION_HINT = 'write "all", "any", "not", or a test such as {field: log, contains: error}';

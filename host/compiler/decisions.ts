@@ -57,7 +57,7 @@ interface Exits {
 
 function emitTest(test: TestCondition, exits: Exits, tables: Tables, report: Report, emit: Emit): number {
   const { onTrue, onFalse, isNegated } = exits;
-  const field = fieldOf(tables.fields, test.field);
+  const field = test.op === 'active' ? layout.NONE : fieldOf(tables.fields, test.field);
   const indexOfAtom = (atom: Atom) => indexOfEqual(tables.atoms, atom);
   /** Of a list one value must meet all atoms, of a field its only one. */
   const askAll = (atoms: Atom[], next = onFalse) =>
@@ -102,6 +102,8 @@ function emitTest(test: TestCondition, exits: Exits, tables: Tables, report: Rep
     }
     case 'regex':
       return ask({ op: 'pattern', field, pattern: patternOf(tables.patterns, field, test, report) });
+    case 'active':
+      return ask({ op: 'active', field, spans: test.spans, timezone: test.timezone });
     default:
       return ask({ op: ORDERS[test.op], field, number: test.value });
   }

@@ -43,6 +43,7 @@ export function kindOf(op: string): 'text' | 'number' | 'any' {
 
 /** Whether some value of a field meets all demands; `isObject`: the field holds other fields, so it is no scalar. */
 export function canBeMet(demands: Demand[], isObject: boolean): boolean {
+  if (demands.some(({ test }) => test.op === 'active')) return canBeActive(demands);
   const meets = (value: Value) => demands.every(demand => mayMeet(demand, value));
   if (demands.some(({ test }) => isText(test.field)))
     return !isPatternRefused(demands) && (meets({ type: 'missing' }) || textsFor(demands).some(meets));
@@ -50,6 +51,20 @@ export function canBeMet(demands: Demand[], isObject: boolean): boolean {
   if (isObject || isPatternRefused(demands)) return false;
   return OTHER_KINDS.some(meets) || numbersFor(demands).some(meets) || textsFor(demands).some(meets);
 }
+
+/** Whether some minute of the week meets all demands; of two time zones nothing is said. */
+function canBeActive(demands: Demand[]): boolean {
+  const times = demands.flatMap(({ test, isMet }) => (test.op === 'active' ? [{ ...test, isMet }] : []));
+  if (new Set(times.map(({ timezone }) => timezone)).size > 1) return true;
+  const bounds = times.flatMap(({ spans }) => spans.flatMap(({ start, end }) => [start, end]));
+  return [0, ...bounds.filter(minute => minute < WEEK_MINUTES)].some(minute =>
+    times.every(
+      ({ spans, isMet }) => spans.some(({ start, end }) => start <= minute && minute < end) === isMet,
+    ),
+  );
+}
+
+const WEEK_MINUTES = 7 * 24 * 60;
 
 /** A pattern must be found and must not. */
 function isPatternRefused(demands: Demand[]): boolean {
@@ -113,6 +128,8 @@ function mayMeet({ test, isMet }: Demand, value: Value): boolean {
     case 'eq':
     case 'in':
       return mayBeAmong(test, value, isMet);
+    case 'active':
+      return true; // has a check of its own
     case 'gt':
     case 'gte':
     case 'lt':

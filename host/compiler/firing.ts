@@ -176,6 +176,12 @@ function clashMessage({ demand, other }: Clash): Message {
     const hint = 'nothing can come before "^" or after "$": write \\^ and \\$ for the characters';
     return { message: 'this pattern matches no text', hint, span };
   }
+  if (test.op === 'active') {
+    const hint = demand.isMet
+      ? 'put them under "any" if one of the times is enough'
+      : 'together they exclude every time';
+    return { message: 'no time of the week can meet this "active" and the others', hint, span };
+  }
   if (!other && isText(test.field)) {
     const last = test.field.at(-1);
     const isCapture = typeof last === 'object' && 'capture' in last;

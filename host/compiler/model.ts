@@ -38,6 +38,7 @@ export type Scalar =
   | { type: 'boolean'; value: boolean }
   | { type: 'null' };
 
+/** A test of "active" looks at the event time, not at a field: its path is empty. */
 export type Condition =
   | { kind: 'all' | 'any'; of: Condition[]; span: Span }
   | { kind: 'not'; of: Condition; span: Span }
@@ -49,7 +50,14 @@ export type Test =
   | { op: 'in'; values: Scalar[] }
   | TextsTest
   | { op: 'regex'; source: string; pattern: Pattern; captures: string[] }
-  | { op: 'gt' | 'gte' | 'lt' | 'lte'; value: string };
+  | { op: 'gt' | 'gte' | 'lt' | 'lte'; value: string }
+  | { op: 'active'; spans: TimeSpan[]; timezone: string };
+
+/** Minutes of a week, from Monday 00:00 on; the end is exclusive. */
+export interface TimeSpan {
+  start: number;
+  end: number;
+}
 
 /**
  * One of the texts must be there; of "containsAll" all, in one value of a list. On other fields a "containsAll" is an `all` of

@@ -192,7 +192,7 @@ export function readText(
   node: Node | undefined,
   subject: string,
   sizeMax = schema.TEXT_SIZE_MAX,
-  kind: 'text' | 'texts' | 'captureName' = 'text',
+  kind: 'text' | 'texts' | 'captureName' | 'hours' = 'text',
 ): string | undefined {
   if (!node) return undefined;
   if (!isScalar(node) || typeof node.value !== 'string') return failType(context, node, subject, kind);

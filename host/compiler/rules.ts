@@ -4,15 +4,15 @@
 import { isMap, isScalar } from 'yaml';
 import { KEY_COUNT_DEFAULT, RATE_COUNT_DEFAULT } from '../../assembly/layout.ts';
 import { formatCount, quote } from '../error.ts';
-import type { Report } from '../error.ts';
-import { adviseNames, adviseRule } from './advice.ts';
+import type { Report, Span } from '../error.ts';
+import { adviseNames, adviseParse, adviseRule } from './advice.ts';
 import { readMatch } from './conditions.ts';
 import { readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
 import { isDamaged, readDocument, resolveAlias, spanOf, writtenAs } from './document.ts';
 import { formatFieldPath } from './field.ts';
 import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
-import type { Limits, Rule, RuleFile, Template } from './model.ts';
+import type { FieldPath, Limits, ParseFormat, Rule, RuleFile, Template } from './model.ts';
 import {
   fail,
   failType,
@@ -103,23 +103,27 @@ function readGroup(context: Context, node: Node, names: Set<string>, rules: Rule
     fail(own, map!.get('name')!.value!, `second group ${quote(name)}`, 'give each group its own name');
   }
   if (name !== undefined) names.add(name);
-  const parses = readParse(own, map?.get('parse'));
+  context.parses = new Map();
+  const parsed = readParse(own, map?.get('parse'));
   for (const item of readList(own, map?.get('rules'), 'rules', 'the group has no rules') ?? []) {
     if (!mayAddRule(context, item, rules)) return;
-    const rule = readRule(context, item, name ?? '', parses);
+    const rule = readRule(context, item, name ?? '', parsed);
     if (rule) rules.push(rule);
   }
 }
 
-type Parses = Context['parses'];
+interface ParsedField {
+  path: FieldPath;
+  format: ParseFormat;
+  span: Span;
+}
 
-/** Fields by their path as `formatFieldPath` writes it. */
-function readParse(context: Context, entry: Entry | undefined): Parses {
-  const parses: Parses = new Map();
-  if (!entry?.value) return parses;
+function readParse(context: Context, entry: Entry | undefined): ParsedField[] {
+  const parsed: ParsedField[] = [];
+  if (!entry?.value) return parsed;
   if (!isMap(entry.value)) {
     failType(context, entry.value, '"parse"', 'parse');
-    return parses;
+    return parsed;
   }
   const entries = readPairs(context, entry.value);
   if (entries.length === 0) fail(context, entry.key, '"parse" names no field', 'write {log: json}');
@@ -129,13 +133,13 @@ function readParse(context: Context, entry: Entry | undefined): Parses {
     const path = readField(context, { name: 'parse', key, value: key });
     const format = isScalar(value) ? value.value : undefined;
     if (format === 'json' || format === 'logfmt') {
-      if (path) parses.set(formatFieldPath(path), format);
+      if (path) parsed.push({ path, format, span: spanOf(context.document, key) });
     } else if (value) {
       const message = `${quote(name)} must be parsed as json or logfmt, found ${quote(writtenAs(context.document, value))}`;
       fail(context, value, message, FORMAT_HINT);
     }
   }
-  return parses;
+  return parsed;
 }
 
 const FORMAT_HINT = 'other formats are taken apart by a "regex" with captures, or by a parser of Fluent Bit';
@@ -148,14 +152,16 @@ function mayAddRule(context: Context, node: Node, rules: Rule[]): boolean {
 
 // ---------------------------------------------------------------------------------------------- one rule
 
-function readRule(context: Context, node: Node, group: string, ofGroup: Parses): Rule | undefined {
+function readRule(context: Context, node: Node, group: string, ofGroup: ParsedField[]): Rule | undefined {
   if (isDamaged(context.document, node)) return undefined;
   const errorsBefore = context.errorCount;
   const map = readMap(context, node, 'a rule', schema.RULE_KEYS);
   if (!map) return undefined;
   checkKindOfRule(context, map);
-  context.parses = new Map();
-  context.parses = new Map([...ofGroup, ...readParse(context, map.get('parse'))]);
+  context.parses = new Map(); // the paths in "parse" are written as they are tested
+  const parsed = readParse(context, map.get('parse'));
+  const all = [...ofGroup, ...parsed];
+  context.parses = new Map(all.map(({ path, format }) => [formatFieldPath(path), format]));
   const alert = readName(context, map.get('alert'));
   const sequence = readSequence(context, map.get('sequence'));
   const match = readMatch(context, map.get('match'));
@@ -184,6 +190,7 @@ function readRule(context: Context, node: Node, group: string, ofGroup: Parses):
   };
   const watched = ['threshold', 'sequence', 'absence'].flatMap(name => namedInBy(map.get(name)?.value, rule));
   adviseRule(rule, new Set(watched), context.report);
+  adviseParse(rule, parsed, context.report);
   return rule;
 }
 

@@ -20,6 +20,7 @@ import { largest } from './numbers.ts';
 import type { Instruction, Program } from './nfa.ts';
 import type { CodePoints } from './pattern.ts';
 import { isList } from './path.ts';
+import { shiftsOf } from './timezone.ts';
 import * as widths from './widths.ts';
 import type { Words } from './words.ts';
 import type { Fields } from './writer.ts';
@@ -506,7 +507,11 @@ function encodeAtoms(writer: Writer, { atoms }: Compiled, offsets: Offsets): Fie
       [layout.ATOM_B]: b,
     });
   });
-  return { [layout.HEADER_ATOMS_OFFSET]: offset, [layout.HEADER_ATOM_COUNT]: atoms.length };
+  return {
+    [layout.HEADER_ATOMS_OFFSET]: offset,
+    [layout.HEADER_ATOM_COUNT]: atoms.length,
+    [layout.HEADER_HAS_ACTIVE]: atoms.some(atom => atom.op === 'active') ? 1 : 0,
+  };
 }
 
 function encodeAtom(
@@ -532,6 +537,8 @@ function encodeAtom(
     }
     case 'words':
       return { op: layout.OP_WORDS, a: words[atom.words]! };
+    case 'active':
+      return { op: layout.OP_ACTIVE, a: encodeActive(writer, atom) };
     case 'each':
       return { op: layout.OP_EACH, a: writer.sharedNumbers(atom.atoms), b: atom.atoms.length };
     case 'pattern':
@@ -539,6 +546,23 @@ function encodeAtom(
     default:
       return { op: NUMBER_OPS[atom.op], a: encodeNumber(writer, atom.number) };
   }
+}
+
+function encodeActive(writer: Writer, { spans, timezone }: Atom & { op: 'active' }): number {
+  const shifts = shiftsOf(timezone);
+  const active = {
+    [layout.ACTIVE_SPANS_OFFSET]: writer.sharedRecords(
+      layout.SPAN_SIZE,
+      spans.map(({ start, end }) => ({ [layout.SPAN_START]: start, [layout.SPAN_END]: end })),
+    ),
+    [layout.ACTIVE_SPAN_COUNT]: spans.length,
+    [layout.ACTIVE_SHIFTS_OFFSET]: writer.sharedRecords(
+      layout.SHIFT_SIZE,
+      shifts.map(({ from, seconds }) => ({ [layout.SHIFT_FROM]: from, [layout.SHIFT_SECONDS]: seconds })),
+    ),
+    [layout.ACTIVE_SHIFT_COUNT]: shifts.length,
+  };
+  return writer.sharedRecords(layout.ACTIVE_SIZE, [active]);
 }
 
 function encodeWords(writer: Writer, { classes, rootCount, sizeMax, place, nodes }: Words): number {

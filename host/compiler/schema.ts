@@ -55,6 +55,10 @@ export const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 export const DURATION =
   /^(?:0|(?=\d)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?)$/;
 
+export const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
+/** From and to, in hours and minutes. */
+export const HOURS = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24(?=:00)):([0-5]\d)$/;
+
 /** Names that Earshot itself fills in, with the reason for the error message. */
 export const RESERVED_LABELS: Record<string, string> = {
   alertname: 'Earshot sets it to the name of the alert',
@@ -190,7 +194,22 @@ export const TEST_KEYS = {
   },
 } satisfies Keys;
 
-export const CONDITION_KEYS = { ...GROUPING_KEYS, ...TEST_KEYS } satisfies Keys;
+/** A condition that has no field. */
+export const TIME_KEYS = {
+  active: { kind: 'active', description: 'The event time is in these days and hours.' },
+} satisfies Keys;
+
+export const CONDITION_KEYS = { ...GROUPING_KEYS, ...TEST_KEYS, ...TIME_KEYS } satisfies Keys;
+
+export const ACTIVE_KEYS = {
+  days: { kind: 'days', description: 'The days, mon to sun; every day if left out.' },
+  hours: {
+    kind: 'hours',
+    description:
+      "From and to, such as '08:00-18:00', or a list of them; what passes midnight belongs to the day on which it begins. All day if left out.",
+  },
+  timezone: { kind: 'text', description: 'The time zone, such as Europe/Berlin; UTC if left out.' },
+} satisfies Keys;
 
 /** `distinct: {capture: user}` */
 export const CAPTURE_KEYS = {
@@ -231,6 +250,7 @@ interface Kind {
 }
 
 const DURATION_SCHEMA = { anyOf: [{ type: 'string', pattern: DURATION.source }, { const: 0 }] };
+const HOURS_SCHEMA = { type: 'string', pattern: HOURS.source };
 const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
 const TEXT_SCHEMA = { type: 'string', minLength: 1, maxLength: TEXT_SIZE_MAX };
 
@@ -255,6 +275,15 @@ export const KINDS = {
         },
       ],
     },
+  },
+  active: { expected: 'a map', schema: reference('active') },
+  days: {
+    expected: 'a list of days, mon to sun',
+    schema: { ...listOf({ enum: DAYS }, 1, DAYS.length), uniqueItems: true },
+  },
+  hours: {
+    expected: 'from and to, such as 08:00-18:00',
+    schema: { anyOf: [HOURS_SCHEMA, listOf(HOURS_SCHEMA, 1)] },
   },
   parse: {
     expected: 'a map of fields and formats, such as {log: json}',
@@ -330,6 +359,7 @@ export function rulesSchema(): object {
       group: mapOf(GROUP_KEYS),
       rule: { ...mapOf(RULE_KEYS), ...ruleKinds() },
       condition: conditionSchema(),
+      active: mapOf(ACTIVE_KEYS),
       threshold: mapOf(THRESHOLD_KEYS),
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
@@ -389,5 +419,6 @@ function conditionSchema(): object {
     };
     return [test, testOfText];
   });
-  return { oneOf: [...groupings, ...tests] };
+  const time = { ...mapOf(TIME_KEYS), required: ['active'] };
+  return { oneOf: [...groupings, ...tests, time] };
 }
