@@ -197,17 +197,20 @@ function skipOther(at: usize, end: usize): usize {
 /** Like scanObject, for the items of an array that paths name. */
 function scanArray(node: usize, at: usize, end: usize): usize {
   let item = ruleset + load<u32>(node, layout.NODE_ITEMS_OFFSET);
-  const after = item + <usize>load<u32>(node, layout.NODE_ITEM_COUNT) * layout.ITEM_SIZE;
+  let after = item + <usize>load<u32>(node, layout.NODE_ITEM_COUNT) * layout.ITEM_SIZE;
+  const last = after - layout.ITEM_SIZE;
+  const every = load<u32>(last, layout.ITEM_INDEX) == layout.NONE ? last : 0;
+  if (every != 0) after = last;
   at = skipSpace(at + 1, end);
   if (at < end && load<u8>(at) == CLOSE_BRACKET) return at + 1;
   for (let index: u32 = 0; at < end; index++) {
+    const start = at;
     if (item < after && load<u32>(item, layout.ITEM_INDEX) == index) {
-      const start = at;
       at = scanValue(ruleset + load<u32>(item, layout.ITEM_NODE), at, end);
       item += layout.ITEM_SIZE;
-      if (at != 0 && isEvery(item, after)) scanEvery(item, start, end);
+      if (at != 0 && every != 0) scanEvery(every, start, end);
     } else {
-      at = isEvery(item, after) ? scanEvery(item, at, end) : skipValue(at, end);
+      at = every != 0 ? scanEvery(every, at, end) : skipValue(at, end);
     }
     if (at == 0) return 0;
     at = skipSpace(at, end);
@@ -218,10 +221,6 @@ function scanArray(node: usize, at: usize, end: usize): usize {
     at = skipSpace(at + 1, end);
   }
   return 0;
-}
-
-function isEvery(item: usize, after: usize): bool {
-  return item < after && load<u32>(item, layout.ITEM_INDEX) == layout.NONE;
 }
 
 /** Scans an item of an array that is like all others. There may be more to find in the next one. */

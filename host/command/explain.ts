@@ -10,7 +10,7 @@ import type { Decision, TestCondition } from '../compiler/compiled.ts';
 import { formatDecimal, parseDecimal } from '../compiler/decimal.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import type { FieldPath, Rule } from '../compiler/model.ts';
-import { isList, isText } from '../compiler/path.ts';
+import { captureOf, isList, isText } from '../compiler/path.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Io } from './command.ts';
 import { readArguments, usage } from './command.ts';
@@ -129,10 +129,10 @@ function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown
   const span = test.op === 'active' ? null : narrowed(spanOf(doors, atom), test);
   const isMet = isTrue !== isNegated;
   const missing = 'ofAll' in test ? `without ${quote(test.texts[0]!)}, ` : '';
-  const value =
-    isMet || isTrue
-      ? ''
-      : `  ${missing}it is ${test.op === 'active' ? timeIn(test.timezone, doors.examinedTime()) : valueAt(record, test, span)}`;
+  const isShown = test.op === 'active' || !(isMet || isTrue);
+  const found =
+    test.op === 'active' ? timeIn(test.timezone, doors.examinedTime()) : valueAt(record, test, span);
+  const value = isShown ? `  ${missing}it is ${found}` : '';
   const line = `    ${isMet ? 'yes' : 'no '} ${isNegated ? 'not: ' : ''}${written}${value}\n`;
   return isTrue && span && span.end > span.start ? line + underline(span).join('') : line;
 }
@@ -229,10 +229,7 @@ function showText(text: string, test: TestCondition): string {
 }
 
 function whyMissing({ field }: TestCondition): string {
-  const last = field.at(-1);
-  if (typeof last === 'object' && 'capture' in last)
-    return ': its pattern is not found, or the group has no part in what is found';
-  return '';
+  return captureOf(field) ? ': its pattern is not found, or the group has no part in what is found' : '';
 }
 
 /** The record has the fields, but as text. */

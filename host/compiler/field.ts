@@ -5,6 +5,7 @@
 import { TextError, formatCount, quote } from '../error.ts';
 import type { Span } from '../error.ts';
 import type { FieldPath, FieldStep } from './model.ts';
+import { captureOf, isEveryItem } from './path.ts';
 
 // The scan recurses along paths, and WebAssembly Micro Runtime gives it 8 KiB of stack: 13 steps fit.
 export const FIELD_DEPTH_MAX = 10;
@@ -50,14 +51,12 @@ function checkDots(text: string): void {
 
 /** The shortest text that `parseFieldPath` reads as this path, as far as it is one of the record itself. */
 export function formatFieldPath(path: FieldPath): string {
-  const last = path.at(-1);
-  if (typeof last === 'object' && 'capture' in last) return last.capture;
-  return path.map(formatStep).join('');
+  return captureOf(path)?.capture ?? path.map(formatStep).join('');
 }
 
 function formatStep(step: FieldStep, index: number): string {
-  if (typeof step === 'object')
-    return 'parse' in step ? '' : 'every' in step && step.every === 'item' ? '[*]' : 'anyField';
+  if (isEveryItem(step)) return '[*]';
+  if (typeof step === 'object') return 'parse' in step ? '' : 'anyField';
   if (typeof step === 'number') return `[${step}]`;
   PLAIN_KEY.lastIndex = 0;
   const plain = PLAIN_KEY.exec(step)?.[0] === step && !(index === 0 && step.startsWith('$'));

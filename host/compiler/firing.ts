@@ -11,7 +11,7 @@ import { formatFieldPath } from './field.ts';
 import type { Condition, FieldPath, Rule, TemplatePart } from './model.ts';
 import type { Pattern } from './pattern.ts';
 import { hasAssertion, parsePattern } from './pattern.ts';
-import { isList, isSamePath, isText, isWithin } from './path.ts';
+import { captureOf, isList, isSamePath, isText, isWithin } from './path.ts';
 
 /** Returns the rules that can fire. Errors are for the others, warnings for parts of rules. */
 export function checkFiring(rules: Rule[], report: Report): Rule[] {
@@ -139,9 +139,9 @@ function needsField({ test, isMet }: Demand): boolean {
 
 /** What a capture's own pattern demands of its text. None where what stands around it matters, too. */
 function ofCapture({ field, span }: TestCondition): Demand[] {
-  const step = field.at(-1);
-  if (typeof step !== 'object' || !('capture' in step)) return [];
-  const { capture, regex, ignoreCase } = step;
+  const captured = captureOf(field);
+  if (captured === undefined) return [];
+  const { capture, regex, ignoreCase } = captured;
   const group = groupNamed(parsePattern(regex, ignoreCase).pattern, capture);
   if (group === undefined || hasAssertion(group)) return [];
   const of: Pattern[] = [{ kind: 'assert', at: 'textStart' }, group, { kind: 'assert', at: 'textEnd' }];
@@ -183,8 +183,7 @@ function clashMessage({ demand, other }: Clash): Message {
     return { message: 'no time of the week can meet this "active" and the others', hint, span };
   }
   if (!other && isText(test.field)) {
-    const last = test.field.at(-1);
-    const isCapture = typeof last === 'object' && 'capture' in last;
+    const isCapture = captureOf(test.field) !== undefined;
     return {
       message: isCapture
         ? `no text of capture ${quote(field)} can meet this`
@@ -255,9 +254,8 @@ function comparedTemplate(test: TestCondition): Problem | undefined {
 // ------------------------------------------------------------------------------------------------- distinct
 
 function isReferenceTo(part: TemplatePart, path: FieldPath): boolean {
-  const last = path.at(-1);
-  if (typeof last === 'object' && 'capture' in last)
-    return part.kind === 'capture' && part.name === last.capture;
+  const captured = captureOf(path);
+  if (captured) return part.kind === 'capture' && part.name === captured.capture;
   return part.kind === 'record' && isSamePath(part.field, path);
 }
 

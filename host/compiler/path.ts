@@ -29,10 +29,24 @@ export function isPlain(path: FieldPath): path is readonly (string | number)[] {
   return path.every(step => typeof step !== 'object');
 }
 
+/** The capture that a path ends with. */
+export function captureOf(path: FieldPath): Captured | undefined {
+  const last = path.at(-1);
+  return typeof last === 'object' && 'capture' in last ? last : undefined;
+}
+
+/** Whether it goes into a text that is parsed. */
+export function isParsed(path: FieldPath): boolean {
+  return path.some(step => typeof step === 'object' && 'parse' in step);
+}
+
+export function isOfEveryString([first]: FieldPath): boolean {
+  return typeof first === 'object' && 'every' in first && first.every === 'string';
+}
+
 /** Whether there can be several values. A capture is one text: that of the first value in which its pattern is found. */
 export function isList(path: FieldPath): boolean {
-  const last = path.at(-1);
-  if (typeof last === 'object' && 'capture' in last) return false;
+  if (captureOf(path)) return false;
   return path.some(step => typeof step === 'object' && 'every' in step);
 }
 
