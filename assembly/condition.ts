@@ -1,18 +1,32 @@
 // Does a record meet a step? A step's code is a decision graph: test an atom, continue at one of two places.
 // Atoms are shared between rules, and each is tested at most once per record.
 import * as layout from './layout';
+import { isActive } from './active';
 import { takeSteps } from './budget';
 import { clearWords, findByte, sameBytes } from './bytes';
+import { beginCaptures, capturesOf, searchCaptures } from './captures';
+import { makeReady, typeOf } from './derive';
 import { runDfa } from './dfa';
 import { skipNumber } from './json';
 import { allocate } from './memory';
 import { matchedFrom, matchedTo, search } from './nfa';
 import { compareNumber } from './number';
-import { fieldEnd, fieldStart, fieldText, fieldTextSize, fieldType, fieldValue } from './record';
+import {
+  fieldEnd,
+  fieldStart,
+  fieldText,
+  fieldTextSize,
+  fieldType,
+  fieldValue,
+  firstValue,
+  nextValue,
+} from './record';
 import { hasWord } from './words';
 
 // On longer texts the automaton runs first: it is faster on a text that does not match.
 const CAPTURES_FIRST_SIZE_MAX: usize = 1024;
+
+const EACH_STEPS: usize = 16; // of going on to the next value
 
 let ruleset: usize = 0;
 let answers: usize = 0; // u32 each: epoch × 2 + answer, when it was tested in this epoch
@@ -26,7 +40,7 @@ export function placeConditions(base: usize, at: usize): usize {
 
 export function beginConditions(now: u32): void {
   epoch = now;
-  capturedPattern = 0;
+  beginCaptures(ruleset);
 }
 
 /** Does the scanned record meet this step? */
@@ -48,34 +62,54 @@ export function holdsAtom(atom: u32): bool {
   const answer = answers + ((<usize>atom) << 2);
   const known = load<u32>(answer);
   if (known >>> 1 == epoch) return (known & 1) != 0;
-  const holds = testAtom(
-    ruleset + load<u32>(ruleset, layout.HEADER_ATOMS_OFFSET) + <usize>atom * layout.ATOM_SIZE,
-  );
+  const holds = testAtom(atomAt(atom));
   store<u32>(answer, (epoch << 1) | (<u32>holds));
   return holds;
+}
+
+function atomAt(index: u32): usize {
+  return ruleset + load<u32>(ruleset, layout.HEADER_ATOMS_OFFSET) + <usize>index * layout.ATOM_SIZE;
 }
 
 function testAtom(atom: usize): bool {
   const op = load<u32>(atom, layout.ATOM_OP);
   const field = load<u32>(atom, layout.ATOM_FIELD);
   const a = load<u32>(atom, layout.ATOM_A);
-  const type = fieldType(field);
+  if (op == layout.OP_EACH) return holdsForOne(field, ruleset + a, load<u32>(atom, layout.ATOM_B));
+  if (op == layout.OP_ACTIVE) return isActive(ruleset + a);
+  const type = typeOf(field);
   switch (op) {
     case layout.OP_EXISTS:
       return type != layout.TYPE_ABSENT;
     case layout.OP_TYPE:
       return type == a;
-    case layout.OP_NUMERIC:
-      return isNumeric(field, type);
     case layout.OP_EQUAL:
       return type == layout.TYPE_NUMBER && orderOf(field, type, a) == 0;
     case layout.OP_LESS:
       return isNumeric(field, type) && orderOf(field, type, a) < 0;
     case layout.OP_LESS_OR_EQUAL:
       return isNumeric(field, type) && orderOf(field, type, a) <= 0;
+    case layout.OP_GREATER:
+      return isNumeric(field, type) && orderOf(field, type, a) > 0;
+    case layout.OP_GREATER_OR_EQUAL:
+      return isNumeric(field, type) && orderOf(field, type, a) >= 0;
+    case layout.OP_SAME_NUMBER:
+      return isNumeric(field, type) && orderOf(field, type, a) == 0;
     default:
       return type == layout.TYPE_STRING && testText(op, field, a, load<u32>(atom, layout.ATOM_B));
   }
+}
+
+/** Whether one value of a list meets all of the atoms. It is then the value of the field. */
+function holdsForOne(field: u32, atoms: usize, count: u32): bool {
+  makeReady(field);
+  for (let value = firstValue(field); value != 0; value = nextValue(field, value)) {
+    takeSteps(EACH_STEPS);
+    let met: u32 = 0;
+    while (met < count && testAtom(atomAt(load<u32>(atoms + ((<usize>met) << 2))))) met++;
+    if (met == count) return true;
+  }
+  return false;
 }
 
 /** A number, or a string that is wholly a JSON number. */
@@ -120,18 +154,6 @@ function isAmong(value: u32, values: usize, count: u32): bool {
   return false;
 }
 
-// The captures of the last search that was for captures: an alert need not search again.
-let capturedPattern: usize = 0;
-let capturedText: usize = 0;
-let capturedMatch: bool = false;
-const capturedSlots: usize = memory.data(layout.CAPTURE_COUNT_MAX * 8);
-
-/** Finds a pattern's captures in a text and returns their slots (addresses, 0: not set), or 0 when it does not match. */
-function capturesOf(pattern: usize, at: usize, end: usize): usize {
-  if (capturedPattern != pattern || capturedText != at) searchCaptures(pattern, at, end);
-  return capturedMatch ? capturedSlots : 0;
-}
-
 /** Finds the captures that the templates of a met step use; 0 when there is no memory. */
 export function extractCaptures(step: usize): usize {
   const size = (<usize>load<u32>(ruleset, layout.HEADER_SLOT_COUNT)) << 2;
@@ -143,23 +165,19 @@ export function extractCaptures(step: usize): usize {
     const pattern = ruleset + load<u32>(extract, layout.EXTRACT_PATTERN);
     const field = load<u32>(extract, layout.EXTRACT_FIELD);
     // Under `any` the pattern may not match, and a value that is not a string matches no pattern: the slots then stay empty.
-    if (fieldType(field) == layout.TYPE_STRING) {
+    makeReady(field);
+    for (let value = firstValue(field); value != 0; value = nextValue(field, value)) {
+      if (fieldType(field) != layout.TYPE_STRING) continue;
       const at = fieldText(field);
       const captures = capturesOf(pattern, at, at + fieldTextSize(field));
+      if (captures == 0) continue;
       const target = found + ((<usize>load<u32>(extract, layout.EXTRACT_SLOT)) << 2);
-      if (captures != 0)
-        memory.copy(target, captures, (<usize>load<u32>(pattern, layout.PATTERN_SLOT_COUNT)) << 2);
+      memory.copy(target, captures, (<usize>load<u32>(pattern, layout.PATTERN_SLOT_COUNT)) << 2);
+      break;
     }
     extract += layout.EXTRACT_SIZE;
   }
   return found;
-}
-
-function searchCaptures(pattern: usize, at: usize, end: usize): bool {
-  capturedPattern = pattern;
-  capturedText = at;
-  capturedMatch = search(ruleset, pattern, at, end, capturedSlots);
-  return capturedMatch;
 }
 
 function matchesPattern(pattern: usize, at: usize, end: usize): bool {
@@ -191,13 +209,18 @@ export function spanTo(): usize {
 
 /** Finds the bytes of the field's text that make an atom true; none (start = end) when it is false. */
 export function locateAtom(index: u32, captures: usize): void {
-  const atom = ruleset + load<u32>(ruleset, layout.HEADER_ATOMS_OFFSET) + <usize>index * layout.ATOM_SIZE;
-  const op = load<u32>(atom, layout.ATOM_OP);
+  let atom = atomAt(index);
+  let op = load<u32>(atom, layout.ATOM_OP);
   const field = load<u32>(atom, layout.ATOM_FIELD);
+  const holds = testAtom(atom);
+  if (op == layout.OP_EACH) {
+    atom = atomAt(load<u32>(ruleset + load<u32>(atom, layout.ATOM_A)));
+    op = load<u32>(atom, layout.ATOM_OP);
+  }
   const size = <usize>load<u32>(atom, layout.ATOM_B);
   spanStart = fieldText(field);
   spanEnd = spanStart;
-  if (!holdsAtom(index)) return;
+  if (!holds) return;
   const end = spanStart + fieldTextSize(field);
   if (op == layout.OP_STARTS) spanEnd = spanStart + size;
   else if (op == layout.OP_ENDS) {
@@ -212,8 +235,5 @@ export function locateAtom(index: u32, captures: usize): void {
 
 /** The field that an atom tests. */
 export function atomField(index: u32): u32 {
-  return load<u32>(
-    ruleset + load<u32>(ruleset, layout.HEADER_ATOMS_OFFSET) + <usize>index * layout.ATOM_SIZE,
-    layout.ATOM_FIELD,
-  );
+  return load<u32>(atomAt(index), layout.ATOM_FIELD);
 }

@@ -1,6 +1,7 @@
 // Matching: one record → its hits. It remembers nothing of a record. `count` takes the hits, here at once or elsewhere
 // from their JSON; `index` has the doors to both.
 import * as layout from './layout';
+import { beginActive } from './active';
 import { noteHit, wasCounted, wasTold } from './again';
 import { beginAlerts, fingerprint } from './alert';
 import { beginBudget, takeSteps } from './budget';
@@ -25,6 +26,7 @@ import {
   tellAgain,
   tellDue,
 } from './count';
+import { beginDerivations, placeDerivations, typeOf } from './derive';
 import {
   HIT_ANNOTATIONS,
   HIT_BY,
@@ -83,6 +85,7 @@ function start(): bool {
   at = placeCandidates(RULESET, at);
   at = placeScan(RULESET, at);
   at = placeConditions(RULESET, at);
+  at = placeDerivations(RULESET, at);
   scratchEnd = at;
   at = placeState(RULESET, at);
   if (!startArena(at)) unreachable();
@@ -125,9 +128,10 @@ export function findHits(record: usize, end: usize, sec: u32, nsec: u32, flags: 
   hasClock = load<u32>(RULESET, layout.HEADER_HAS_ABSENCE) != 0 && (flags & layout.FLAG_HITS) == 0;
   if (step < 0 && !hasClock) return isExhausted() ? layout.TOO_LARGE : layout.NO_ALERT;
   recordTime = NO_TIME;
-  if (hasClock) {
+  if (hasClock || load<u32>(RULESET, layout.HEADER_HAS_ACTIVE) != 0) {
     if (!scanLate(record, end)) return giveUp(layout.MALFORMED);
     recordTime = timeOf(sec, nsec, flags);
+    beginActive(RULESET, recordTime);
   }
   for (; step >= 0 && !isExhausted(); step = nextCandidate()) {
     if (!meets(step)) continue;
@@ -208,6 +212,7 @@ function begin(): void {
   beginRecord();
   beginCandidates(epoch);
   beginConditions(epoch);
+  beginDerivations(epoch);
   beginAlerts();
 }
 
@@ -257,7 +262,7 @@ function readDistinct(rule: usize, hit: usize): bool {
   const field = load<u32>(rule, layout.RULE_DISTINCT_FIELD);
   store<u32>(hit, <u32>(field != layout.NONE), HIT_HAS_DISTINCT);
   if (field == layout.NONE) return true;
-  if (fieldType(field) == layout.TYPE_ABSENT) return false;
+  if (typeOf(field) == layout.TYPE_ABSENT) return false;
   const text = fieldText(field);
   takeSteps(fieldTextSize(field));
   store<u64>(hit, hashText(text, fieldTextSize(field)), HIT_DISTINCT);
@@ -336,5 +341,6 @@ export function examineRecord(record: usize, end: usize): bool {
   const scanned = scan(record, end, epoch, true);
   dropCandidates();
   if (scanned != SCAN_MALFORMED) scanLate(record, end);
+  beginActive(RULESET, timeOf(0, 0, layout.FLAG_RECORD_TIME));
   return scanned != SCAN_MALFORMED;
 }

@@ -2,6 +2,7 @@
 // says whether there is a body to fetch. Fluent Bit calls one of the doors `…_only`. No door traps, whatever the record.
 // The only trap is at the start, on a ruleset that is damaged or of another version: nothing must run with that.
 import * as layout from './layout';
+import { eventTime } from './active';
 import { beginBudget } from './budget';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import * as edge from './edge';
@@ -263,6 +264,11 @@ export function examine(record: usize, size: usize): i32 {
   return examineRecord(record, record + size) ? 0 : layout.MALFORMED;
 }
 
+/** The event time of the record that `examine` read, as the record says it, in ms; 0 when it does not. */
+export function examinedTime(): f64 {
+  return <f64>eventTime();
+}
+
 /** The answer of an atom of the record that `examine` read. What this allocates stays until the next `malloc` or call. */
 export function testAtom(atom: u32): bool {
   beginBudget();
@@ -271,13 +277,12 @@ export function testAtom(atom: u32): bool {
 
 /** Finds where an atom's field matches, for the four doors below. 0 when the field has no text. */
 export function spanOf(atom: u32): bool {
-  spanField = atomField(atom);
-  if (fieldType(spanField) == layout.TYPE_ABSENT) return false;
   const slots = allocate(layout.CAPTURE_COUNT_MAX * 8);
   if (slots == 0) return false;
   beginBudget();
   locateAtom(atom, slots);
-  return true;
+  spanField = atomField(atom);
+  return fieldType(spanField) != layout.TYPE_ABSENT;
 }
 
 let spanField: u32 = 0;

@@ -1,8 +1,8 @@
 // The ruleset, as bytes. host/compiler/ruleset.ts writes it, assembly/ reads it, and both import this file, so
 // there is no second description that could differ.
 //
-//   [header 168] [nodes] [edges] [fields] [values] [gates] [needle indexes] [rules] [atoms] [patterns]
-//   [sets] [templates] [code] [strings]
+//   [header 184] [nodes] [edges] [fields] [values] [gates] [needle indexes] [rules] [atoms] [patterns]
+//   [sets] [derivations] [templates] [code] [strings]
 //
 // Integers are little-endian; the ruleset begins at an address that is a multiple of 16, every table at
 // a multiple of 8. Names end in their unit: _OFFSET is a distance in bytes from the first byte of the
@@ -58,7 +58,11 @@ export const HEADER_HAS_ABSENCE = 148; // 1 when the clock tells alerts of some 
 export const HEADER_TEXTS_OFFSET = 152; // a TEXT_OFFSET and a TEXT_SIZE for each text
 export const HEADER_LATE_NODE_OFFSET = 156; // the trie of fields that only a match needs
 export const HEADER_FINGERPRINTS_OFFSET = 160; // FINGERPRINT_… records, one per rule, sorted
-export const HEADER_SIZE: u32 = 168;
+export const HEADER_LIST_COUNT = 164; // fields that have several values
+export const HEADER_DERIVATION_COUNT = 168;
+export const HEADER_DERIVATIONS_OFFSET = 172;
+export const HEADER_HAS_ACTIVE = 176; // 1 when some rule asks for the time of day
+export const HEADER_SIZE: u32 = 184;
 
 // Texts of the body that never change (host/compiler/ruleset.ts has their bytes), each as long as possible: a text costs
 // a call, whatever its size.
@@ -157,14 +161,15 @@ export const NODE_FIELD = 0; // the field that this place is, or NONE
 export const NODE_HEADS_OFFSET = 4; // u16[1 << (64 - shift)]: edge index + 1 of each bucket's first edge, 0: empty
 export const NODE_SHIFT = 8; // hash >> shift is the bucket
 export const NODE_EDGE_COUNT = 12; // keys that lead from here to other nodes
-export const NODE_ITEMS_OFFSET = 16; // ITEM_…, their indexes ascending
+export const NODE_ITEMS_OFFSET = 16; // ITEM_…, their indexes ascending; after them the one for every item
 export const NODE_ITEM_COUNT = 20;
 export const NODE_FIELDS_BELOW = 24; // fields at and under this node
 export const NODE_SIZE = 32;
 
-export const ITEM_INDEX = 0; // in the array
+export const ITEM_INDEX = 0; // in the array, or NONE: every item
 export const ITEM_NODE = 4;
-export const ITEM_SIZE = 8;
+export const ITEM_NODE_COUNT = 8; // nodes from there on that belong to it
+export const ITEM_SIZE = 12;
 
 export const EDGE_PREFIX = 0; // u64, the first 8 bytes of the key, padded with zeros
 export const EDGE_KEY_SIZE = 8;
@@ -175,7 +180,26 @@ export const EDGE_SIZE = 24;
 
 export const FIELD_VALUES_OFFSET = 0; // its value table, 0: no rule compares it with a string
 export const FIELD_IS_GATE = 4; // 1 when one of its values opens a gate
-export const FIELD_SIZE = 8;
+export const FIELD_LIST = 8; // index + 1 of its list, 0: it has one value at most
+export const FIELD_DERIVATION = 12; // index + 1 of what it is derived by, 0: it is in the record itself
+export const FIELD_SIZE = 16;
+
+// A derivation computes fields from the text of another one, its source, when one of them is first asked for.
+export const DERIVATION_KIND = 0;
+export const DERIVATION_SOURCE = 4; // the field; of DERIVE_STRINGS the field that it fills
+export const DERIVATION_A = 8; // offset of the pattern, or of the root of the fields in the text
+export const DERIVATION_B = 12; // offset of CAPTURED_…, or how many nodes that root and those below it are
+export const DERIVATION_C = 16; // count of CAPTURED_…
+export const DERIVATION_SIZE = 20;
+
+export const DERIVE_CAPTURES: u32 = 0; // of the first value that the pattern matches
+export const DERIVE_JSON: u32 = 1;
+export const DERIVE_LOGFMT: u32 = 2;
+export const DERIVE_STRINGS: u32 = 3; // every string value of the record, at any depth
+
+export const CAPTURED_SLOT = 0; // where the capture starts; it ends in the next slot
+export const CAPTURED_FIELD = 4;
+export const CAPTURED_SIZE = 8;
 
 // A value table interns the strings that rules compare a field with. A value's id is its entry's
 // address within the ruleset, so that it is unique over all fields.
@@ -275,7 +299,26 @@ export const OP_LESS: u32 = 7; // a number, or a string that is wholly one
 export const OP_LESS_OR_EQUAL: u32 = 8;
 export const OP_PATTERN: u32 = 9; // A is a pattern
 export const OP_WORDS: u32 = 10; // A is a WORDS_… record
-export const OP_NUMERIC: u32 = 11; // a number, or a string that is wholly one
+export const OP_GREATER: u32 = 11; // like OP_LESS
+export const OP_GREATER_OR_EQUAL: u32 = 12;
+export const OP_SAME_NUMBER: u32 = 13;
+export const OP_EACH: u32 = 14; // a list: one of its values meets all of B atoms, u32 each at A
+export const OP_ACTIVE: u32 = 15; // the event time is in ACTIVE_…, at A
+
+// Times of a week in some time zone. A shift is a change of the zone's distance from UTC.
+export const ACTIVE_SPANS_OFFSET = 0; // SPAN_…, ascending, none overlaps another
+export const ACTIVE_SPAN_COUNT = 4;
+export const ACTIVE_SHIFTS_OFFSET = 8; // SHIFT_…, ascending; the first one is for all time before the second
+export const ACTIVE_SHIFT_COUNT = 12;
+export const ACTIVE_SIZE = 16;
+
+export const SPAN_START = 0; // minute of the week, from Monday 00:00 on
+export const SPAN_END = 4; // exclusive
+export const SPAN_SIZE = 8;
+
+export const SHIFT_FROM = 0; // u32, seconds since 1970
+export const SHIFT_SECONDS = 4; // i32, local time − UTC
+export const SHIFT_SIZE = 8;
 
 // Texts of which one must be in a text: one automaton for all of them (Aho and Corasick). It reads classes of bytes: 0 is a
 // byte that none of the texts has, classes 1 to WORDS_ROOT_COUNT begin one. A state is the index of its node, a u32:
@@ -451,6 +494,7 @@ export const ANNOTATION_SIZE_MAX = 4096; // a Slack section shows 3,000 characte
 export const FIRST_SIZE_MAX = 512; // bytes of the first suppressed label sets in an alert: two or three sets
 export const ALERT_COUNT_MAX: u32 = 1000; // alerts of a body: nobody reads more about one record; the rest is counted (`truncatedAlerts`, `suppressed_others`)
 export const BODY_SIZE_MAX: u32 = 0x1000000; // 16 MiB of alerts, as long as escapes could make them: a receiver must take it in one request
+export const LIST_COUNT_MAX: u32 = 16384; // values of all lists of a record: 1.3 MB; a record of that many is no log line
 export const CAPTURE_COUNT_MAX = 32; // named groups of a pattern: nobody reads an alert with more values; sizes a static buffer
 export const BUDGET_STEPS_MAX: u32 = 0x10000000; // work of a record: half a second in V8, when a byte through an automaton takes 2 ns
 export const SEARCH_STEPS_PER_BYTE_MAX: u32 = 32; // of one pattern in one text: about 50 times what a plain word costs

@@ -21,7 +21,7 @@ import {
   typeAt,
 } from './json';
 import { allocate, arenaTop, release } from './memory';
-import { setField } from './record';
+import { keepInList, setField } from './record';
 
 export const SCAN_DONE = 0;
 export const SCAN_REJECTED = 1; // no rule can match
@@ -37,6 +37,8 @@ let fieldsLeft: u32 = 0;
 let whole: bool = false;
 let isRead: bool = false; // to its end
 let outcome: i32 = SCAN_MALFORMED;
+let recordStart: usize = 0;
+let recordEnd: usize = 0;
 
 export function placeScan(base: usize, at: usize): usize {
   ruleset = base;
@@ -53,6 +55,8 @@ export function scan(at: usize, end: usize, now: u32, toEnd: bool): i32 {
   epoch = now;
   whole = toEnd;
   isRead = false;
+  recordStart = at;
+  recordEnd = end;
   return scanFrom(nodes, at, end);
 }
 
@@ -61,6 +65,32 @@ export function scanLate(at: usize, end: usize): bool {
   whole = !isRead;
   const found = scanFrom(ruleset + load<u32>(ruleset, layout.HEADER_LATE_NODE_OFFSET), at, end);
   return found != SCAN_MALFORMED;
+}
+
+/** The record that `scan` has begun. */
+export function scannedStart(): usize {
+  return recordStart;
+}
+
+export function scannedEnd(): usize {
+  return recordEnd;
+}
+
+/** Finds the fields under `root`, which has `nodeCount` nodes, in a valid JSON value. */
+export function scanPart(root: usize, nodeCount: u32, at: usize, end: usize): void {
+  beginPart(root, nodeCount);
+  whole = false;
+  fieldsLeft = load<u32>(root, layout.NODE_FIELDS_BELOW);
+  scanValue(root, at, end);
+}
+
+/** Makes the nodes from this one on as if the scan had never been there. */
+export function beginPart(root: usize, nodeCount: u32): void {
+  let seen = seenAt(root);
+  for (let left = nodeCount; left != 0; left--) {
+    store<u32>(seen, 0);
+    seen += 4;
+  }
 }
 
 function scanFrom(root: usize, at: usize, end: usize): i32 {
@@ -75,8 +105,12 @@ function scanFrom(root: usize, at: usize, end: usize): i32 {
   return SCAN_DONE;
 }
 
+function seenAt(node: usize): usize {
+  return nodesSeen + (((node - nodes) / layout.NODE_SIZE) << 2);
+}
+
 function markSeen(node: usize): bool {
-  const seen = nodesSeen + (((node - nodes) / layout.NODE_SIZE) << 2);
+  const seen = seenAt(node);
   if (load<u32>(seen) == epoch) return false;
   store<u32>(seen, epoch);
   return true;
@@ -163,15 +197,20 @@ function skipOther(at: usize, end: usize): usize {
 /** Like scanObject, for the items of an array that paths name. */
 function scanArray(node: usize, at: usize, end: usize): usize {
   let item = ruleset + load<u32>(node, layout.NODE_ITEMS_OFFSET);
-  const after = item + <usize>load<u32>(node, layout.NODE_ITEM_COUNT) * layout.ITEM_SIZE;
+  let after = item + <usize>load<u32>(node, layout.NODE_ITEM_COUNT) * layout.ITEM_SIZE;
+  const last = after - layout.ITEM_SIZE;
+  const every = load<u32>(last, layout.ITEM_INDEX) == layout.NONE ? last : 0;
+  if (every != 0) after = last;
   at = skipSpace(at + 1, end);
   if (at < end && load<u8>(at) == CLOSE_BRACKET) return at + 1;
   for (let index: u32 = 0; at < end; index++) {
+    const start = at;
     if (item < after && load<u32>(item, layout.ITEM_INDEX) == index) {
       at = scanValue(ruleset + load<u32>(item, layout.ITEM_NODE), at, end);
       item += layout.ITEM_SIZE;
+      if (at != 0 && every != 0) scanEvery(every, start, end);
     } else {
-      at = skipValue(at, end);
+      at = every != 0 ? scanEvery(every, at, end) : skipValue(at, end);
     }
     if (at == 0) return 0;
     at = skipSpace(at, end);
@@ -182,6 +221,17 @@ function scanArray(node: usize, at: usize, end: usize): usize {
     at = skipSpace(at + 1, end);
   }
   return 0;
+}
+
+/** Scans an item of an array that is like all others. There may be more to find in the next one. */
+function scanEvery(item: usize, at: usize, end: usize): usize {
+  const node = ruleset + load<u32>(item, layout.ITEM_NODE);
+  beginPart(node, load<u32>(item, layout.ITEM_NODE_COUNT));
+  const before = fieldsLeft;
+  fieldsLeft = before + 1; // so that the scan does not stop here
+  at = scanValue(node, at, end);
+  fieldsLeft = before;
+  return at;
 }
 
 /** Scans a value that is a field, or that holds fields. */
@@ -203,6 +253,7 @@ function scanValue(node: usize, at: usize, end: usize): usize {
   const field = load<u32>(node, layout.NODE_FIELD);
   if (field != layout.NONE) {
     setField(field, type, at, after);
+    keepInList(field);
     if (noteField(field) && !whole) return stop(SCAN_REJECTED); // a late field opens no gate
   }
   return fieldsLeft == 0 && !whole ? stop(SCAN_DONE) : after;
@@ -222,6 +273,12 @@ function findChild(node: usize, key: usize, quote: usize, isEscaped: bool): usiz
   const child = text == 0 ? <usize>0 : childNamed(node, text, decode(key, quote, text) - text);
   release(mark); // a record may have millions of keys
   return child;
+}
+
+/** The node of a key that comes for the first time, and its text is known; or 0. */
+export function enterKey(node: usize, key: usize, size: usize): usize {
+  const child = childNamed(node, key, size);
+  return child != 0 && markSeen(child) ? child : 0;
 }
 
 function childNamed(node: usize, key: usize, size: usize): usize {

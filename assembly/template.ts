@@ -3,6 +3,7 @@
 // and annotations, as in Prometheus: an empty label is no label.
 import * as layout from './layout';
 import { addressOf, copyBytes, findByte, sizeOf, textOf } from './bytes';
+import { makeReady } from './derive';
 import { RULESET, allocate, isExhausted, resize } from './memory';
 import { fieldText, fieldTextSize } from './record';
 import { AT_LEAST } from './state';
@@ -121,7 +122,7 @@ function renderOne(template: usize, subject: usize, sizeMax: usize): u64 {
   }
   // Reading a field's text for the first time may allocate: now, so that the copy is the last block.
   for (let i = part; i < end; i += layout.PART_SIZE) {
-    if (load<u32>(i, layout.PART_KIND) == layout.PART_RECORD) fieldText(load<u32>(i, layout.PART_A));
+    if (load<u32>(i, layout.PART_KIND) == layout.PART_RECORD) textOfField(load<u32>(i, layout.PART_A));
   }
   const room = sizeMax + 1; // one byte more shows that something was cut
   const copy = allocate(room + 3); // and SLACK after it, for copyBytes
@@ -161,7 +162,7 @@ function readPart(part: usize, subject: usize): u64 {
   const kind = load<u32>(part, layout.PART_KIND);
   const a = load<u32>(part, layout.PART_A);
   if (kind == layout.PART_TEXT) return textOf(RULESET + a, load<u32>(part, layout.PART_B));
-  if (kind == layout.PART_RECORD) return textOf(fieldText(a), fieldTextSize(a));
+  if (kind == layout.PART_RECORD) return textOfField(a);
   if (kind == layout.PART_CAPTURE) return captureOf(load<usize>(subject, SUBJECT_CAPTURES), a);
   if (kind == layout.PART_LABEL) return labelOf(subject, a);
   if (load<u32>(subject, SUBJECT_STAGE) == STAGE_HIT) return textOf(valueMark, 1);
@@ -170,6 +171,11 @@ function readPart(part: usize, subject: usize): u64 {
   const number =
     kind == layout.PART_OTHERS ? load<u64>(subject, SUBJECT_OTHERS) : load<u64>(subject, SUBJECT_SUPPRESSED);
   return number == 0 ? NOTHING : digitsOf(number);
+}
+
+function textOfField(field: u32): u64 {
+  makeReady(field);
+  return textOf(fieldText(field), fieldTextSize(field));
 }
 
 function captureOf(captures: usize, slot: u32): u64 {

@@ -157,6 +157,7 @@ export interface Doors extends Record<string, unknown> {
   spanEnd(): number;
   examine(record: number, size: number): number;
   testAtom(atom: number): number;
+  examinedTime(): number;
 }
 
 /** The raw doors: @assemblyscript/loader's own wrappers only add string and class handling, which no door needs. */

@@ -66,6 +66,7 @@ export function bareCompiled(
       firstByte: pattern.firstByte,
       capturesFirst: false,
     })),
+    derivations: [],
     atoms: patterns.map((_, pattern) => ({ op: 'pattern', field, pattern })),
     steps,
     candidates: candidatesOf(steps, rules),

@@ -233,6 +233,7 @@ function rulesetOf(paths: FieldPath[]): Uint8Array {
     timestampField: 0,
     words: [],
     patterns: [],
+    derivations: [],
     atoms: paths.map((_, i) => ({ op: 'exists' as const, field: i + 1 })),
     steps,
     candidates: candidatesOf(steps, rules),

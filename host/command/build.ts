@@ -4,7 +4,9 @@ import type { CompiledRuleset } from '../compiler/compile.ts';
 import { comesByClock } from '../compiler/compiled.ts';
 import { formatCount, formatDuration } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
+import type { FieldPath } from '../compiler/model.ts';
 import { largest, sum } from '../compiler/numbers.ts';
+import { isOfEveryString, isParsed } from '../compiler/path.ts';
 import { wordsSize } from '../compiler/words.ts';
 import { patternSize, patternsOfStep, stepsPerByte, stepsWithoutNeedle } from '../compiler/patterns.ts';
 import { parseTargets } from '../fluent-bit/aot.ts';
@@ -148,12 +150,33 @@ function describe(output: string, size: number, ruleset: CompiledRuleset, edge: 
     const names = [...new Set(needless.map(step => compiled.rules[step.rule]!.alert))];
     lines.push('', `Rules without a literal, whose patterns run more often: ${names.join(', ')}`);
   }
-  lines.push(...describeLarge(ruleset), '', ...edge, '', ...describeKafka(ruleset));
+  lines.push(
+    ...describeTexts(ruleset),
+    ...describeLarge(ruleset),
+    '',
+    ...edge,
+    '',
+    ...describeKafka(ruleset),
+  );
   return `${lines.join('\n')}\n`;
 }
 
 function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Rules that take a record apart further than its fields. */
+function describeTexts({ compiled }: CompiledRuleset): string[] {
+  const names = (isOne: (path: FieldPath) => boolean) => {
+    const steps = compiled.steps.filter(({ code }) => code.some(({ test }) => isOne(test.field)));
+    return [...new Set(steps.map(step => compiled.rules[step.rule]!.alert))].join(', ');
+  };
+  const parsing = names(isParsed);
+  const reading = names(isOfEveryString);
+  return [
+    ...(parsing === '' ? [] : ['', `Rules that parse a text, each text once a record: ${parsing}`]),
+    ...(reading === '' ? [] : ['', `Rules that read every string of a record: ${reading}`]),
+  ];
 }
 
 /** The patterns that get no automaton, however much room there is, in the order of their rules. */

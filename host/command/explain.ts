@@ -10,6 +10,7 @@ import type { Decision, TestCondition } from '../compiler/compiled.ts';
 import { formatDecimal, parseDecimal } from '../compiler/decimal.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import type { FieldPath, Rule } from '../compiler/model.ts';
+import { captureOf, isList, isText } from '../compiler/path.ts';
 import { Lines, isBlank, openFile } from '../source/file.ts';
 import type { Line } from '../source/file.ts';
 import type { Io } from './command.ts';
@@ -167,10 +168,13 @@ function isSame(a: Span | undefined, b: Span): boolean {
 export function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown): string {
   const { test, isNegated, atom, isTrue } = answer;
   const written = rules.source.slice(test.span.start, test.span.end).replace(/\s+/g, ' ');
-  const span = narrowed(spanOf(doors, atom), test);
+  const span = test.op === 'active' ? null : narrowed(spanOf(doors, atom), test);
   const isMet = isTrue !== isNegated;
   const missing = 'ofAll' in test ? `without ${quote(test.texts[0]!)}, ` : '';
-  const value = isMet || isTrue ? '' : `  ${missing}it is ${valueAt(record, test, span)}`;
+  const isShown = test.op === 'active' || !(isMet || isTrue);
+  const found =
+    test.op === 'active' ? timeIn(test.timezone, doors.examinedTime()) : valueAt(record, test, span);
+  const value = isShown ? `  ${missing}it is ${found}` : '';
   const line = `    ${isMet ? 'yes' : 'no '} ${isNegated ? 'not: ' : ''}${written}${value}\n`;
   return isTrue && span && span.end > span.start ? line + underline(span).join('') : line;
 }
@@ -224,7 +228,7 @@ function noteOn(text: string, test: TestCondition): string {
   const number = JSON_NUMBER.test(text) ? parseDecimal(text) : null;
   if (test.op === 'gt' || test.op === 'gte' || test.op === 'lt' || test.op === 'lte')
     return number === null ? ', no number' : '';
-  if (number === null || (test.op !== 'eq' && test.op !== 'in')) return '';
+  if (number === null || isText(test.field) || (test.op !== 'eq' && test.op !== 'in')) return '';
   const written = formatDecimal(number);
   const values = test.op === 'eq' ? [test.value] : test.values;
   const isMeant = values.some(value => value.type === 'number' && value.value === written);
@@ -235,32 +239,57 @@ const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$/;
 
 /** The value as a person reads it; the text of a string as the matcher reads it. */
 function valueAt(record: unknown, test: TestCondition, span: MatchedSpan | null): string {
+  if (isList(test.field)) return span === null ? 'an empty list' : 'a list in which no value meets it';
+  if (isText(test.field)) return span === null ? `missing${whyMissing(test)}` : showText(span.text, test);
   let value: unknown = record;
   for (const [index, step] of test.field.entries()) {
+    if (typeof step === 'object') {
+      if (typeof value === 'string') value = parseText(value);
+      if (value === undefined)
+        return `missing: ${quote(formatFieldPath(test.field.slice(0, index)))} holds no JSON`;
+      continue;
+    }
     if (typeof value === 'string')
       return `missing${holdsJson(value) ? jsonNote(test.field.slice(0, index)) : ''}`;
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return 'missing';
     value = (value as Record<string | number, unknown>)[step];
   }
-  if (typeof value === 'string') {
-    const text = span?.text ?? value;
-    return quote(text).replaceAll('\n', '␊') + noteOn(text, test);
-  }
+  if (typeof value === 'string') return showText(span?.text ?? value, test);
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
   return value === null ? 'null' : `the ${typeof value} ${value}`;
 }
 
+/** As `active` sees it. */
+function timeIn(timeZone: string, ms: number): string {
+  if (ms === 0) return 'not known: the record does not say its time';
+  const form = { timeZone, weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
+  return `${new Intl.DateTimeFormat('en-GB', form).format(ms)} in ${timeZone}`;
+}
+
+function showText(text: string, test: TestCondition): string {
+  return quote(text).replaceAll('\n', '␊') + noteOn(text, test);
+}
+
+function whyMissing({ field }: TestCondition): string {
+  return captureOf(field) ? ': its pattern is not found, or the group has no part in what is found' : '';
+}
+
 /** The record has the fields, but as text. */
 function holdsJson(text: string): boolean {
-  if (!/^\s*[{[]/.test(text)) return false;
+  return parseText(text) !== undefined;
+}
+
+/** The object or array that the text is. */
+function parseText(text: string): unknown {
+  if (!/^\s*[{[]/.test(text)) return undefined;
   try {
-    return typeof JSON.parse(text) === 'object';
+    return JSON.parse(text) as unknown;
   } catch {
-    return false;
+    return undefined;
   }
 }
 
 function jsonNote(path: FieldPath): string {
   const name = quote(formatFieldPath(path));
-  return `: ${name} is a string that holds JSON; let Fluent Bit parse it (Merge_Log, or a parser filter), or test its text`;
+  return `: ${name} is a string that holds JSON; write parse: {${formatFieldPath(path)}: json} in the rule`;
 }

@@ -7,7 +7,9 @@ import type { Problem, Source } from '../error.ts';
 import { UserError, formatCount, formatProblem, inSource, lineAt, quote, sourceAt } from '../error.ts';
 import { loadModule, openDoors } from '../matcher.ts';
 import { checkFiring } from '../compiler/firing.ts';
+import type { CompiledStep } from '../compiler/compiled.ts';
 import type { RuleFile } from '../compiler/model.ts';
+import { isOfEveryString } from '../compiler/path.ts';
 import { stepsPerByte, stepsWithoutNeedle } from '../compiler/patterns.ts';
 import { parseSources } from '../compiler/rules.ts';
 import type { Io } from './command.ts';
@@ -149,7 +151,7 @@ function compile(file: RuleFile, report: (problem: Problem) => void): CompiledRu
 }
 
 function advise(file: RuleFile, ruleset: CompiledRuleset): Problem[] {
-  return [...adviseNeedles(file, ruleset), ...adviseAutomata(ruleset)];
+  return [...adviseNeedles(file, ruleset), ...adviseStrings(file, ruleset), ...adviseAutomata(ruleset)];
 }
 
 /** Patterns that stay programs because they are large: their time is linear in the text, but not small. */
@@ -170,12 +172,30 @@ function adviseAutomata({ compiled }: CompiledRuleset): Problem[] {
   });
 }
 
+/** Rules that read every string of a record: what finds candidates looks at fields that are named. */
+function adviseStrings(file: RuleFile, { compiled }: CompiledRuleset): Problem[] {
+  return compiled.steps.flatMap(step => {
+    const test = step.code.map(decision => decision.test).find(({ field }) => isOfEveryString(field));
+    if (test === undefined || step.needles !== null) return [];
+    const { alert } = file.rules[step.rule]!;
+    return {
+      severity: 'warning' as const,
+      message: `"anyField" of rule ${quote(alert)} reads all strings of every record${step.gates.length > 0 ? ' that passes the "eq" or "in" beside it' : ''}`,
+      hint: 'a "contains" or "eq" of a field beside it in an "all" lets it read fewer records; where the field is known, name it',
+      span: test.span,
+    };
+  });
+}
+
 /** Rules that cost more than the others: no literal excludes records before their patterns run. */
 function adviseNeedles(file: RuleFile, { compiled }: CompiledRuleset): Problem[] {
-  return stepsWithoutNeedle(compiled).map(step => ({
-    severity: 'warning',
-    message: `no literal: the pattern runs on every record${step.gates.length > 0 ? ' that passes the "eq" or "in" beside it' : ''}`,
-    hint: 'two or more letters or digits that every match must hold let it run on those records only',
-    span: file.rules[step.rule]!.steps[step.ordinal]!.span,
-  }));
+  const isOfField = (step: CompiledStep) => !step.code.some(({ test }) => isOfEveryString(test.field));
+  return stepsWithoutNeedle(compiled)
+    .filter(isOfField)
+    .map(step => ({
+      severity: 'warning',
+      message: `no literal: the pattern runs on every record${step.gates.length > 0 ? ' that passes the "eq" or "in" beside it' : ''}`,
+      hint: 'two or more letters or digits that every match must hold let it run on those records only',
+      span: file.rules[step.rule]!.steps[step.ordinal]!.span,
+    }));
 }

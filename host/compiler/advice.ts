@@ -1,17 +1,19 @@
 // What a rule may say but rarely means: warnings about a rule that has no mistakes.
 import { quote } from '../error.ts';
-import type { Report } from '../error.ts';
+import type { Report, Span } from '../error.ts';
 import type { TestCondition } from './compiled.ts';
 import { testsOf, textsIn } from './condition.ts';
 import { formatFieldPath } from './field.ts';
 import { matchesEverything } from './nfa.ts';
-import type { Condition, Rule, Template, TemplatePart } from './model.ts';
+import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model.ts';
+import { isList, isPlain, isSamePath, isText } from './path.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
 import { foldedForms } from './pattern.ts';
 
 /** `watched`: the labels that the rule counts or watches on their own, by name. */
 export function adviseRule(rule: Rule, watched: Set<string>, report: Report): void {
   adviseMessage(rule, report);
+  adviseTimes(rule, report);
   for (const condition of rule.steps) {
     adviseSelection(condition, report);
     adviseNumbers(testsOf(condition), report);
@@ -57,6 +59,46 @@ function adviseMessage(rule: Rule, report: Report): void {
   });
 }
 
+/** `parsed`: the fields that the rule itself names in "parse", and where. */
+export function adviseParse(
+  rule: Rule,
+  parsed: Array<{ path: FieldPath; span: Span }>,
+  report: Report,
+): void {
+  const parts = [...rule.labels, ...rule.annotations].flatMap(template => template.parts);
+  const used = [
+    ...rule.steps.flatMap(testsOf).map(test => test.field),
+    ...parts.flatMap(part => (part.kind === 'record' ? [part.field] : [])),
+    ...(rule.threshold?.distinct ? [rule.threshold.distinct] : []),
+  ];
+  for (const { path, span } of parsed) {
+    const leadsIn = (other: FieldPath) =>
+      other.some(
+        (step, at) => typeof step === 'object' && 'parse' in step && isSamePath(other.slice(0, at), path),
+      );
+    if (used.some(leadsIn)) continue;
+    const name = formatFieldPath(path);
+    report({
+      severity: 'warning',
+      message: `"parse" names ${quote(name)}, and nothing in the rule looks into it`,
+      hint: `a field in it is named after it, such as ${name}.level`,
+      span,
+    });
+  }
+}
+
+/** Records at other times do not match, which is what an absence waits for. */
+function adviseTimes(rule: Rule, report: Report): void {
+  const test = rule.absence && rule.steps.flatMap(testsOf).find(({ op }) => op === 'active');
+  if (!test) return;
+  report({
+    severity: 'warning',
+    message: 'the time outside of "active" is a time without a match: this absence fires in it',
+    hint: 'leave "active" out, and mute the alert at that time where it is sent from, with mute_time_intervals of Alertmanager',
+    span: test.span,
+  });
+}
+
 /** Warns when a record needs no particular field to match: then almost every record matches. */
 function adviseSelection(condition: Condition, report: Report): void {
   if (isSelective(condition, false)) return;
@@ -73,6 +115,7 @@ function isSelective(condition: Condition, isUnderNot: boolean): boolean {
     case 'not':
       return isSelective(condition.of, !isUnderNot);
     case 'test':
+      if (condition.op === 'active') return false;
       return condition.op === 'exists' ? condition.value !== isUnderNot : !isUnderNot;
     default: {
       // Under "not" the two change places: not (a and b) is (not a) or (not b).
@@ -163,7 +206,7 @@ function textForm(op: TestCondition['op'], text: string): Form | undefined {
 /** Kubernetes' labels and annotations have no keys below theirs. */
 function adviseLabelKey({ field, span }: TestCondition, report: Report): void {
   const at = field.findIndex((step, index) => index > 0 && (step === 'labels' || step === 'annotations'));
-  if (field[at - 1] !== 'kubernetes' || field.length < at + 3) return;
+  if (!isPlain(field) || field[at - 1] !== 'kubernetes' || field.length < at + 3) return;
   const key = field.slice(at + 1).join('.');
   report({
     severity: 'warning',
@@ -240,10 +283,17 @@ function mayEndWithNewline(parts: Pattern[]): boolean {
 
 /** A field that is compared in both ways: "500" is 500 for the one, and not for the other. */
 function adviseNumbers(tests: TestCondition[], report: Report): void {
-  const ordered = new Map(tests.flatMap(test => (isOrder(test) ? [[test.field.join('\0'), test.op]] : [])));
+  const keyOf = ({ field }: TestCondition) => JSON.stringify(field);
+  const ordered = new Map(tests.flatMap(test => (isOrder(test) ? [[keyOf(test), test.op]] : [])));
   for (const test of tests) {
-    const op = ordered.get(test.field.join('\0'));
-    if (op === undefined || (test.op !== 'eq' && test.op !== 'in')) continue;
+    const op = ordered.get(keyOf(test));
+    if (
+      op === undefined ||
+      isText(test.field) ||
+      isList(test.field) ||
+      (test.op !== 'eq' && test.op !== 'in')
+    )
+      continue;
     const values = test.op === 'eq' ? [test.value] : test.values;
     const strings = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
     const number = values.find(value => value.type === 'number' && !strings.includes(value.value));

@@ -17,6 +17,7 @@ import { comesByClock } from './compiled.ts';
 import type { ByteString } from './literals.ts';
 import { bestWindow, fold, requiredLiterals, selectivity, utf8, windowsOf } from './literals.ts';
 import type { Condition, FieldPath, Scalar } from './model.ts';
+import { isPlain } from './path.ts';
 import { literal } from './pattern.ts';
 import type { Table } from './table.ts';
 import { indexOfEqual } from './table.ts';
@@ -71,6 +72,7 @@ function gatesOf(condition: Condition, fields: Table<FieldPath>): GateValue[] | 
       return distinct.size <= GATE_COUNT_MAX ? [...distinct.values()] : null;
     }
     case 'test': {
+      if (!isPlain(condition.field)) return null;
       const values = condition.ignoreCase ? [] : valuesOf(condition);
       if (values.length === 0 || values.length > GATE_COUNT_MAX) return null;
       const field = indexOfEqual(fields, condition.field);
@@ -101,7 +103,7 @@ function literalsOf(condition: Condition, fields: Table<FieldPath>): Literals | 
       return { field, literals: [...new Set(options.flatMap(option => option!.literals))] };
     }
     case 'test': {
-      const literals = literalsOfTest(condition);
+      const literals = isPlain(condition.field) ? literalsOfTest(condition) : [];
       return literals.length === 0 ? null : { field: indexOfEqual(fields, condition.field), literals };
     }
   }

@@ -9,12 +9,13 @@ import type { Waits } from './candidates.ts';
 import type { Compiled, CompiledRule, CompiledStep, Tables } from './compiled.ts';
 import { newTables } from './compiled.ts';
 import { decisionsOf } from './decisions.ts';
+import { derivationsOf } from './derivations.ts';
+import { fieldOf } from './fields.ts';
 import type { Rule, RuleFile } from './model.ts';
 import { largest } from './numbers.ts';
 import { keepAutomata, preferCaptures } from './patterns.ts';
 import type { EncodedRuleset } from './ruleset.ts';
 import { encodeRuleset } from './ruleset.ts';
-import { indexOfEqual } from './table.ts';
 import { sequenceOf } from './sequence.ts';
 import type { Slots } from './templates.ts';
 import { annotationsOf, checkKept, extractsOf, labelsOf, slotsOf } from './templates.ts';
@@ -63,14 +64,16 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
     rules.push({ ...compileRule(rule, slots, tables), fingerprint: fingerprints[index]! });
   }
   const steps = chooseNeedles(drafts);
-  preferCaptures(tables.patterns.list, steps, tables.atoms.list);
+  const derivations = derivationsOf(tables);
+  preferCaptures(tables.patterns.list, steps, tables.atoms.list, derivations);
   const needsState = rules.some(rule => rule.realertMs > 0 || rule.kind !== layout.KIND_EACH);
   return {
-    timestampField: indexOfEqual(tables.fields, ['@timestamp']),
+    timestampField: fieldOf(tables.fields, ['@timestamp']),
     fields: tables.fields.list,
     words: tables.words.list,
     patterns: tables.patterns.list,
     atoms: tables.atoms.list,
+    derivations,
     steps,
     candidates: candidatesOf(steps, rules),
     rules,
@@ -111,7 +114,7 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
     realertMs: rule.realertMs,
     windowMs: rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
-    distinctField: rule.threshold?.distinct ? indexOfEqual(fields, rule.threshold.distinct) : null,
+    distinctField: rule.threshold?.distinct ? fieldOf(fields, rule.threshold.distinct) : null,
     sequence,
   };
 }

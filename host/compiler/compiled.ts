@@ -3,7 +3,7 @@
 import * as layout from '../../assembly/layout.ts';
 import type { Dfa } from './dfa.ts';
 import type { ByteString } from './literals.ts';
-import type { Condition, FieldPath } from './model.ts';
+import type { Condition, FieldPath, TimeSpan } from './model.ts';
 import type { Program } from './nfa.ts';
 import type { CompiledSequence } from './sequence.ts';
 import type { Table } from './table.ts';
@@ -31,13 +31,20 @@ export interface CompiledPattern {
 
 /** A test of one field, as the core runs it; `words` and `pattern` are indexes. */
 export type Atom =
-  | { op: 'exists' | 'numeric'; field: number }
+  | { op: 'exists'; field: number }
   | { op: 'type'; field: number; type: number }
   | { op: 'values'; field: number; values: string[] }
   | { op: 'starts' | 'ends'; field: number; text: string }
-  | { op: 'equal' | 'less' | 'lessOrEqual'; field: number; number: string }
+  | {
+      op: 'equal' | 'less' | 'lessOrEqual' | 'greater' | 'greaterOrEqual' | 'sameNumber';
+      field: number;
+      number: string;
+    }
   | { op: 'words'; field: number; words: number }
-  | { op: 'pattern'; field: number; pattern: number };
+  | { op: 'pattern'; field: number; pattern: number }
+  | { op: 'each'; field: number; atoms: number[] }
+  /** Of the event time: the field is NONE. */
+  | { op: 'active'; field: number; spans: TimeSpan[]; timezone: string };
 
 /** One instruction of a step's decision graph; targets are instructions, CODE_MATCH or CODE_FAIL. */
 export interface Decision {
@@ -57,6 +64,15 @@ export interface CompiledExtract {
   pattern: number;
   field: number;
   slot: number;
+}
+
+/** How the core computes captures that are tested, or every string of the record. */
+export interface Derivation {
+  kind: number;
+  /** The field that is searched, or that takes the strings. */
+  source: number;
+  pattern: number | null;
+  captured: Array<{ slot: number; field: number }>;
 }
 
 /** A value that opens a gate. */
@@ -167,6 +183,7 @@ export interface Compiled {
   words: Words[];
   patterns: CompiledPattern[];
   atoms: Atom[];
+  derivations: Derivation[];
   steps: CompiledStep[];
   candidates: Candidates;
   rules: CompiledRule[];

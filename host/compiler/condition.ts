@@ -14,6 +14,7 @@ export function textsIn(test: TestCondition): string[] {
     case 'in':
       return test.values.flatMap(value => (value.type === 'string' ? [value.value] : []));
     case 'contains':
+    case 'containsAll':
     case 'startsWith':
     case 'endsWith':
       return test.texts;

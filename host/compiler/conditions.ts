@@ -2,14 +2,18 @@
 import { isScalar, isSeq } from 'yaml';
 import { formatCount, quote } from '../error.ts';
 import type { Span } from '../error.ts';
+import { readActive } from './active.ts';
+import { captureProblem } from './captures.ts';
+import type { StepCaptures } from './captures.ts';
 import { resolveAlias, spanOf, writtenAs } from './document.ts';
 import type { Node } from './document.ts';
 import { kindHint } from './firing.ts';
 import { isListFile, readItems, readLine } from './lists.ts';
 import type { Item } from './lists.ts';
 import { textConditionHint } from './foreign.ts';
-import type { Condition, Scalar, Test } from './model.ts';
+import type { Condition, FieldPath, Scalar, Test } from './model.ts';
 import { matchesEverything } from './nfa.ts';
+import { isList } from './path.ts';
 import { PatternError, parsePattern } from './pattern.ts';
 import {
   fail,
@@ -26,12 +30,13 @@ import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
 
 /** A condition and the captures of its patterns: what a template can refer to. */
-export interface Step {
+export interface Step extends StepCaptures {
   node: Node;
   condition: Condition | undefined;
-  captures: Map<string, 'found' | 'underNot'>;
-  /** False if a pattern was refused: any name could have been one of its captures. */
-  capturesAreKnown: boolean;
+  /** Where the text of each capture comes from. */
+  capturePaths: Map<string, FieldPath>;
+  /** Tests of captures, whose patterns may come after them. */
+  captureTests: Array<{ name: string; node: Node; test: Condition & { kind: 'test' } }>;
   conditionCount: number;
 }
 
@@ -44,11 +49,26 @@ export function readStep(context: Context, node: Node): Step {
     node,
     condition: undefined,
     captures: new Map(),
+    capturePaths: new Map(),
+    captureTests: [],
     capturesAreKnown: true,
     conditionCount: 0,
   };
   step.condition = readCondition(context, node, step, { depth: 1, isUnderNot: false });
+  for (const { name, node, test } of step.captureTests) {
+    const path = capturePath(context, node, name, step);
+    if (path) test.field = path;
+  }
   return step;
+}
+
+/** The path of a capture that a test or "distinct" names. */
+export function capturePath(context: Context, node: Node, name: string, step: Step): FieldPath | undefined {
+  const given = context.given.get(name);
+  if (given && !step.capturePaths.has(name)) return given;
+  const problem = captureProblem(name, [step]);
+  if (problem) return fail(context, node, problem.message, problem.hint);
+  return step.capturePaths.get(name);
 }
 
 /** The place of a condition among the others. */
@@ -65,15 +85,22 @@ function readCondition(context: Context, node: Node, step: Step, nesting: Nestin
   if (!map) return undefined;
   const groupings = ['all', 'any', 'not'].filter(name => map.get(name));
   const testKey = Object.keys(schema.TEST_KEYS).find(name => map.get(name));
-  const forms = [...groupings, ...(testKey === undefined ? [] : [testKey])];
+  const time = map.get('active');
+  const forms = [...groupings, ...(testKey === undefined ? [] : [testKey]), ...(time ? ['active'] : [])];
   const conditions = [
     ...groupings.map(name => readGrouping(context, map.get(name)!, step, nesting, map.span)),
     ...(testKey === undefined ? [] : [readTest(context, map, step, nesting)]),
+    ...(time ? [readTime(context, time, map.span)] : []),
   ];
   if (forms.length === 1) return conditions[0];
   if (forms.length > 1) failTwoForms(context, map, forms);
   else if (map.unknownCount === 0) fail(context, node, 'empty condition', CONDITION_HINT);
   return undefined;
+}
+
+function readTime(context: Context, entry: Entry, span: Span): Condition | undefined {
+  const active = readActive(context, entry);
+  return active && { kind: 'test', field: [], op: 'active', ...active, span };
 }
 
 const CONDITION_HINT = 'write "all", "any", "not", or a test such as {field: log, contains: error}';
@@ -120,31 +147,101 @@ type Operator = keyof typeof schema.OPERATOR_KEYS;
 const OPERATORS = Object.keys(schema.OPERATOR_KEYS) as Operator[];
 
 function readTest(context: Context, map: ReadMap, step: Step, nesting: Nesting): Condition | undefined {
-  const field = readField(context, map.get('field'));
-  if (!map.get('field') && !map.wasMeant('field')) {
-    fail(context, map.place, 'missing key "field" in a test', `field: ${schema.TEST_KEYS.field.description}`);
-  }
+  const subject = readSubject(context, map);
   const operators = OPERATORS.filter(name => map.get(name));
   const ignoreCase = readIgnoreCase(context, map.get('ignoreCase'), operators);
-  const tests = operators.map(name => readOperator(context, name, map.get(name)!, step, nesting, ignoreCase));
+  const place = {
+    step,
+    nesting,
+    ignoreCase,
+    field: subject?.field,
+    isOfCapture: map.get('capture') !== undefined,
+  };
+  const tests = operators.map(name => readOperator(context, name, map.get(name)!, place));
   if (operators.length > 1) failTwoOperators(context, map, operators);
   if (operators.length === 0 && map.unknownCount === 0) {
     const hint = `add one of ${OPERATORS.join(', ')}`;
     fail(context, map.place, 'the test has no operator', hint);
   }
   const [test] = tests;
-  if (!field || !test) return undefined;
+  if (!subject || !test) return undefined;
   if (ignoreCase) checkLetters(context, map.get('ignoreCase')!, test);
   const { span } = map;
-  const common = { kind: 'test', field, span, ...(ignoreCase && { ignoreCase }) } as const;
-  if (!('allTexts' in test)) return { ...common, ...test };
+  const { field } = subject;
+  const common = { kind: 'test' as const, field, span, ...(ignoreCase && { ignoreCase }) };
+  if (!('allTexts' in test)) return noteCapture(step, subject, { ...common, ...test });
+  if (isList(field)) return { ...common, op: 'containsAll', texts: test.allTexts };
   const of = test.allTexts.map((text): Condition => ({
     ...common,
     op: 'contains',
     texts: [text],
     ofAll: true,
   }));
+  for (const one of of) noteCapture(step, subject, one as Condition & { kind: 'test' });
   return { kind: 'all', of, span };
+}
+
+/** What a test looks at. The path of a capture is known when the whole step has been read. */
+interface Subject {
+  field: FieldPath;
+  capture?: { name: string; node: Node };
+}
+
+type SubjectKey = keyof typeof schema.SUBJECT_KEYS;
+const SUBJECTS = Object.keys(schema.SUBJECT_KEYS) as SubjectKey[];
+
+function readSubject(context: Context, map: ReadMap): Subject | undefined {
+  const [name, other] = SUBJECTS.filter(key => map.get(key));
+  if (name === undefined) {
+    if (SUBJECTS.some(key => map.wasMeant(key))) return undefined;
+    const hint = `field: ${schema.TEST_KEYS.field.description}`;
+    return fail(context, map.place, 'missing key "field" in a test', hint);
+  }
+  const entry = map.get(name)!;
+  if (other !== undefined) {
+    const hint = 'a test looks at one of them: write two tests in an "all"';
+    return fail(context, map.get(other)!.key, `"${other}" cannot be used with "${name}" in one test`, hint);
+  }
+  switch (name) {
+    case 'field': {
+      const field = readField(context, entry);
+      return field && { field };
+    }
+    case 'capture': {
+      const capture = readCaptureName(context, entry);
+      return capture === undefined
+        ? undefined
+        : { field: [], capture: { name: capture, node: entry.value! } };
+    }
+    case 'anyField':
+      return readAnyField(context, entry, map) ? { field: [{ every: 'string' }] } : undefined;
+  }
+}
+
+export function readCaptureName(context: Context, entry: Entry): string | undefined {
+  const name = readText(context, entry.value, '"capture"', schema.NAME_SIZE_MAX, 'captureName');
+  if (!name?.startsWith('$')) return name;
+  const own = name.replace(/^\$captures\./, '');
+  return fail(context, entry.value!, '"capture" takes the name alone', `write capture: ${own}`);
+}
+
+/** Only texts are looked at, so only tests of texts are of use. */
+function readAnyField(context: Context, entry: Entry, map: ReadMap): boolean {
+  const value = readBoolean(context, entry);
+  if (value === undefined) return false;
+  if (!value) fail(context, entry.value!, '"anyField" can only be true', 'leave it out and name a "field"');
+  const cased: readonly Operator[] = schema.CASED_OPERATORS;
+  const other = OPERATORS.find(name => map.get(name) && !cased.includes(name));
+  if (other !== undefined) {
+    const hint = `it looks at every string of a record: use ${cased.join(', ')}`;
+    fail(context, map.get(other)!.key, `"${other}" cannot be used with "anyField"`, hint);
+  }
+  return value && other === undefined;
+}
+
+function noteCapture<T extends Condition & { kind: 'test' }>(step: Step, { capture }: Subject, test: T): T {
+  if (capture) step.captureTests.push({ ...capture, test });
+  return test;
 }
 
 /** True when letter case does not count. */
@@ -182,13 +279,21 @@ function failTwoOperators(context: Context, map: ReadMap, operators: Operator[])
   fail(context, map.get(second)!.key, `"${second}" cannot be used with "${first}" in one test`, hint);
 }
 
+/** Where an operator stands. */
+interface OperatorPlace {
+  step: Step;
+  nesting: Nesting;
+  ignoreCase: true | undefined;
+  /** Undefined when it could not be read. */
+  field: FieldPath | undefined;
+  isOfCapture: boolean;
+}
+
 function readOperator(
   context: Context,
   op: Operator,
   entry: Entry,
-  step: Step,
-  nesting: Nesting,
-  ignoreCase: true | undefined,
+  place: OperatorPlace,
 ): Operation | undefined {
   switch (op) {
     case 'eq': {
@@ -213,7 +318,7 @@ function readOperator(
     case 'containsAll':
       return { allTexts: readTexts(context, entry, 'allTexts', schema.ALL_TEXTS_MAX) };
     case 'regex':
-      return readPattern(context, entry, step, nesting, ignoreCase);
+      return readPattern(context, entry, place);
     default: {
       const value = readScalar(context, entry.value, `"${op}"`, 'number');
       return value?.type === 'number' ? { op, value: value.value } : undefined;
@@ -261,9 +366,7 @@ function readItem(context: Context, entry: Entry, item: Item, subject: string): 
 function readPattern(
   context: Context,
   entry: Entry,
-  step: Step,
-  nesting: Nesting,
-  ignoreCase: true | undefined,
+  { step, nesting, ignoreCase, field, isOfCapture }: OperatorPlace,
 ): Test | undefined {
   const source = isSeq(entry.value)
     ? failType(context, entry.value, '"regex"', 'pattern')
@@ -273,15 +376,21 @@ function readPattern(
     step.capturesAreKnown = false;
     return undefined;
   }
+  if (isOfCapture && parsed.captures.length > 0)
+    fail(context, entry.value!, 'a pattern over a capture has no captures of its own', OF_CAPTURE_HINT);
   for (const name of parsed.captures) {
     if (step.captures.has(name)) {
       const hint = 'rename one: a template would not know which is meant';
       fail(context, entry.value!, `capture ${quote(name)} is in two patterns`, hint);
     }
     step.captures.set(name, nesting.isUnderNot ? 'underNot' : 'found');
+    const captured = { capture: name, regex: source, ...(ignoreCase && { ignoreCase }) };
+    step.capturePaths.set(name, [...(field ?? []), captured]);
   }
   return { op: 'regex', source, ...parsed };
 }
+
+const OF_CAPTURE_HINT = 'name the group in the pattern that finds the capture';
 
 function tryPattern(context: Context, node: Node, source: string, ignoreCase: true | undefined) {
   try {

@@ -2,23 +2,23 @@
 import { isMap, isScalar } from 'yaml';
 import { formatCount, formatDuration, quote } from '../error.ts';
 import type { Span } from '../error.ts';
-import { readStep } from './conditions.ts';
+import { captureProblem, unknownName } from './captures.ts';
+import { capturePath, readCaptureName, readStep } from './conditions.ts';
 import type { Step } from './conditions.ts';
 import type { Node } from './document.ts';
-import type { Rule } from './model.ts';
+import type { FieldPath, Rule } from './model.ts';
 import {
   fail,
   failType,
   readCount,
   readDuration,
-  readField,
   readList,
   readMap,
+  readSingleField,
   readText,
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
-import { captureProblem, unknownName } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
 /** Too few matches are an absence: "below: 1" is the same rule. */
@@ -26,6 +26,7 @@ export function readThreshold(
   context: Context,
   entry: Entry | undefined,
   labelNames: string[],
+  steps: Step[],
 ): Pick<Rule, 'threshold' | 'absence'> {
   const map = entry?.value && readMap(context, entry.value, '"threshold"', schema.THRESHOLD_KEYS);
   if (!map) return {};
@@ -33,7 +34,7 @@ export function readThreshold(
   const withinMs = readDuration(context, map.get('within'), 1_000);
   const count = readLevel(context, map, withinMs, most);
   const by = readBy(context, map.get('by'), labelNames);
-  const distinct = readField(context, map.get('distinct'));
+  const distinct = readDistinct(context, map.get('distinct'), steps);
   if (count === undefined || withinMs === undefined) return {};
   if (map.get('below'))
     return { absence: { forMs: withinMs, ...(count > 1 && { below: count }), by, span: map.span } };
@@ -88,6 +89,20 @@ function readRate(
   const shown = isWhole ? formatCount(count) : String(Number((product * 1000n) / divisor) / 1000);
   const message = `"rate" of ${written} within ${formatDuration(withinMs)} is ${shown} matches, a whole number from 1 to ${formatCount(most)} is allowed`;
   return fail(context, node, message, `choose another "within": a rate is a count within a time`);
+}
+
+/** A field, or a capture of the rule. */
+function readDistinct(context: Context, entry: Entry | undefined, steps: Step[]): FieldPath | undefined {
+  const written = isScalar(entry?.value) ? String(entry.value.value) : '';
+  const named = /^\$captures\.(\w+)$/.exec(written)?.[1];
+  if (named !== undefined)
+    return fail(context, entry!.value!, 'a capture is no field', `write distinct: {capture: ${named}}`);
+  if (!isMap(entry?.value)) return readSingleField(context, entry);
+  const map = readMap(context, entry.value, '"distinct"', schema.CAPTURE_KEYS);
+  const capture = map?.get('capture');
+  const name = capture && readCaptureName(context, capture);
+  const step = steps.at(-1);
+  return name === undefined || !step ? undefined : capturePath(context, capture!.value!, name, step);
 }
 
 export function readAbsence(

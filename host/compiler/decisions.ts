@@ -3,7 +3,9 @@
 import * as layout from '../../assembly/layout.ts';
 import type { Report } from '../error.ts';
 import type { Atom, Decision, Tables, TestCondition } from './compiled.ts';
-import type { Condition, Scalar } from './model.ts';
+import { fieldOf } from './fields.ts';
+import type { Condition, FieldPath, Scalar } from './model.ts';
+import { derivedFrom, isList, isText } from './path.ts';
 import { patternOf } from './patterns.ts';
 import { indexOf, indexOfEqual } from './table.ts';
 import type { WordList } from './words.ts';
@@ -55,34 +57,39 @@ interface Exits {
 
 function emitTest(test: TestCondition, exits: Exits, tables: Tables, report: Report, emit: Emit): number {
   const { onTrue, onFalse, isNegated } = exits;
-  const field = indexOfEqual(tables.fields, test.field);
-  const ask = (atom: Atom, next = onFalse) =>
+  const field = test.op === 'active' ? layout.NONE : fieldOf(tables.fields, test.field);
+  const indexOfAtom = (atom: Atom) => indexOfEqual(tables.atoms, atom);
+  /** Of a list one value must meet all atoms, of a field its only one. */
+  const askAll = (atoms: Atom[], next = onFalse) =>
     emit({
-      atom: indexOfEqual(tables.atoms, atom),
+      atom: isList(test.field)
+        ? indexOfAtom({ op: 'each', field, atoms: atoms.map(indexOfAtom) })
+        : indexOfAtom(atoms[0]!),
       onTrue,
       onFalse: next,
       test,
       isInverted: false,
       isNegated,
     });
-  const askNot = (atom: Atom, next = onTrue) =>
-    emit({
-      atom: indexOfEqual(tables.atoms, atom),
-      onTrue: onFalse,
-      onFalse: next,
-      test,
-      isInverted: true,
-      isNegated,
-    });
+  const ask = (atom: Atom, next = onFalse) => askAll([atom], next);
   switch (test.op) {
     case 'exists':
-      return (test.value ? ask : askNot)({ op: 'exists', field });
+      if (test.value) return ask({ op: 'exists', field });
+      return emitTest(
+        { ...test, value: true },
+        { onTrue: onFalse, onFalse: onTrue, isNegated },
+        tables,
+        report,
+        decision => emit({ ...decision, test, isInverted: true }),
+      );
     case 'eq':
     case 'in': {
       const values = test.op === 'eq' ? [test.value] : test.values;
-      const atoms = anyOf(field, values, test.ignoreCase ? tables : null);
+      const atoms = anyOf({ field, isText: isText(test.field) }, values, test.ignoreCase ? tables : null);
       return atoms.reduceRight((next, atom) => ask(atom, next), onFalse);
     }
+    case 'containsAll':
+      return askAll(test.texts.map(text => contains(text)));
     case 'contains':
     case 'startsWith':
     case 'endsWith': {
@@ -95,25 +102,34 @@ function emitTest(test: TestCondition, exits: Exits, tables: Tables, report: Rep
     }
     case 'regex':
       return ask({ op: 'pattern', field, pattern: patternOf(tables.patterns, field, test, report) });
-    case 'lt':
-      return ask({ op: 'less', field, number: test.value });
-    case 'lte':
-      return ask({ op: 'lessOrEqual', field, number: test.value });
-    case 'gt':
-    case 'gte': {
-      // Not less, and numeric.
-      const op = test.op === 'gt' ? 'lessOrEqual' : 'less';
-      return askNot({ op, field, number: test.value }, ask({ op: 'numeric', field }));
-    }
+    case 'active':
+      return ask({ op: 'active', field, spans: test.spans, timezone: test.timezone });
+    default:
+      return ask({ op: ORDERS[test.op], field, number: test.value });
+  }
+
+  function contains(text: string): Atom {
+    const one: TestCondition = { ...test, op: 'contains', texts: [text] };
+    return test.ignoreCase
+      ? oneOf(field, { texts: [text], ignoreCase: true, place: 'anywhere' }, tables)
+      : { op: 'pattern', field, pattern: patternOf(tables.patterns, field, one, report) };
   }
 }
 
-function equalTo(field: number, value: Scalar): Atom {
+const ORDERS = { lt: 'less', lte: 'lessOrEqual', gt: 'greater', gte: 'greaterOrEqual' } as const;
+
+/** A field, and whether it is always text: then a number is one that the text is. */
+interface Subject {
+  field: number;
+  isText: boolean;
+}
+
+function equalTo({ field, isText }: Subject, value: Scalar): Atom {
   switch (value.type) {
     case 'string':
       return { op: 'values', field, values: [value.value] };
     case 'number':
-      return { op: 'equal', field, number: value.value };
+      return { op: isText ? 'sameNumber' : 'equal', field, number: value.value };
     case 'boolean':
       return { op: 'type', field, type: value.value ? layout.TYPE_TRUE : layout.TYPE_FALSE };
     case 'null':
@@ -122,9 +138,10 @@ function equalTo(field: number, value: Scalar): Atom {
 }
 
 /** Atoms of which one must hold; the strings are one atom. `folding`: they are compared without regard to case. */
-function anyOf(field: number, values: Scalar[], folding: Tables | null): Atom[] {
+function anyOf(subject: Subject, values: Scalar[], folding: Tables | null): Atom[] {
+  const { field } = subject;
   const strings = values.flatMap(value => (value.type === 'string' ? [value.value] : []));
-  const atoms = values.filter(value => value.type !== 'string').map(value => equalTo(field, value));
+  const atoms = values.filter(value => value.type !== 'string').map(value => equalTo(subject, value));
   const exact = folding === null ? strings : strings.filter(text => text === ''); // which words cannot be
   const texts = folding === null ? [] : strings.filter(text => text !== '');
   if (exact.length > 0) atoms.push({ op: 'values', field, values: distinct(exact) });
@@ -167,21 +184,33 @@ function cost(condition: Condition): number {
     case 'any':
       return condition.of.reduce((sum, child) => sum + cost(child), 0);
     case 'test':
-      switch (condition.op) {
-        case 'exists':
-          return 1;
-        case 'eq':
-        case 'in':
-          return 2;
-        case 'startsWith':
-        case 'endsWith':
-          return 5;
-        case 'contains':
-          return 20;
-        case 'regex':
-          return 30;
-        default:
-          return 4;
-      }
+      return costOfTest(condition) * costOfField(condition.field);
+  }
+}
+
+/** What is derived costs a pass over a text when it is first asked for; every string of a record costs most. */
+function costOfField(path: FieldPath): number {
+  const derived = derivedFrom(path);
+  if (derived === null) return isList(path) ? 2 : 1;
+  return 'every' in derived.step ? 100 : 10;
+}
+
+function costOfTest(test: TestCondition): number {
+  switch (test.op) {
+    case 'exists':
+      return 1;
+    case 'eq':
+    case 'in':
+      return 2;
+    case 'startsWith':
+    case 'endsWith':
+      return 5;
+    case 'contains':
+    case 'containsAll':
+      return 20;
+    case 'regex':
+      return 30;
+    default:
+      return 4;
   }
 }

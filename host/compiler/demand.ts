@@ -9,8 +9,9 @@ import type { Decimal } from './decimal.ts';
 import type { Dfa } from './dfa.ts';
 import { toDfa } from './dfa.ts';
 import type { Scalar } from './model.ts';
+import { isText } from './path.ts';
 import { canBeEmpty, toProgram } from './nfa.ts';
-import { foldedForms } from './pattern.ts';
+import { foldedForms, hasAssertion, some } from './pattern.ts';
 import type { Assertion, Pattern } from './pattern.ts';
 import { requiredPieces } from './required.ts';
 import { UserError } from '../error.ts';
@@ -42,11 +43,28 @@ export function kindOf(op: string): 'text' | 'number' | 'any' {
 
 /** Whether some value of a field meets all demands; `isObject`: the field holds other fields, so it is no scalar. */
 export function canBeMet(demands: Demand[], isObject: boolean): boolean {
+  if (demands.some(({ test }) => test.op === 'active')) return canBeActive(demands);
   const meets = (value: Value) => demands.every(demand => mayMeet(demand, value));
+  if (demands.some(({ test }) => isText(test.field)))
+    return !isPatternRefused(demands) && (meets({ type: 'missing' }) || textsFor(demands).some(meets));
   if (meets({ type: 'object' })) return true;
   if (isObject || isPatternRefused(demands)) return false;
   return OTHER_KINDS.some(meets) || numbersFor(demands).some(meets) || textsFor(demands).some(meets);
 }
+
+/** Whether some minute of the week meets all demands; of two time zones nothing is said. */
+function canBeActive(demands: Demand[]): boolean {
+  const times = demands.flatMap(({ test, isMet }) => (test.op === 'active' ? [{ ...test, isMet }] : []));
+  if (new Set(times.map(({ timezone }) => timezone)).size > 1) return true;
+  const bounds = times.flatMap(({ spans }) => spans.flatMap(({ start, end }) => [start, end]));
+  return [0, ...bounds.filter(minute => minute < WEEK_MINUTES)].some(minute =>
+    times.every(
+      ({ spans, isMet }) => spans.some(({ start, end }) => start <= minute && minute < end) === isMet,
+    ),
+  );
+}
+
+const WEEK_MINUTES = 7 * 24 * 60;
 
 /** A pattern must be found and must not. */
 function isPatternRefused(demands: Demand[]): boolean {
@@ -110,6 +128,8 @@ function mayMeet({ test, isMet }: Demand, value: Value): boolean {
     case 'eq':
     case 'in':
       return mayBeAmong(test, value, isMet);
+    case 'active':
+      return true; // has a check of its own
     case 'gt':
     case 'gte':
     case 'lt':
@@ -124,10 +144,16 @@ function mayMeet({ test, isMet }: Demand, value: Value): boolean {
 
 function mayBeAmong(test: TestCondition & { op: 'eq' | 'in' }, value: Value, isMet: boolean): boolean {
   const scalars = test.op === 'eq' ? [test.value] : test.values;
+  if (isNumberInText(test)) return value.type === 'string' || !isMet;
   // Then the text was put together from one of them.
   if (isMet && test.ignoreCase && value.type === 'string' && value.pieces !== null)
     return scalars.some(({ type }) => type === 'string');
   return scalars.some(scalar => isSame(scalar, value, test.ignoreCase)) === isMet;
+}
+
+/** A number that is compared with what is always a text: which texts are that number is not looked at. */
+function isNumberInText(test: TestCondition): boolean {
+  return isText(test.field) && (test.op === 'eq' || test.op === 'in') && numbersOf(test).length > 0;
 }
 
 function isSame(scalar: Scalar, value: Value, ignoreCase: true | undefined): boolean {
@@ -235,12 +261,14 @@ function waysOf(test: TestCondition): Way[] {
     case 'eq':
     case 'in': {
       const texts = textsIn(test);
-      if (texts.length === 0) return [{}];
+      if (texts.length === 0 || isNumberInText(test)) return [{}];
       const written = isFolded ? writtenForms(texts) : texts;
       return written?.map(whole => ({ whole })) ?? texts.map(text => ({ start: text, end: text, isFolded }));
     }
     case 'contains':
       return test.texts.map(inside => ({ inside, isFolded }));
+    case 'containsAll':
+      return [{}]; // of a list, whose tests are tried one by one
     case 'startsWith':
       return test.texts.map(start => ({ start, isFolded }));
     case 'endsWith':
@@ -328,6 +356,8 @@ function mayMeetText({ test, isMet }: Demand, text: Text): boolean {
   switch (test.op) {
     case 'contains':
       return sought.some(one => value.includes(one)) === isMet;
+    case 'containsAll':
+      return sought.every(one => value.includes(one)) === isMet;
     case 'startsWith':
       return sought.some(one => value.startsWith(one)) === isMet;
     case 'endsWith':
@@ -413,16 +443,6 @@ function mayMatchNothing(pattern: Pattern): boolean {
 
 function holdsNothingOrAsserts(node: Pattern): boolean {
   return node.kind === 'assert' || (node.kind === 'set' && node.set.length === 0);
-}
-
-function hasAssertion(pattern: Pattern): boolean {
-  return some(pattern, node => node.kind === 'assert');
-}
-
-function some(node: Pattern, isSought: (node: Pattern) => boolean): boolean {
-  if (isSought(node)) return true;
-  if (node.kind === 'concat' || node.kind === 'alternate') return node.of.some(of => some(of, isSought));
-  return (node.kind === 'capture' || node.kind === 'repeat') && some(node.of, isSought);
 }
 
 function isAssertion(node: Pattern | undefined, at: Assertion): boolean {

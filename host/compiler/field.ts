@@ -1,10 +1,11 @@
 // The way to a value in a record, as text: `kubernetes.pod_name`, `items[0].name`, and for keys that hold
 // dots `kubernetes.labels["app.kubernetes.io/name"]`.
 //
-//   path = (key | '[' quoted ']') ( '.' key | '[' quoted ']' | '[' index ']' )*
+//   path = (key | '[' quoted ']') ( '.' key | '[' quoted ']' | '[' index ']' | '[*]' )*
 import { TextError, formatCount, quote } from '../error.ts';
 import type { Span } from '../error.ts';
-import type { FieldPath } from './model.ts';
+import type { FieldPath, FieldStep } from './model.ts';
+import { captureOf, isEveryItem } from './path.ts';
 
 // The scan recurses along paths, and WebAssembly Micro Runtime gives it 8 KiB of stack: 13 steps fit.
 export const FIELD_DEPTH_MAX = 10;
@@ -22,14 +23,14 @@ const ESCAPES: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t:
 export function parseFieldPath(text: string): FieldPath {
   if (text === '') throw new TextError('empty field path', { start: 0, end: 0 }, 'name a field, such as log');
   if (text.startsWith('$')) throw reference(text);
-  const path: (string | number)[] = [];
+  const path: FieldStep[] = [];
   let at = 0;
   while (at < text.length) {
     const start = at;
     const dotted = text[at] !== '[';
     if (dotted && at > 0) at = afterDot(text, at);
     const step = dotted ? plainKey(text, at) : bracket(text, at);
-    if (typeof step.value === 'number' && path.length === 0) throw indexFirst({ start, end: step.end });
+    if (typeof step.value !== 'string' && path.length === 0) throw indexFirst({ start, end: step.end });
     checkKey(step.value, { start: at, end: step.end });
     path.push(step.value);
     at = step.end;
@@ -48,12 +49,14 @@ function checkDots(text: string): void {
   throw new TextError(`${quote(domain)} is one key`, { start, end: text.length }, hint);
 }
 
-/** The shortest text that `parseFieldPath` reads as this path. */
+/** The shortest text that `parseFieldPath` reads as this path, as far as it is one of the record itself. */
 export function formatFieldPath(path: FieldPath): string {
-  return path.map(formatStep).join('');
+  return captureOf(path)?.capture ?? path.map(formatStep).join('');
 }
 
-function formatStep(step: string | number, index: number): string {
+function formatStep(step: FieldStep, index: number): string {
+  if (isEveryItem(step)) return '[*]';
+  if (typeof step === 'object') return 'parse' in step ? '' : 'anyField';
   if (typeof step === 'number') return `[${step}]`;
   PLAIN_KEY.lastIndex = 0;
   const plain = PLAIN_KEY.exec(step)?.[0] === step && !(index === 0 && step.startsWith('$'));
@@ -65,6 +68,14 @@ function formatStep(step: string | number, index: number): string {
 function reference(text: string): TextError {
   const name = /^\$(\w*)/.exec(text)![1]!;
   const span = { start: 0, end: name.length + 1 };
+  const capture = /^\$captures\.(\w+)$/.exec(text)?.[1];
+  if (capture !== undefined) {
+    return new TextError(
+      'a field path starts at the record, and a capture is not in it',
+      { start: 0, end: text.length },
+      `write {capture: ${capture}, …} in place of "field"`,
+    );
+  }
   if (Object.hasOwn(NOT_IN_RECORD, name)) {
     return new TextError(
       `a field path starts at the record, "$${name}" is for templates`,
@@ -80,8 +91,7 @@ function reference(text: string): TextError {
 }
 
 const NOT_IN_RECORD: Record<string, string> = {
-  captures:
-    'name a field: a capture can be neither tested nor counted; for a test, write the values into its pattern, such as took [5-9]\\d{2,}ms',
+  captures: 'a test of a capture is written {capture: ms, gt: 500}',
   labels: 'name the field that the label is made from',
   value: 'for the number of matches use "threshold"',
   alert: 'a rule sees one record, not alerts',
@@ -96,8 +106,8 @@ function tooDeep(depth: number, text: string): TextError {
   return new TextError(`field path has ${depth} steps, ${FIELD_DEPTH_MAX} allowed`, span);
 }
 
-function checkKey(step: string | number, span: Span): void {
-  if (typeof step === 'number') return;
+function checkKey(step: FieldStep, span: Span): void {
+  if (typeof step !== 'string') return;
   const size = Buffer.byteLength(step);
   if (size > FIELD_KEY_SIZE_MAX) {
     throw new TextError(`key of ${formatCount(size)} bytes, ${FIELD_KEY_SIZE_MAX} allowed`, span);
@@ -139,13 +149,15 @@ function unexpected(text: string, at: number): TextError {
   return new TextError(message, { start: at, end: at + character.length }, hint);
 }
 
-const STAR_HINT = 'name each field in a test of its own, under "any"';
+const STAR_HINT =
+  'any field at any depth is {anyField: true, contains: …}, each item of an array is [*], such as user.groups[*]';
 
-function bracket(text: string, at: number): { value: string | number; end: number } {
+function bracket(text: string, at: number): { value: FieldStep; end: number } {
   const inner = at + 1;
   if (QUOTES.includes(text[inner] ?? 'x')) return closed(text, at, quotedKey(text, inner));
   const close = text.indexOf(']', inner);
   if (close < 0) throw unclosed(text, at);
+  if (text.slice(inner, close) === '*') return { value: { every: 'item' }, end: close + 1 };
   return { value: index(text.slice(inner, close), { start: inner, end: close }), end: close + 1 };
 }
 
@@ -163,7 +175,7 @@ function index(text: string, span: Span): number {
     throw new TextError(`negative index ${text}`, span, 'an index counts from 0, from the front');
   }
   if (!/^\d+$/.test(text)) {
-    const hint = text === '' ? 'write [0] or ["key"]' : `put a key in quotes: [${JSON.stringify(text)}]`;
+    const hint = text === '' ? 'write [0], [*] or ["key"]' : `put a key in quotes: [${JSON.stringify(text)}]`;
     throw new TextError(`${quote(text)} is not an index`, span, hint);
   }
   if (/^0\d/.test(text)) {

@@ -8,7 +8,10 @@ import { testsOf, textsIn } from './condition.ts';
 import type { Demand } from './demand.ts';
 import { canBeMet, kindOf, matchesNothing, workOf } from './demand.ts';
 import { formatFieldPath } from './field.ts';
-import type { Condition, FieldPath, Rule } from './model.ts';
+import type { Condition, FieldPath, Rule, TemplatePart } from './model.ts';
+import type { Pattern } from './pattern.ts';
+import { hasAssertion, parsePattern } from './pattern.ts';
+import { captureOf, isList, isSamePath, isText, isWithin } from './path.ts';
 
 /** Returns the rules that can fire. Errors are for the others, warnings for parts of rules. */
 export function checkFiring(rules: Rule[], report: Report): Rule[] {
@@ -123,12 +126,15 @@ function canAdd(demand: Demand, demands: Demand[], search: Search): boolean {
 
 function clashWith(demand: Demand, demands: Demand[], search: Search): Clash | undefined {
   const { field } = demand.test;
-  const same = demands.filter(({ test }) => isSamePath(test.field, field));
+  // Each test of a list may be met by another one of its values.
+  const tested = isList(field) ? [] : demands.filter(({ test }) => isSamePath(test.field, field));
+  const isThere = [...tested, demand].some(needsField);
+  const same = [...tested, ...(isThere ? ofCapture(demand.test) : [])];
   search.workLeft -= demands.length + workOf([...same, demand]);
   if (search.workLeft < 0) return undefined;
   const inner = demands.find(other => needsField(other) && isWithin(other.test.field, field));
   if (!canBeMet([...same, demand], false)) {
-    const other = same.find(one => !canBeMet([one, demand], false));
+    const other = tested.find(one => !canBeMet([one, demand], false));
     return { demand, ...(other && { other }) };
   }
   if (inner && !canBeMet([...same, demand], true)) return { demand, other: inner };
@@ -142,12 +148,31 @@ function needsField({ test, isMet }: Demand): boolean {
   return test.op === 'exists' ? test.value === isMet : isMet;
 }
 
-function isSamePath(left: FieldPath, right: FieldPath): boolean {
-  return left.length === right.length && left.every((step, index) => step === right[index]);
+/** What a capture's own pattern demands of its text. None where what stands around it matters, too. */
+function ofCapture({ field, span }: TestCondition): Demand[] {
+  const captured = captureOf(field);
+  if (captured === undefined) return [];
+  const { capture, regex, ignoreCase } = captured;
+  const group = groupNamed(parsePattern(regex, ignoreCase).pattern, capture);
+  if (group === undefined || hasAssertion(group)) return [];
+  const of: Pattern[] = [{ kind: 'assert', at: 'textStart' }, group, { kind: 'assert', at: 'textEnd' }];
+  const pattern: Pattern = { kind: 'concat', of };
+  const source = `(?P<${capture}>…)`;
+  return [{ test: { kind: 'test', field, op: 'regex', source, pattern, captures: [], span }, isMet: true }];
 }
 
-function isWithin(inner: FieldPath, outer: FieldPath): boolean {
-  return inner.length > outer.length && outer.every((step, index) => step === inner[index]);
+function groupNamed(pattern: Pattern, name: string): Pattern | undefined {
+  switch (pattern.kind) {
+    case 'capture':
+      return pattern.name === name ? pattern.of : groupNamed(pattern.of, name);
+    case 'repeat':
+      return groupNamed(pattern.of, name);
+    case 'concat':
+    case 'alternate':
+      return pattern.of.map(of => groupNamed(of, name)).find(group => group !== undefined);
+    default:
+      return undefined;
+  }
 }
 
 // ------------------------------------------------------------------------------------------------- messages
@@ -161,6 +186,24 @@ function clashMessage({ demand, other }: Clash): Message {
   if (test.op === 'regex' && demand.isMet && matchesNothing(test.pattern)) {
     const hint = 'nothing can come before "^" or after "$": write \\^ and \\$ for the characters';
     return { message: 'this pattern matches no text', hint, span };
+  }
+  if (test.op === 'active') {
+    const hint = demand.isMet
+      ? 'put them under "any" if one of the times is enough'
+      : 'together they exclude every time';
+    return { message: 'no time of the week can meet this "active" and the others', hint, span };
+  }
+  if (!other && isText(test.field)) {
+    const isCapture = captureOf(test.field) !== undefined;
+    return {
+      message: isCapture
+        ? `no text of capture ${quote(field)} can meet this`
+        : `${quote(field)} is always a text, and no text can meet this`,
+      hint: isCapture
+        ? 'a capture is a text that its group in the pattern matches: put the value in quotes, or change the group'
+        : 'put the value in quotes',
+      span,
+    };
   }
   if (!other) {
     return { message: `no record can meet all these tests of field ${quote(field)}`, hint: ONE_VALUE, span };
@@ -197,7 +240,7 @@ const ONE_VALUE = 'a field has one value: put them under "any" if one is enough'
 export function kindHint(left: string, right: string): string | undefined {
   const [text, number] = kindOf(left) === 'text' ? [left, right] : [right, left];
   if (kindOf(text) !== 'text' || kindOf(number) !== 'number') return undefined;
-  return `"${number}" takes the whole field for a number: write the number into a pattern, such as [5-9]\\d\\d for 500 to 999`;
+  return `"${number}" takes the whole field for a number: name the number in the pattern, (?P<ms>\\d+), and test {capture: ms, ${number}: …}`;
 }
 
 function nestedMessage(demand: Demand, other: Demand): Message {
@@ -211,7 +254,7 @@ function nestedMessage(demand: Demand, other: Demand): Message {
 }
 
 export const JSON_HINT =
-  'where it is a string that holds JSON, let Fluent Bit parse it (Merge_Log, or a parser filter), or test its text';
+  'where it is a string that holds JSON, name it in "parse" of the rule, such as parse: {log: json}';
 
 // ------------------------------------------------------------------------------------------ fixed texts
 
@@ -231,6 +274,12 @@ function comparedTemplate(test: TestCondition): Problem | undefined {
 
 // ------------------------------------------------------------------------------------------------- distinct
 
+function isReferenceTo(part: TemplatePart, path: FieldPath): boolean {
+  const captured = captureOf(path);
+  if (captured) return part.kind === 'capture' && part.name === captured.capture;
+  return part.kind === 'record' && isSamePath(part.field, path);
+}
+
 /** A key that has the field among its labels never sees a second value of it. */
 function checkDistinct(rule: Rule, report: Report): void {
   const { threshold } = rule;
@@ -239,8 +288,8 @@ function checkDistinct(rule: Rule, report: Report): void {
   const label = rule.labels.find(
     ({ name, parts }) =>
       threshold.by.includes(name) &&
-      parts.some(part => part.kind === 'record' && isSamePath(part.field, distinct)) &&
-      parts.every(part => part.kind === 'record' || part.kind === 'text'),
+      parts.some(part => isReferenceTo(part, distinct)) &&
+      parts.every(part => part.kind === 'record' || part.kind === 'capture' || part.kind === 'text'),
   );
   if (!label) return;
   report({

@@ -108,6 +108,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['rate', 'per', 'persecond', 'ratelimit', 'eps'], RATE),
       ...each(['below', 'lessthan', 'fewer', 'atmost', 'minimumcount'], TOO_FEW),
       ...each(['groupby', 'querykey', 'by', 'aggregationkey', 'keyby', 'partitionby'], BY),
+      ...each(['json', 'logfmt', 'unpack', 'decode', 'decodejson', 'parser', 'parsers', 'extract'], 'use "parse", such as parse: {log: json}'),
       ...each(['distinct', 'cardinality', 'cardinalityfield', 'maxcardinality', 'unique'], 'write threshold: {count: 20, within: 5m, distinct: kubernetes.pod_name}'),
       ...each(['flatline', 'missing', 'heartbeat', 'deadman', 'nodata', 'absent'], 'use "absence" for matches that stay away: absence: {for: 10m}; for too few of them write threshold: {below: 10, within: 1h}'),
       ...each(['percentage', 'ratio', 'percentagematch', 'errorrate'], `a share of all records ${METRICS}`),
@@ -129,7 +130,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['receiver', 'receivers', 'notify', 'channel', 'slack', 'email', 'webhook', 'route', 'actions', 'contact', 'notification'], ROUTES),
       ...each(['enabled', 'disabled', 'isenabled', 'status', 'paused'], 'leave it out: every rule of the file is on; put a # before the lines of one that is not'),
       ...each(['id', 'uid', 'version', 'author', 'date', 'modified'], 'leave it out, or put it into a comment'),
-      ...each(['active', 'schedule', 'hours', 'days', 'timezone', 'activetimeintervals', 'mutetimeintervals', 'businesshours'], 'a rule is always on: use mute_time_intervals of Alertmanager for the time of day'),
+      ...each(['active', 'schedule', 'hours', 'days', 'timezone', 'activetimeintervals', 'mutetimeintervals', 'businesshours'], 'use "active" in "match": all: [{active: {days: [mon, tue, wed, thu, fri], hours: "08:00-18:00", timezone: Europe/Berlin}}, …]'),
     },
   ],
   [
@@ -154,7 +155,8 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['suffix', 'hassuffix'], 'use "endsWith"'),
       ...each(['includes', 'matchphrase', 'substring', 'has', 'text', 'search', 'phrase'], 'use "contains"'),
       ...each(['like', 'ilike', 'wildcard', 'glob'], 'use "contains", "startsWith" or "endsWith" for the text without the wildcards, or "regex"'),
-      ...each(['keywords', 'keyword', 'anywhere', 'message', 'querystring', 'query', 'expr', 'expression', 'lucene'], 'use "contains" with a field, such as {field: log, contains: error}'),
+      ...each(['keywords', 'keyword', 'anywhere'], 'use "anyField": {anyField: true, contains: error}'),
+      ...each(['message', 'querystring', 'query', 'expr', 'expression', 'lucene'], 'use "contains" with a field, such as {field: log, contains: error}'),
       ...each(['icontains', 'containsignorecase', 'iincludes'], IGNORE_CASE('contains')),
       ...each(['istartswith', 'iprefix'], IGNORE_CASE('startsWith')),
       ...each(['iendswith', 'isuffix'], IGNORE_CASE('endsWith')),
@@ -162,7 +164,10 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['iregex', 'imatches', 'regexignorecase'], IGNORE_CASE('regex')),
       ...each(['caseinsensitive', 'casesensitive', 'nocase', 'insensitive'], 'use "ignoreCase": {field: log, contains: error, ignoreCase: true}'),
       ...each(['containsany', 'containsanyof', 'anycontains'], 'use "contains" with a list: contains: [a, b]'),
-      ...each(['allfields', 'anyfields', 'fields'], 'write a test for each field under "any"'),
+      ...each(['allfields', 'anyfields', 'fulltext', 'everywhere'], 'use "anyField" in place of "field": {anyField: true, contains: error}'),
+      fields: 'write a test for each field under "any", or {anyField: true, contains: …}',
+      ...each(['captures', 'group', 'variable'], 'use "capture": {capture: ms, gt: 500}'),
+      ...each(['schedule', 'hours', 'days', 'timezone', 'timeofday', 'weekday', 'businesshours', 'during'], 'use "active": {active: {days: [mon, tue], hours: \'08:00-18:00\', timezone: Europe/Berlin}}'),
       ...each(['key', 'path', 'name', 'label', 'attribute', 'source', 'column', 'property'], 'use "field"'),
       ...each(['op', 'operator', 'matchlabels', 'matchexpressions', 'selector'], 'the operator is a key of the test: {field: kubernetes.namespace_name, eq: shop}'),
       ...each(['greater', 'greaterthan', 'above', 'over', 'after', '>'], 'use "gt"'),
@@ -222,6 +227,22 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
     },
   ],
   [
+    schema.CAPTURE_KEYS,
+    {
+      ...each(['field', 'path'], 'a field is written without a map: distinct: kubernetes.pod_name'),
+      ...each(['name', 'captures', 'group', 'label'], 'use "capture"'),
+    },
+  ],
+  [
+    schema.ACTIVE_KEYS,
+    {
+      ...each(['day', 'weekdays', 'weekday', 'dayofweek'], 'use "days", such as days: [mon, tue]'),
+      ...each(['from', 'to', 'start', 'end', 'starttime', 'endtime', 'times', 'time', 'hour', 'between'], 'use "hours", such as hours: \'08:00-18:00\''),
+      ...each(['tz', 'zone', 'location'], 'use "timezone", such as timezone: Europe/Berlin'),
+      ...each(['months', 'years', 'daysofmonth', 'dates', 'holidays'], 'only days of the week and hours can be named; mute other times where the alert is sent from, with mute_time_intervals of Alertmanager'),
+    },
+  ],
+  [
     schema.LIMITS_KEYS,
     {
       ...each(['rate', 'ratelimit', 'maxalerts', 'alerts', 'alertspersec'], 'use "alertsPerSecond"'),
@@ -241,6 +262,7 @@ const PLACES: [keys: Keys, where: string][] = [
   [schema.SEQUENCE_KEYS, '"sequence"'],
   [schema.STEP_KEYS, 'a step of "sequence"'],
   [schema.ABSENCE_KEYS, '"absence"'],
+  [schema.ACTIVE_KEYS, '"active"'],
 ];
 
 /** A key that is right, one level too far to the left or to the right. */

@@ -7,6 +7,8 @@ import type { Step } from './conditions.ts';
 import { spanOf } from './document.ts';
 import type { Node } from './document.ts';
 import type { Condition, FieldPath } from './model.ts';
+import { parsesOf, readParse } from './parses.ts';
+import type { ParsedField } from './parses.ts';
 import { fail, readDuration, readList, readText } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
@@ -19,9 +21,13 @@ export interface Scope {
   fence?: Condition;
   labels: TemplateDraft[];
   realertMs: number;
+  parsed: ParsedField[];
 }
 
 export function readScope(context: Context, map: ReadMap | undefined): Scope {
+  const parsed = readParse(context, map?.get('parse'));
+  context.parses = parsesOf(parsed);
+  context.given = new Map();
   const match = readMatch(context, map?.get('match'));
   const fence = readNamespaces(context, map?.get('namespaces'));
   return {
@@ -29,6 +35,7 @@ export function readScope(context: Context, map: ReadMap | undefined): Scope {
     ...(fence && { fence }),
     labels: readTemplates(context, map?.get('labels'), 'label'),
     realertMs: readDuration(context, map?.get('realert'), 0) ?? schema.REALERT_DEFAULT_MS,
+    parsed,
   };
 }
 

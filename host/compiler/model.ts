@@ -2,8 +2,34 @@
 import type { Span } from '../error.ts';
 import type { Pattern } from './pattern.ts';
 
-/** The way to a value in a record: keys of objects, indexes of arrays. */
-export type FieldPath = readonly (string | number)[];
+/** The way to what a test looks at, from the record on. */
+export type FieldPath = readonly FieldStep[];
+
+/** A key of an object, an index of an array, or a step that leads to several values or into a text. */
+export type FieldStep = string | number | EveryItem | ParsedText | Captured | EveryString;
+
+/** Each item of an array: `[*]`. */
+export interface EveryItem {
+  every: 'item';
+}
+
+/** What the text holds, or the object that it has become already. */
+export interface ParsedText {
+  parse: ParseFormat;
+}
+export type ParseFormat = 'json' | 'logfmt';
+
+/** A named group of the first match in the text: the last step of a path. */
+export interface Captured {
+  capture: string;
+  regex: string;
+  ignoreCase?: true;
+}
+
+/** Each string value of the record, at any depth: the first step of a path. */
+export interface EveryString {
+  every: 'string';
+}
 
 /** An exact JSON scalar to compare with. Numbers are kept as decimal text, so that 64-bit ids stay exact. */
 export type Scalar =
@@ -12,7 +38,10 @@ export type Scalar =
   | { type: 'boolean'; value: boolean }
   | { type: 'null' };
 
-/** `ofNamespaces`: the test is part of what a group's "namespaces" ask for. */
+/**
+ * `ofNamespaces`: the test is part of what a group's "namespaces" ask for. A test of "active" looks at the event time, not
+ * at a field: its path is empty.
+ */
 export type Condition =
   | { kind: 'all' | 'any'; of: Condition[]; span: Span }
   | { kind: 'not'; of: Condition; span: Span }
@@ -24,11 +53,21 @@ export type Test =
   | { op: 'in'; values: Scalar[] }
   | TextsTest
   | { op: 'regex'; source: string; pattern: Pattern; captures: string[] }
-  | { op: 'gt' | 'gte' | 'lt' | 'lte'; value: string };
+  | { op: 'gt' | 'gte' | 'lt' | 'lte'; value: string }
+  | { op: 'active'; spans: TimeSpan[]; timezone: string };
 
-/** One of the texts must be there. `ofAll`: the text is one of a "containsAll", which is an `all` of such tests. */
+/** Minutes of a week, from Monday 00:00 on; the end is exclusive. */
+export interface TimeSpan {
+  start: number;
+  end: number;
+}
+
+/**
+ * One of the texts must be there; of "containsAll" all, in one value of a list. On other fields a "containsAll" is an `all` of
+ * tests with `ofAll`.
+ */
 export interface TextsTest {
-  op: 'contains' | 'startsWith' | 'endsWith';
+  op: 'contains' | 'containsAll' | 'startsWith' | 'endsWith';
   texts: string[];
   ofAll?: true;
 }

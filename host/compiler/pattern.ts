@@ -925,3 +925,14 @@ function codePointOfUnit(offset: number): number {
   if (offset < firstPair) return offset + SURROGATE_COUNT;
   return 0x10000 + Math.floor((offset - firstPair) / 2);
 }
+
+/** Whether this node, or one in it, is sought. */
+export function some(node: Pattern, isSought: (node: Pattern) => boolean): boolean {
+  if (isSought(node)) return true;
+  if (node.kind === 'concat' || node.kind === 'alternate') return node.of.some(of => some(of, isSought));
+  return (node.kind === 'capture' || node.kind === 'repeat') && some(node.of, isSought);
+}
+
+export function hasAssertion(pattern: Pattern): boolean {
+  return some(pattern, node => node.kind === 'assert');
+}

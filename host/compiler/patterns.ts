@@ -3,7 +3,7 @@
 import * as layout from '../../assembly/layout.ts';
 import type { Report } from '../error.ts';
 import { UserError } from '../error.ts';
-import type { Atom, Compiled, CompiledPattern, CompiledStep, TestCondition } from './compiled.ts';
+import type { Atom, Compiled, CompiledPattern, CompiledStep, Derivation, TestCondition } from './compiled.ts';
 import type { Dfa } from './dfa.ts';
 import { dfaSize, isUniversal, toDfa } from './dfa.ts';
 import { firstCharacter, toProgram } from './nfa.ts';
@@ -30,9 +30,7 @@ export function patternOf(
   report: Report,
 ): number {
   const source = test.op === 'regex' ? test.source : test.texts[0]!;
-  // A plain text is not the pattern that is written like it.
-  const key = `${test.op}${test.ignoreCase ? ' ignoreCase' : ''}: ${source}`;
-  const index = indexOf(patterns, key, () => ({
+  const index = indexOf(patterns, keyOf(test.op, source, test.ignoreCase), () => ({
     source,
     fields: new Set<number>(),
     ...(test.op === 'regex'
@@ -42,6 +40,20 @@ export function patternOf(
   }));
   patterns.list[index]!.fields.add(field);
   return index;
+}
+
+/** A plain text is not the pattern that is written like it. */
+function keyOf(op: string, source: string, ignoreCase: true | undefined): string {
+  return `${op}${ignoreCase ? ' ignoreCase' : ''}: ${source}`;
+}
+
+/** The index of a "regex" that is tested somewhere. */
+export function findPattern(
+  patterns: Table<CompiledPattern>,
+  source: string,
+  ignoreCase: true | undefined,
+): number {
+  return patterns.indexes.get(keyOf('regex', source, ignoreCase))!;
 }
 
 type Machines = Pick<CompiledPattern, 'program' | 'dfa' | 'isTooLarge' | 'firstByte'>;
@@ -83,16 +95,23 @@ function reportUniversal(test: PatternTest, report: Report): void {
 /** The patterns that a step tests. */
 export function patternsOfStep(step: CompiledStep, atoms: Atom[]): number[] {
   return step.code.flatMap(({ atom }) => {
-    const test = atoms[atom]!;
-    return test.op === 'pattern' ? [test.pattern] : [];
+    return atomsIn(atoms[atom]!, atoms).flatMap(test => (test.op === 'pattern' ? [test.pattern] : []));
   });
+}
+
+/** An atom, and of a list those that its values are tested with. */
+function atomsIn(atom: Atom, atoms: Atom[]): Atom[] {
+  return atom.op === 'each' ? atom.atoms.map(index => atoms[index]!) : [atom];
 }
 
 /** Steps that search texts of records in which no needle was found. */
 export function stepsWithoutNeedle({ steps, atoms, words }: Compiled): CompiledStep[] {
   const searches = (atom: Atom) =>
     atom.op === 'pattern' || (atom.op === 'words' && words[atom.words]!.place === 'anywhere');
-  return steps.filter(step => step.needles === null && step.code.some(({ atom }) => searches(atoms[atom]!)));
+  return steps.filter(
+    step =>
+      step.needles === null && step.code.some(({ atom }) => atomsIn(atoms[atom]!, atoms).some(searches)),
+  );
 }
 
 function patternsWithoutNeedle(steps: CompiledStep[], atoms: Atom[]): Set<number> {
@@ -100,11 +119,16 @@ function patternsWithoutNeedle(steps: CompiledStep[], atoms: Atom[]): Set<number
 }
 
 /** When a needle has chosen the records, most of them match: then the captures are needed at once. */
-export function preferCaptures(patterns: CompiledPattern[], steps: CompiledStep[], atoms: Atom[]): void {
+export function preferCaptures(
+  patterns: CompiledPattern[],
+  steps: CompiledStep[],
+  atoms: Atom[],
+  derivations: Derivation[],
+): void {
   const withoutNeedle = patternsWithoutNeedle(steps, atoms);
-  for (const { extracts } of steps) {
-    for (const { pattern } of extracts) patterns[pattern]!.capturesFirst = !withoutNeedle.has(pattern);
-  }
+  const wanted = [...steps.flatMap(({ extracts }) => extracts), ...derivations];
+  for (const { pattern } of wanted)
+    if (pattern !== null) patterns[pattern]!.capturesFirst = !withoutNeedle.has(pattern);
 }
 
 /** Keeps as many automata as fit into `sizeMax` bytes: those of patterns that run often first, then the small ones. */

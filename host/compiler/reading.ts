@@ -9,10 +9,12 @@ import type { Decimal } from './decimal.ts';
 import { TEMPLATE_HINT, isDamaged, resolveAlias, spanOf, spanWithin, writtenAs } from './document.ts';
 import type { Document, Node } from './document.ts';
 import { parseDuration } from './duration.ts';
-import { parseFieldPath } from './field.ts';
+import { formatFieldPath, parseFieldPath } from './field.ts';
 import { asTestHint, foreignHint, meantKey } from './foreign.ts';
 import type { Lists } from './list-file.ts';
-import type { FieldPath, Scalar } from './model.ts';
+import type { FieldPath, ParseFormat, Scalar } from './model.ts';
+import { throughTexts } from './parse.ts';
+import { isList } from './path.ts';
 import * as schema from './schema.ts';
 import type { Keys } from './schema.ts';
 
@@ -23,6 +25,10 @@ export interface Context {
   report: Report;
   /** Errors so far: a rule has a mistake when the count grew while it was read. */
   errorCount: number;
+  /** Of the rule that is read: the fields whose text holds fields, by their path as it is written. */
+  parses: Map<string, ParseFormat>;
+  /** Of its group's "match": the captures that a test of the rule may name, and where their text comes from. */
+  given: Map<string, FieldPath>;
 }
 
 export function makeContext(document: Document, source: Source, lists: Lists, report: Report): Context {
@@ -32,6 +38,8 @@ export function makeContext(document: Document, source: Source, lists: Lists, re
     source,
     lists,
     errorCount: 0,
+    parses: new Map(),
+    given: new Map(),
     report: problem => {
       if (problem.severity === 'error') context.errorCount++;
       const key = `${problem.span.start}:${problem.span.end}:${problem.message}`;
@@ -83,7 +91,8 @@ export function readMap(
   if (!isMap(map)) {
     const found = describe(context, map);
     const kind = what.replaceAll('"', '');
-    const form = kind === 'threshold' || kind === 'absence' || kind === 'sequence' ? kind : 'limits';
+    const form =
+      kind === 'threshold' || kind === 'absence' || kind === 'sequence' || kind === 'parse' ? kind : 'limits';
     const message = `${what} must be a map, found ${found}`;
     return fail(context, map, message, hint?.() ?? typeHint(context, map, form));
   }
@@ -191,7 +200,7 @@ export function readText(
   node: Node | undefined,
   subject: string,
   sizeMax = schema.TEXT_SIZE_MAX,
-  kind: 'text' | 'texts' = 'text',
+  kind: 'text' | 'texts' | 'captureName' | 'hours' = 'text',
 ): string | undefined {
   if (!node) return undefined;
   if (!isScalar(node) || typeof node.value !== 'string') return failType(context, node, subject, kind);
@@ -214,8 +223,22 @@ export function readField(context: Context, entry: Entry | undefined): FieldPath
     return failType(context, entry.value, `"${entry.name}"`, 'field');
   }
   const text = readText(context, entry.value, `"${entry.name}"`);
-  return text === undefined ? undefined : parseInText(context, entry.value, text, parseFieldPath);
+  const { parses } = context;
+  return text === undefined
+    ? undefined
+    : parseInText(context, entry.value, text, path => throughTexts(parseFieldPath(path), parses));
 }
+
+/** A field with one value. */
+export function readSingleField(context: Context, entry: Entry | undefined): FieldPath | undefined {
+  const path = readField(context, entry);
+  if (path === undefined || !isList(path)) return path;
+  const message = `${quote(formatFieldPath(path))} has several values`;
+  return fail(context, entry!.value!, message, SINGLE_HINT);
+}
+
+export const SINGLE_HINT =
+  'name one by its index, such as [0], or take a text from it: {field: …[*], regex: "(?P<name>…)"} and the capture';
 
 export function readBoolean(context: Context, { name, value }: Entry): boolean | undefined {
   if (!value) return undefined;
@@ -362,6 +385,8 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
       return /^\d+(?:\.\d+)?$/.test(String(node.value))
         ? `add the unit: ${written}/s, ${written}/m or ${written}/h`
         : 'write it as 5/s, 10/m or 0.5/h';
+    case 'parse':
+      return `write {log: ${/logfmt/i.test(written) ? 'logfmt' : 'json'}}`;
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
     case 'scalars':

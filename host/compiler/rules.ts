@@ -5,7 +5,7 @@ import { isMap, isScalar } from 'yaml';
 import { KEY_COUNT_DEFAULT, RATE_COUNT_DEFAULT } from '../../assembly/layout.ts';
 import { formatCount, lineAt, quote, sourceAt } from '../error.ts';
 import type { Report, Source, Span } from '../error.ts';
-import { adviseNames, adviseRule } from './advice.ts';
+import { adviseNames, adviseParse, adviseRule } from './advice.ts';
 import { readMatch } from './conditions.ts';
 import { filledFrom, readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
 import { isDamaged, placed, readDocument, resolveAlias, spanOf } from './document.ts';
@@ -16,6 +16,7 @@ import type { Scope } from './group.ts';
 import { makeLists } from './list-file.ts';
 import type { ReadListFile } from './list-file.ts';
 import type { Limits, Rule, RuleFile, Template } from './model.ts';
+import { parsesOf, readParse } from './parses.ts';
 import {
   fail,
   isNothing,
@@ -23,9 +24,11 @@ import {
   quietIfDamaged,
   readCount,
   readDuration,
+  readField,
   readList,
   readMap,
   readName,
+  readPairs,
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
@@ -211,6 +214,9 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
   const map = readMap(context, node, 'a rule', schema.RULE_KEYS);
   if (!map) return undefined;
   checkKindOfRule(context, map);
+  const parsed = readParse(context, map.get('parse'));
+  context.parses = parsesOf([...scope.parsed, ...parsed]);
+  context.given = scope.match?.capturePaths ?? new Map();
   const alert = readName(context, map.get('alert'));
   const sequence = readSequence(context, map.get('sequence'));
   const match = readMatch(context, map.get('match'));
@@ -227,6 +233,7 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
     context,
     map.get('threshold'),
     labelNames,
+    steps,
   );
   const tied = sequence && tieSteps(context, sequence, labels);
   const tests = readRuleTests(context, map.get('tests'));
@@ -246,6 +253,7 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
   };
   const watched = ['threshold', 'sequence', 'absence'].flatMap(name => namedInBy(map.get(name)?.value, rule));
   adviseRule(rule, new Set(watched), context.report);
+  adviseParse(rule, parsed, context.report);
   return rule;
 }
 

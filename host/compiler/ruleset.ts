@@ -14,12 +14,14 @@ import { comesByClock } from './compiled.ts';
 import { parseDecimal } from './decimal.ts';
 import type { Dfa } from './dfa.ts';
 import { dfaSize } from './dfa.ts';
-import type { TrieNode } from './fields.ts';
+import type { TextTrie, TrieNode, Tries } from './fields.ts';
 import { nodesOf, triesOf } from './fields.ts';
 import { checksum, hashKey, hashValue } from './hash.ts';
 import { largest } from './numbers.ts';
 import type { Instruction, Program } from './nfa.ts';
 import type { CodePoints } from './pattern.ts';
+import { isList } from './path.ts';
+import { shiftsOf } from './timezone.ts';
 import * as widths from './widths.ts';
 import type { Words } from './words.ts';
 import type { Fields } from './writer.ts';
@@ -108,14 +110,17 @@ export function encodeRuleset(compiled: Compiled, hash: bigint): EncodedRuleset 
     [layout.HEADER_RATE_COUNT]: compiled.rateCount,
     [layout.HEADER_LOOK_BACK_MS]: BigInt(compiled.lookBackMs),
   });
-  put(encodeFields(writer, compiled));
-  const values = encodeValues(writer, compiled);
+  const tries = triesOf(compiled);
+  const fields = encodeFields(writer, compiled, tries);
+  put(fields.header);
+  const values = encodeValues(writer, compiled, tries.texts);
   put(values.header);
   const candidates = encodeCandidates(writer, compiled);
   put(candidates.header);
   const patterns = encodePatterns(writer, compiled);
   put(patterns.header);
   const words = compiled.words.map(one => encodeWords(writer, one));
+  put(encodeDerivations(writer, compiled, patterns.offsets, tries.texts, fields.roots));
   put(encodeAtoms(writer, compiled, { values: values.offsets, words, patterns: patterns.offsets }));
   put(encodeSteps(writer, compiled, patterns.offsets));
   put(encodeRules(writer, compiled));
@@ -144,9 +149,12 @@ function encodeText(writer: Writer, text: string): { offset: number; size: numbe
 
 // ── Fields ──────────────────────────────────────────────────────────────────────────────────────────
 
-function encodeFields(writer: Writer, compiled: Compiled): Fields {
-  const { early, late } = triesOf(compiled);
-  const nodes = [...nodesOf(early), ...nodesOf(late)];
+function encodeFields(
+  writer: Writer,
+  compiled: Compiled,
+  { early, late, texts }: Tries,
+): { header: Fields; roots: number[] } {
+  const nodes = [early, late, ...texts.map(text => text.root)].flatMap(root => [...nodesOf(root)]);
   const nodesOffset = writer.allocate(nodes.length * layout.NODE_SIZE);
   const offsets = new Map(nodes.map((node, i) => [node, nodesOffset + i * layout.NODE_SIZE]));
   const edgeCount = nodes.reduce((sum, node) => sum + node.keys.size, 0);
@@ -156,13 +164,15 @@ function encodeFields(writer: Writer, compiled: Compiled): Fields {
     encodeNode(writer, node, offsets, edgesOffset, edge);
     edge += node.keys.size;
   }
-  return {
+  const header = {
     [layout.HEADER_FIELD_COUNT]: compiled.fields.length,
+    [layout.HEADER_LIST_COUNT]: compiled.fields.filter(isList).length,
     [layout.HEADER_NODE_COUNT]: nodes.length,
     [layout.HEADER_NODES_OFFSET]: nodesOffset,
     [layout.HEADER_LATE_NODE_OFFSET]: offsets.get(late)!,
     [layout.HEADER_EDGES_OFFSET]: edgesOffset,
   };
+  return { header, roots: texts.map(({ root }) => offsets.get(root)!) };
 }
 
 function encodeNode(
@@ -188,9 +198,13 @@ function encodeNode(
     writer.record(edgesOffset + (firstEdge + i) * layout.EDGE_SIZE, entry, widths.EDGE);
     writer.numbers(head, 2, [firstEdge + i + 1]);
   });
-  const items = [...node.items]
-    .sort(([a], [b]) => a - b)
-    .map(([index, child]) => ({ [layout.ITEM_INDEX]: index, [layout.ITEM_NODE]: offsets.get(child)! }));
+  const byIndex: Array<[number, TrieNode]> = [...node.items].sort(([a], [b]) => a - b);
+  if (node.every !== null) byIndex.push([layout.NONE, node.every]);
+  const items = byIndex.map(([index, child]) => ({
+    [layout.ITEM_INDEX]: index,
+    [layout.ITEM_NODE]: offsets.get(child)!,
+    [layout.ITEM_NODE_COUNT]: [...nodesOf(child)].length,
+  }));
   writer.record(offsets.get(node)!, {
     [layout.NODE_FIELD]: node.field ?? layout.NONE,
     [layout.NODE_HEADS_OFFSET]: heads,
@@ -216,7 +230,8 @@ type ValueOffsets = Map<string, number>;
 
 function encodeValues(
   writer: Writer,
-  { atoms, candidates, fields }: Compiled,
+  { atoms, candidates, derivations, fields }: Compiled,
+  texts: TextTrie[],
 ): { header: Fields; offsets: ValueOffsets } {
   const gates = new Map(candidates.gates.map(({ field, value, number }) => [keyOf(field, value), number]));
   const gateFields = new Set(candidates.gates.map(gate => gate.field));
@@ -226,11 +241,22 @@ function encodeValues(
 
   const fieldsOffset = writer.allocate(fields.length * layout.FIELD_SIZE);
   const offsets: ValueOffsets = new Map();
+  const lists = fields.flatMap((path, field) => (isList(path) ? [field] : []));
+  const derived = new Map<number, number>();
+  derivations.forEach(({ source, captured }, index) => {
+    for (const field of captured.length > 0 ? captured.map(one => one.field) : [source])
+      derived.set(field, index + 1);
+  });
+  texts.forEach((text, index) => {
+    for (const field of text.fields) derived.set(field, derivations.length + index + 1);
+  });
   values.forEach((own, field) => {
     writer.record(fieldsOffset + field * layout.FIELD_SIZE, {
       [layout.FIELD_IS_GATE]: gateFields.has(field) ? 1 : 0,
       [layout.FIELD_VALUES_OFFSET]:
         own.size === 0 ? 0 : encodeValueTable(writer, field, [...own], offsets, gates),
+      [layout.FIELD_LIST]: lists.indexOf(field) + 1,
+      [layout.FIELD_DERIVATION]: derived.get(field) ?? 0,
     });
   });
   const header = {
@@ -267,6 +293,36 @@ function encodeValueTable(
     offsets.set(keyOf(field, value), at);
   });
   return table;
+}
+
+/** First the derivations of the rules, then those of texts, whose tries have these roots. */
+function encodeDerivations(
+  writer: Writer,
+  { derivations }: Compiled,
+  patterns: number[],
+  texts: TextTrie[],
+  roots: number[],
+): Fields {
+  const ofRules = derivations.map(({ kind, source, pattern, captured }) => ({
+    [layout.DERIVATION_KIND]: kind,
+    [layout.DERIVATION_SOURCE]: source,
+    [layout.DERIVATION_A]: pattern === null ? 0 : patterns[pattern]!,
+    [layout.DERIVATION_B]: writer.sharedRecords(
+      layout.CAPTURED_SIZE,
+      captured.map(one => ({ [layout.CAPTURED_SLOT]: one.slot, [layout.CAPTURED_FIELD]: one.field })),
+    ),
+    [layout.DERIVATION_C]: captured.length,
+  }));
+  const ofTexts = texts.map(({ source, format, root }, i) => ({
+    [layout.DERIVATION_KIND]: format === 'json' ? layout.DERIVE_JSON : layout.DERIVE_LOGFMT,
+    [layout.DERIVATION_SOURCE]: source,
+    [layout.DERIVATION_A]: roots[i]!,
+    [layout.DERIVATION_B]: [...nodesOf(root)].length,
+  }));
+  return {
+    [layout.HEADER_DERIVATION_COUNT]: derivations.length + texts.length,
+    [layout.HEADER_DERIVATIONS_OFFSET]: writer.records(layout.DERIVATION_SIZE, [...ofRules, ...ofTexts]),
+  };
 }
 
 // ── Gates and needles ───────────────────────────────────────────────────────────────────────────────
@@ -431,6 +487,9 @@ const NUMBER_OPS = {
   equal: layout.OP_EQUAL,
   less: layout.OP_LESS,
   lessOrEqual: layout.OP_LESS_OR_EQUAL,
+  greater: layout.OP_GREATER,
+  greaterOrEqual: layout.OP_GREATER_OR_EQUAL,
+  sameNumber: layout.OP_SAME_NUMBER,
 };
 
 /** Offsets of what atoms refer to. */
@@ -451,7 +510,11 @@ function encodeAtoms(writer: Writer, { atoms }: Compiled, offsets: Offsets): Fie
       [layout.ATOM_B]: b,
     });
   });
-  return { [layout.HEADER_ATOMS_OFFSET]: offset, [layout.HEADER_ATOM_COUNT]: atoms.length };
+  return {
+    [layout.HEADER_ATOMS_OFFSET]: offset,
+    [layout.HEADER_ATOM_COUNT]: atoms.length,
+    [layout.HEADER_HAS_ACTIVE]: atoms.some(atom => atom.op === 'active') ? 1 : 0,
+  };
 }
 
 function encodeAtom(
@@ -462,8 +525,6 @@ function encodeAtom(
   switch (atom.op) {
     case 'exists':
       return { op: layout.OP_EXISTS };
-    case 'numeric':
-      return { op: layout.OP_NUMERIC };
     case 'type':
       return { op: layout.OP_TYPE, a: atom.type };
     case 'values': {
@@ -479,11 +540,32 @@ function encodeAtom(
     }
     case 'words':
       return { op: layout.OP_WORDS, a: words[atom.words]! };
+    case 'active':
+      return { op: layout.OP_ACTIVE, a: encodeActive(writer, atom) };
+    case 'each':
+      return { op: layout.OP_EACH, a: writer.sharedNumbers(atom.atoms), b: atom.atoms.length };
     case 'pattern':
       return { op: layout.OP_PATTERN, a: patterns[atom.pattern]! };
     default:
       return { op: NUMBER_OPS[atom.op], a: encodeNumber(writer, atom.number) };
   }
+}
+
+function encodeActive(writer: Writer, { spans, timezone }: Atom & { op: 'active' }): number {
+  const shifts = shiftsOf(timezone);
+  const active = {
+    [layout.ACTIVE_SPANS_OFFSET]: writer.sharedRecords(
+      layout.SPAN_SIZE,
+      spans.map(({ start, end }) => ({ [layout.SPAN_START]: start, [layout.SPAN_END]: end })),
+    ),
+    [layout.ACTIVE_SPAN_COUNT]: spans.length,
+    [layout.ACTIVE_SHIFTS_OFFSET]: writer.sharedRecords(
+      layout.SHIFT_SIZE,
+      shifts.map(({ from, seconds }) => ({ [layout.SHIFT_FROM]: from, [layout.SHIFT_SECONDS]: seconds })),
+    ),
+    [layout.ACTIVE_SHIFT_COUNT]: shifts.length,
+  };
+  return writer.sharedRecords(layout.ACTIVE_SIZE, [active]);
 }
 
 function encodeWords(writer: Writer, { classes, rootCount, sizeMax, place, nodes }: Words): number {

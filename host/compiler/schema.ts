@@ -44,6 +44,8 @@ export const COUNT_MAX = 65_535;
 export const BELOW_MAX = EXACT_COUNT_MAX;
 // Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
+// Fields that a rule parses: nobody names more of them.
+export const PARSES_MAX = 16;
 export const STEPS_MIN = 2;
 export const STEPS_MAX = SEQUENCE_STEPS_MAX;
 // Each match that the steps count is kept for each key.
@@ -72,6 +74,9 @@ export const DURATION =
 
 /** `5/s`: so many matches in a second, a minute or an hour. */
 export const RATE = /^(\d{1,6})(?:\.(\d{1,3}))?\/([smh])$/;
+export const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
+/** From and to, in hours and minutes. */
+export const HOURS = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24(?=:00)):([0-5]\d)$/;
 
 /** Names that Earshot itself fills in, with the reason for the error message. */
 export const RESERVED_LABELS: Record<string, string> = {
@@ -130,6 +135,7 @@ export const GROUP_KEYS = {
   },
   realert: { kind: 'duration', description: '"realert" for the rules of the group that have none.' },
   rules: { kind: 'rules', required: true, description: 'The rules of the group.' },
+  parse: { kind: 'parse', description: 'What its rules parse; an entry of a rule for the same field wins.' },
 } satisfies Keys;
 
 export const RULE_KEYS = {
@@ -138,6 +144,10 @@ export const RULE_KEYS = {
   sequence: {
     kind: 'sequence',
     description: 'Conditions that must be met one after the other, or as a set.',
+  },
+  parse: {
+    kind: 'parse',
+    description: 'Fields whose text holds fields, and its format: {log: json} or logfmt.',
   },
   threshold: { kind: 'threshold', description: 'How many matches within which time make an alert.' },
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
@@ -219,12 +229,25 @@ export const CASED_OPERATORS = [
   'regex',
 ] as const;
 
-export const TEST_KEYS = {
+/** What a test looks at: one of these. */
+export const SUBJECT_KEYS = {
   field: {
     kind: 'field',
     required: true,
     description: 'The field to test, such as kubernetes.labels["app.kubernetes.io/name"].',
   },
+  capture: {
+    kind: 'captureName',
+    description: 'A named group of a "regex" of the same rule and step: its text is tested.',
+  },
+  anyField: {
+    kind: 'yes',
+    description: 'Each string value of the record is tested, at any depth: one must meet it.',
+  },
+} satisfies Keys;
+
+export const TEST_KEYS = {
+  ...SUBJECT_KEYS,
   ...OPERATOR_KEYS,
   ignoreCase: {
     kind: 'boolean',
@@ -232,7 +255,27 @@ export const TEST_KEYS = {
   },
 } satisfies Keys;
 
-export const CONDITION_KEYS = { ...GROUPING_KEYS, ...TEST_KEYS } satisfies Keys;
+/** A condition that has no field. */
+export const TIME_KEYS = {
+  active: { kind: 'active', description: 'The event time is in these days and hours.' },
+} satisfies Keys;
+
+export const CONDITION_KEYS = { ...GROUPING_KEYS, ...TEST_KEYS, ...TIME_KEYS } satisfies Keys;
+
+export const ACTIVE_KEYS = {
+  days: { kind: 'days', description: 'The days, mon to sun; every day if left out.' },
+  hours: {
+    kind: 'hours',
+    description:
+      "From and to, such as '08:00-18:00', or a list of them; what passes midnight belongs to the day on which it begins. All day if left out.",
+  },
+  timezone: { kind: 'text', description: 'The time zone, such as Europe/Berlin; UTC if left out.' },
+} satisfies Keys;
+
+/** `distinct: {capture: user}` */
+export const CAPTURE_KEYS = {
+  capture: { kind: 'captureName', required: true, description: 'A named group of a "regex" of the rule.' },
+} satisfies Keys;
 
 const BY_DESCRIPTION =
   'Names of labels: each combination of their values is watched on its own; all if left out.';
@@ -254,7 +297,10 @@ export const THRESHOLD_KEYS = {
   },
   within: { kind: 'duration', required: true, description: 'The time in which they must come.' },
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
-  distinct: { kind: 'field', description: 'Count the different values of this field, not the matches.' },
+  distinct: {
+    kind: 'distinct',
+    description: 'Count the different values of this field, or of {capture: name}, not the matches.',
+  },
 } satisfies Keys;
 
 /** Of these a threshold has one. */
@@ -296,6 +342,7 @@ interface Kind {
 }
 
 const DURATION_SCHEMA = { anyOf: [{ type: 'string', pattern: DURATION.source }, { const: 0 }] };
+const HOURS_SCHEMA = { type: 'string', pattern: HOURS.source };
 const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
 const TEXT_SCHEMA = { type: 'string', minLength: 1, maxLength: TEXT_SIZE_MAX };
 
@@ -305,6 +352,40 @@ export const KINDS = {
   text: { expected: 'a string', schema: TEXT_SCHEMA },
   pattern: { expected: 'a string', schema: { type: 'string', minLength: 1, maxLength: PATTERN_LENGTH_MAX } },
   field: { expected: 'a field path such as kubernetes.pod_name', schema: TEXT_SCHEMA },
+  captureName: { expected: 'the name of a capture', schema: TEXT_SCHEMA },
+  yes: { expected: 'true', schema: { const: true } },
+  distinct: {
+    expected: 'a field path such as kubernetes.pod_name, or {capture: user}',
+    schema: {
+      anyOf: [
+        TEXT_SCHEMA,
+        {
+          type: 'object',
+          properties: { capture: TEXT_SCHEMA },
+          required: ['capture'],
+          additionalProperties: false,
+        },
+      ],
+    },
+  },
+  active: { expected: 'a map', schema: reference('active') },
+  days: {
+    expected: 'a list of days, mon to sun',
+    schema: { ...listOf({ enum: DAYS }, 1, DAYS.length), uniqueItems: true },
+  },
+  hours: {
+    expected: 'from and to, such as 08:00-18:00',
+    schema: { anyOf: [HOURS_SCHEMA, listOf(HOURS_SCHEMA, 1)] },
+  },
+  parse: {
+    expected: 'a map of fields and formats, such as {log: json}',
+    schema: {
+      type: 'object',
+      additionalProperties: { enum: ['json', 'logfmt'] },
+      minProperties: 1,
+      maxProperties: PARSES_MAX,
+    },
+  },
   duration: { expected: 'a duration such as 5m', schema: DURATION_SCHEMA },
   count: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: COUNT_MAX } },
   below: { expected: 'a whole number', schema: { type: 'integer', minimum: 1, maximum: BELOW_MAX } },
@@ -404,6 +485,7 @@ export function rulesSchema(): object {
       rule: { ...mapOf(RULE_KEYS), ...ruleKinds() },
       condition: conditionSchema(),
       step: stepSchema(),
+      active: mapOf(ACTIVE_KEYS),
       threshold: { ...mapOf(THRESHOLD_KEYS), ...thresholdLevels() },
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
@@ -459,20 +541,31 @@ function stepSchema(): object {
   };
 }
 
-/** A grouping has its one key; a test has `field` and one operator, a test of text perhaps `ignoreCase`. */
+/** A grouping has its one key; a test has its subject and one operator, a test of text perhaps `ignoreCase`. */
 function conditionSchema(): object {
   const groupings = Object.entries(GROUPING_KEYS).map(([name, key]) => ({
     ...mapOf({ [name]: key }),
     required: [name],
   }));
-  const { field, ignoreCase } = TEST_KEYS;
+  const { ignoreCase } = TEST_KEYS;
   const cased = Object.fromEntries(CASED_OPERATORS.map(name => [name, OPERATOR_KEYS[name]]));
-  const test = { ...mapOf({ field, ...OPERATOR_KEYS }), minProperties: 2, maxProperties: 2 };
-  const testOfText = {
-    ...mapOf({ field, ...cased, ignoreCase }),
-    required: ['field', 'ignoreCase'],
-    minProperties: 3,
-    maxProperties: 3,
-  };
-  return { oneOf: [...groupings, test, testOfText] };
+  const tests = Object.entries(SUBJECT_KEYS).flatMap(([name, key]) => {
+    const subject = { [name]: key };
+    const operators = name === 'anyField' ? cased : OPERATOR_KEYS;
+    const test = {
+      ...mapOf({ ...subject, ...operators }),
+      required: [name],
+      minProperties: 2,
+      maxProperties: 2,
+    };
+    const testOfText = {
+      ...mapOf({ ...subject, ...cased, ignoreCase }),
+      required: [name, 'ignoreCase'],
+      minProperties: 3,
+      maxProperties: 3,
+    };
+    return [test, testOfText];
+  });
+  const time = { ...mapOf(TIME_KEYS), required: ['active'] };
+  return { oneOf: [...groupings, ...tests, time] };
 }

@@ -2,11 +2,11 @@
 import * as layout from '../../assembly/layout.ts';
 import type { Report } from '../error.ts';
 import type { CompiledExtract, CompiledPart, CompiledTemplate, Tables, TestCondition } from './compiled.ts';
+import { fieldOf } from './fields.ts';
 import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model.ts';
 import { patternOf } from './patterns.ts';
 import { isToldByClock } from './sequence.ts';
 import type { Table } from './table.ts';
-import { indexOfEqual } from './table.ts';
 
 /** Where the captures of a rule are kept: each name has a slot for every step that defines it. */
 export interface Slots {
@@ -36,7 +36,7 @@ export function extractsOf(
     test.captures.forEach((name, i) => {
       slots.byName.set(name, [...(slots.byName.get(name) ?? []), slot + i * 2]);
     });
-    const field = indexOfEqual(tables.fields, test.field);
+    const field = fieldOf(tables.fields, test.field);
     return { pattern: patternOf(tables.patterns, field, test, report), field, slot };
   });
 }
@@ -105,7 +105,7 @@ function partsOf(
       case 'alert':
         return { kind: layout.PART_TEXT, text: rule.alert };
       case 'record':
-        return { kind: layout.PART_RECORD, index: indexOfEqual(fields, part.field) };
+        return { kind: layout.PART_RECORD, index: fieldOf(fields, part.field) };
       case 'capture':
         // The steps of a sequence each have slots of their own: those of other steps are empty.
         return slots.byName.get(part.name)!.map(index => ({ kind: layout.PART_CAPTURE, index }));

@@ -1,12 +1,16 @@
 // The labels and annotations of a rule: YAML → model.
 import { isMap, isScalar } from 'yaml';
 import type { Scalar as YamlScalar } from 'yaml';
-import { nearest, quote } from '../error.ts';
-import type { Span } from '../error.ts';
+import { TextError, quote } from '../error.ts';
+import type { Span, TextProblem } from '../error.ts';
+import { captureProblem, unknownName } from './captures.ts';
 import type { Step } from './conditions.ts';
 import { spanOf } from './document.ts';
 import type { Node } from './document.ts';
-import { fail, failInText, failSize, failType, isSound, readPairs } from './reading.ts';
+import { formatFieldPath } from './field.ts';
+import { throughTexts } from './parse.ts';
+import { isList } from './path.ts';
+import { SINGLE_HINT, fail, failInText, failSize, failType, isSound, readPairs } from './reading.ts';
 import type { Context, Entry } from './reading.ts';
 import * as schema from './schema.ts';
 import { parseTemplate } from './template.ts';
@@ -59,7 +63,9 @@ function readTemplate(
     return draft; // its name is still one that others can refer to
   }
   if (!isSound(context, value, value.value)) return draft;
-  draft.parts = parseTemplate(value.value, problem => failInText(context, value, problem));
+  const report: TextReport = problem => failInText(context, value, problem);
+  const parts = parseTemplate(value.value, report);
+  draft.parts = parts.map(placed => throughTextsOf(context, placed, report));
   const size = draft.parts.reduce(
     (sum, { part }) => sum + (part.kind === 'text' ? Buffer.byteLength(part.text) : 0),
     0,
@@ -67,6 +73,24 @@ function readTemplate(
   if (size > schema.TEXT_SIZE_MAX)
     failSize(context, value, `${noun} ${quote(name)}`, size, schema.TEXT_SIZE_MAX);
   return draft;
+}
+
+type TextReport = (problem: TextProblem) => void;
+
+/** A reference to a field leads through the texts that the rule parses. */
+function throughTextsOf(context: Context, { part, span }: PlacedPart, report: TextReport): PlacedPart {
+  if (part.kind !== 'record') return { part, span };
+  try {
+    const field = throughTexts(part.field, context.parses);
+    if (isList(field)) {
+      report({ message: `${quote(formatFieldPath(field))} has several values`, hint: SINGLE_HINT, span });
+    }
+    return { part: { ...part, field }, span };
+  } catch (error) {
+    if (!(error instanceof TextError)) throw error;
+    report({ message: error.message, ...(error.hint !== undefined && { hint: error.hint }), span });
+    return { part, span };
+  }
 }
 
 function checkTemplateName(context: Context, name: string, key: Node, noun: 'label' | 'annotation'): void {
@@ -106,25 +130,6 @@ export function checkReferences(
   }
 }
 
-/** An alert is filled in from the record of the last step. */
-export function captureProblem(name: string, steps: Step[]): { message: string; hint?: string } | undefined {
-  const last = steps.at(-1);
-  if (!last?.capturesAreKnown || last.captures.get(name) === 'found') return undefined;
-  if (last.captures.has(name)) {
-    return {
-      message: `capture ${quote(name)} is under "not"`,
-      hint: 'a record that matches has no text for it',
-    };
-  }
-  if (steps.some(step => step.captures.get(name) === 'found')) {
-    const hint = 'an alert is filled in from the record of the last step';
-    return { message: `capture ${quote(name)} is not of the last step`, hint };
-  }
-  const known = [...last.captures].filter(([, state]) => state === 'found').map(([known]) => known);
-  const none = `no pattern of the rule has a named group: (?P<${name}>…)`;
-  return unknownName('capture', name, known, none);
-}
-
 const VALUE_IN_LABEL = {
   message: 'a label cannot refer to $value',
   hint: 'put it in an annotation: each new number would be a new label set, with a cool-down of its own',
@@ -140,15 +145,4 @@ function labelProblem(
   }
   const known = ['alertname', ...labelNames];
   return known.includes(name) ? undefined : unknownName('label', name, known, '');
-}
-
-export function unknownName(
-  noun: string,
-  name: string,
-  known: string[],
-  none: string,
-): { message: string; hint: string } {
-  const near = nearest(name, known);
-  const message = `unknown ${noun} ${quote(name)}${near === undefined ? '' : `; did you mean "${near}"?`}`;
-  return { message, hint: known.length > 0 ? `known ${noun}s: ${known.join(', ')}` : none };
 }

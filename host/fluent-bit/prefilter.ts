@@ -18,6 +18,7 @@
 import { bitsOf as bitsOfBytes, discountWords, utf8 } from '../compiler/literals.ts';
 import type { Condition, FieldPath, Rule } from '../compiler/model.ts';
 import { smallest, sum } from '../compiler/numbers.ts';
+import { isPlain } from '../compiler/path.ts';
 import type { CodePoints, Pattern } from '../compiler/pattern.ts';
 import { literal } from '../compiler/pattern.ts';
 import type { Pieces } from '../compiler/required.ts';
@@ -232,7 +233,9 @@ function needOfRuns(accessor: string, field: FieldPath, runs: Run[] | null): Nee
 }
 
 /** The field as rewrite_tag names it, or null when its record accessor has no way to say it. */
-export function accessorOf([first, ...rest]: FieldPath): string | null {
+export function accessorOf(path: FieldPath): string | null {
+  if (!isPlain(path)) return null;
+  const [first, ...rest] = path;
   if (typeof first !== 'string' || !/^[_A-Za-z][\w/-]*$/.test(first) || first.startsWith('TAG')) return null;
   let accessor = `$${first}`;
   for (const step of rest) {

@@ -30,6 +30,21 @@ export function readRecord(bytes: Uint8Array): Json | null {
   }
 }
 
+/** What a text holds as JSON: an object or an array, or null. */
+export function readText(text: string): Json | null {
+  const reader = { bytes: Buffer.from(text), at: 0 };
+  try {
+    skipSpace(reader);
+    if (!'{["'.includes(String.fromCharCode(reader.bytes[reader.at] ?? 0))) return null;
+    const value = readValue(reader, 1);
+    skipSpace(reader);
+    return reader.at === reader.bytes.length ? value : null;
+  } catch (error) {
+    if (error instanceof Malformed) return null;
+    throw error;
+  }
+}
+
 class Malformed extends Error {}
 
 interface Reader {

@@ -1,7 +1,11 @@
 // Rules as the fuzzer thinks of them, and how they are written as YAML. The oracle judges these, not what the
 // compiler's parser made of the file, so that a fault of the parser shows too.
 
-export type Path = readonly (string | number)[];
+/** Null is every item of an array. */
+export type Path = readonly (string | number | null)[];
+
+/** What a test looks at. */
+export type Subject = Path | 'anyField' | { capture: string };
 
 /** A value of `eq` or `in`. A number is kept as it is written. */
 export type Value = { kind: 'string'; text: string } | { kind: 'number' | 'word'; text: string };
@@ -17,7 +21,7 @@ export type Test =
 export type Condition =
   | { kind: 'all' | 'any'; of: Condition[] }
   | { kind: 'not'; of: Condition }
-  | { kind: 'test'; path: Path; test: Test };
+  | { kind: 'test'; path: Subject; test: Test };
 
 export type Part =
   | { kind: 'text'; text: string }
@@ -25,8 +29,15 @@ export type Part =
   | { kind: 'capture' | 'label'; name: string }
   | { kind: 'value' | 'alert' };
 
+/** A field whose text holds fields. */
+export interface Parse {
+  path: Path;
+  format: 'json' | 'logfmt';
+}
+
 export interface Rule {
   alert: string;
+  parse: Parse[];
   match: Condition;
   labels: Record<string, Part[]>;
   annotations: Record<string, Part[]>;
@@ -38,12 +49,15 @@ export function toYaml(rules: readonly Rule[]): string {
   return `groups:\n  - name: fuzz\n    rules:\n${lines.join('')}`;
 }
 
-function ruleText({ alert, match, labels, annotations }: Rule): string {
+function ruleText({ alert, parse, match, labels, annotations }: Rule): string {
   const templates = (parts: Record<string, Part[]>) =>
     map(Object.entries(parts).map(([name, value]) => [name, quote(templateText(value))]));
   return map([
     ['alert', quote(alert)],
     ['realert', '0s'],
+    ...(parse.length > 0
+      ? [['parse', map(parse.map(({ path, format }) => [quote(pathText(path)), format]))] as [string, string]]
+      : []),
     ['match', conditionText(match)],
     ['labels', templates(labels)],
     ['annotations', templates(annotations)],
@@ -59,13 +73,18 @@ function conditionText(condition: Condition): string {
       return map([['not', conditionText(condition.of)]]);
     case 'test':
       return map([
-        ['field', quote(pathText(condition.path))],
+        subjectText(condition.path),
         [condition.test.op, operandText(condition.test)],
         ...('ignoreCase' in condition.test && condition.test.ignoreCase
           ? [['ignoreCase', 'true'] as [string, string]]
           : []),
       ]);
   }
+}
+
+function subjectText(subject: Subject): [key: string, value: string] {
+  if (subject === 'anyField') return ['anyField', 'true'];
+  return 'capture' in subject ? ['capture', quote(subject.capture)] : ['field', quote(pathText(subject))];
 }
 
 function operandText(test: Test): string {
@@ -96,6 +115,7 @@ function valueText(value: Value): string {
 /** `a.b[0]["c.d"]` */
 export function pathText(path: Path): string {
   const steps = path.map((step, i) => {
+    if (step === null) return '[*]';
     if (typeof step === 'number') return `[${step}]`;
     if (!/^[A-Za-z_][\w-]*$/.test(step)) return `[${JSON.stringify(step)}]`;
     return i === 0 ? step : `.${step}`;

@@ -3,7 +3,8 @@
 // that of compiled patterns.
 import { RE2JS } from 're2js';
 import type { Json } from './json.ts';
-import type { Condition, Part, Path, Rule, Test, Value } from './model.ts';
+import { readText } from './json.ts';
+import type { Condition, Parse, Part, Path, Rule, Subject, Test, Value } from './model.ts';
 
 export interface Expected {
   labels: Record<string, string>;
@@ -16,42 +17,108 @@ const ANNOTATION_SIZE_MAX = 4096;
 
 /** The alerts of a record, in the order of the rules. */
 export function judge(rules: readonly Rule[], record: Json): Expected[] {
-  return rules.filter(rule => holds(rule.match, record)).map(rule => alertOf(rule, record));
+  return rules.filter(rule => holds(rule.match, rule, record)).map(rule => alertOf(rule, record));
 }
 
-/** The value at a path. If an object has a key twice, the first is used. */
-export function lookUp(record: Json, path: Path): Json | undefined {
-  let value: Json | undefined = record;
-  for (const step of path) {
-    if (typeof step === 'number') value = value?.items[step];
-    else value = value?.members.find(({ key }) => key === step)?.value;
+/** The values at a path: at most one where it has no step to every item. If an object has a key twice, the first is used. */
+export function lookUp(record: Json, path: Path, parse: Parse[]): Json[] {
+  let values = [record];
+  path.forEach((step, i) => {
+    const format = parse.find(one => JSON.stringify(one.path) === JSON.stringify(path.slice(0, i)))?.format;
+    if (format !== undefined) values = values.flatMap(value => unpack(value, format));
+    values = values.flatMap(value => {
+      if (step === null) return value.items;
+      if (typeof step === 'number') return value.items[step] ?? [];
+      return value.members.find(({ key }) => key === step)?.value ?? [];
+    });
+  });
+  return values;
+}
+
+function unpack(value: Json, format: Parse['format']): Json[] {
+  if (value.kind !== 'string') return [value];
+  if (format === 'logfmt') return [readPairs(value.text)];
+  const parsed = readText(value.text);
+  return parsed === null || parsed.kind === 'string' ? [] : [parsed];
+}
+
+function textOf(text: string): Json {
+  return { kind: 'string', text, start: 0, end: 0, members: [], items: [] };
+}
+
+/** README of the rules: pairs between blanks, a key alone has the empty text, quotes are JSON's where they can be. */
+function readPairs(text: string): Json {
+  const members: Json['members'] = [];
+  let rest = text;
+  for (;;) {
+    rest = rest.replace(/^[\0- ]+/, '');
+    if (rest === '') break;
+    const [, key, sign] = /^([^\0- =]*)(=?)/.exec(rest)!;
+    rest = rest.slice(key!.length + sign!.length);
+    const quoted = rest.startsWith('"') ? /^"((?:[^"\\]|\\[^])*)"/.exec(rest) : null;
+    if (rest.startsWith('"') && sign !== '' && quoted === null) break;
+    const [whole, inner] = sign === '' ? ['', ''] : (quoted ?? /^([^\0- ]*)/.exec(rest)!);
+    rest = rest.slice(whole!.length);
+    const decoded = quoted && sign !== '' ? readText(whole!) : null;
+    members.push({ key: key!, start: 0, value: textOf(decoded?.text ?? inner!) });
   }
-  return value;
+  return { kind: 'object', text: '', start: 0, end: 0, members, items: [] };
 }
 
-export function holds(condition: Condition, record: Json): boolean {
+/** Every string value of the record, at any depth. */
+function stringsOf(value: Json): Json[] {
+  if (value.kind === 'string') return [value];
+  return [...value.items, ...value.members.map(member => member.value)].flatMap(stringsOf);
+}
+
+export function holds(condition: Condition, rule: Rule, record: Json): boolean {
   switch (condition.kind) {
     case 'all':
-      return condition.of.every(child => holds(child, record));
+      return condition.of.every(child => holds(child, rule, record));
     case 'any':
-      return condition.of.some(child => holds(child, record));
+      return condition.of.some(child => holds(child, rule, record));
     case 'not':
-      return !holds(condition.of, record);
-    case 'test':
-      return passes(condition.test, lookUp(record, condition.path));
+      return !holds(condition.of, rule, record);
+    case 'test': {
+      const { test, path } = condition;
+      const values = valuesOf(path, rule, record);
+      if (test.op === 'exists') return values.length > 0 === test.value;
+      return values.some(value => passes(test, value, isText(path, rule)));
+    }
   }
 }
 
-function passes(test: Test, value: Json | undefined): boolean {
-  if (test.op === 'exists') return (value !== undefined) === test.value;
-  if (value === undefined) return false;
+function valuesOf(subject: Subject, rule: Rule, record: Json): Json[] {
+  if (subject === 'anyField') return stringsOf(record);
+  if (!('capture' in subject)) return lookUp(record, subject, rule.parse);
+  const text = capturesOf(rule.match, rule, record)[subject.capture];
+  return text === undefined ? [] : [textOf(text)];
+}
+
+/** Where every value is a text, a number is what a text is. */
+function isText(subject: Subject, { parse }: Rule): boolean {
+  if (subject === 'anyField' || 'capture' in subject) return true;
+  const last = parse
+    .filter(({ path }) => JSON.stringify(subject.slice(0, path.length)) === JSON.stringify(path))
+    .filter(({ path }) => path.length < subject.length)
+    .sort((a, b) => b.path.length - a.path.length)[0];
+  return last?.format === 'logfmt';
+}
+
+function passes(test: Test, value: Json, isAlwaysText: boolean): boolean {
   const isText = value.kind === 'string';
   const isNumber = value.kind === 'number' || (isText && JSON_NUMBER.test(value.text));
+  const same = (other: Value, ignoreCase: boolean) =>
+    isAlwaysText && other.kind === 'number'
+      ? isNumber && compareNumbers(value.text, other.text) === 0
+      : isSame(value, other, ignoreCase);
   switch (test.op) {
+    case 'exists':
+      return true;
     case 'eq':
-      return isSame(value, test.value, test.ignoreCase);
+      return same(test.value, test.ignoreCase);
     case 'in':
-      return test.values.some(other => isSame(value, other, test.ignoreCase));
+      return test.values.some(other => same(other, test.ignoreCase));
     case 'contains':
       return isText && test.texts.some(text => isFound(text, '', value.text, '', test.ignoreCase));
     case 'containsAll':
@@ -131,26 +198,28 @@ export function compiled(source: string): RE2JS {
   return patterns.get(source)!;
 }
 
-/** The captures of all patterns that are found and do not stand under `not`. */
-function capturesOf(condition: Condition, record: Json): Record<string, string> {
+/** The captures of all patterns that are found and do not stand under `not`: of each in the first value where it is found. */
+function capturesOf(condition: Condition, rule: Rule, record: Json): Record<string, string> {
   if (condition.kind === 'not') return {};
   if (condition.kind !== 'test')
-    return Object.assign({}, ...condition.of.map(child => capturesOf(child, record)));
+    return Object.assign({}, ...condition.of.map(child => capturesOf(child, rule, record)));
   const { path, test } = condition;
-  const value = lookUp(record, path);
-  if (test.op !== 'regex' || value?.kind !== 'string') return {};
+  if (test.op !== 'regex' || (typeof path === 'object' && 'capture' in path)) return {};
   const pattern = compiled(patternOf(test));
-  const matcher = pattern.matcher(value.text);
-  if (!matcher.find()) return {};
-  return Object.fromEntries(
-    Object.keys(pattern.namedGroups()).map(name => [name, matcher.group(name) ?? '']),
-  );
+  for (const value of valuesOf(path, rule, record)) {
+    if (value.kind !== 'string') continue;
+    const matcher = pattern.matcher(value.text);
+    if (!matcher.find()) continue;
+    const named = Object.keys(pattern.namedGroups()).map(name => [name, matcher.group(name)] as const);
+    return Object.fromEntries(named.filter((pair): pair is [string, string] => pair[1] !== null));
+  }
+  return {};
 }
 
 // ── Templates ──
 
 function alertOf(rule: Rule, record: Json): Expected {
-  const captures = capturesOf(rule.match, record);
+  const captures = capturesOf(rule.match, rule, record);
   const render = (templates: Record<string, Part[]>, labels: Record<string, string>, sizeMax: number) =>
     withoutEmpty(
       Object.entries(templates).map(([name, parts]) => {
@@ -176,7 +245,7 @@ function partText(
     case 'text':
       return part.text;
     case 'record':
-      return lookUp(record, part.path)?.text ?? '';
+      return lookUp(record, part.path, rule.parse)[0]?.text ?? '';
     case 'capture':
       return captures[part.name] ?? '';
     case 'label':

@@ -2,13 +2,14 @@
 // just misses it, and the whole is written with odd spaces and escapes, keys that are there twice, and bytes
 // that are not UTF-8.
 import type { Dice } from './dice.ts';
-import type { Condition, Path, Rule, Test, Value } from './model.ts';
+import type { Condition, Parse, Path, Rule, Subject, Test, Value } from './model.ts';
 import type { Stock } from './rules.ts';
 
 /** A value to be written. `raw` is JSON already. */
 type Draft =
   | { kind: 'object'; members: Array<[key: string, value: Draft]> }
   | { kind: 'array'; items: Draft[] }
+  | { kind: 'packed'; format: 'json' | 'logfmt'; of: Draft }
   | { kind: 'text'; start: string[]; middle: string[]; end: string[] }
   | { kind: 'raw'; text: string };
 
@@ -17,17 +18,20 @@ const TARGET_COUNT_MAX = 4;
 export function makeRecord(dice: Dice, stock: Stock, rules: readonly Rule[]): Buffer {
   const record: Draft = { kind: 'object', members: [] };
   for (const rule of dice.times(dice.between(1, TARGET_COUNT_MAX), () => dice.pick(rules)))
-    aim(dice, stock, rule.match, !dice.chance(0.1), record);
+    aim(dice, { ...stock, parse: rule.parse }, rule.match, !dice.chance(0.1), record);
   for (const path of dice.times(dice.below(4), () => dice.pick(stock.paths)))
-    place(dice, record, path, anyValue(dice, stock));
+    place(dice, record, path, anyValue(dice, stock), []);
   disorder(dice, stock, record);
   return write(dice, record);
 }
 
+/** The stock, and what the rule parses. */
+type Aim = Stock & { parse: Parse[] };
+
 // ── What a condition asks for ──
 
 /** Gives the record values that make the condition true, or false. */
-function aim(dice: Dice, stock: Stock, condition: Condition, truth: boolean, record: Draft): void {
+function aim(dice: Dice, stock: Aim, condition: Condition, truth: boolean, record: Draft): void {
   switch (condition.kind) {
     case 'not':
       return aim(dice, stock, condition.of, !truth, record);
@@ -44,9 +48,11 @@ function aim(dice: Dice, stock: Stock, condition: Condition, truth: boolean, rec
   }
 }
 
-function aimTest(dice: Dice, stock: Stock, path: Path, test: Test, truth: boolean, record: Draft): void {
+function aimTest(dice: Dice, stock: Aim, subject: Subject, test: Test, truth: boolean, record: Draft): void {
   const missing = test.op === 'exists' ? test.value !== truth : !truth && dice.chance(0.2);
-  if (!missing) place(dice, record, path, valueFor(dice, stock, test, truth));
+  if (missing || (typeof subject === 'object' && 'capture' in subject)) return; // its pattern has its text
+  const path = subject === 'anyField' ? dice.pick(stock.paths) : subject;
+  place(dice, record, path, valueFor(dice, stock, test, truth), stock.parse);
 }
 
 function valueFor(dice: Dice, stock: Stock, test: Test, truth: boolean): Draft {
@@ -216,15 +222,20 @@ function scientific(number: string): { sign: string; digits: string; exponent: n
 // ── Where values go ──
 
 /** Texts for one path are put together; of other values the last stays. */
-function place(dice: Dice, record: Draft, path: Path, value: Draft): void {
+function place(dice: Dice, record: Draft, path: Path, value: Draft, parse: Parse[]): void {
   let at = record;
-  path.forEach((step, i) => {
+  const steps = path.map(step => step ?? dice.below(3));
+  steps.forEach((step, i) => {
     const isLast = i === path.length - 1;
+    const own = parse.find(one => JSON.stringify(one.path) === JSON.stringify(path.slice(0, i + 1)));
+    const holder: Draft =
+      typeof steps[i + 1] === 'number' ? { kind: 'array', items: [] } : { kind: 'object', members: [] };
+    const isPacked = own !== undefined && !dice.chance(0.1);
     const below: Draft = isLast
       ? value
-      : typeof path[i + 1] === 'number'
-        ? { kind: 'array', items: [] }
-        : { kind: 'object', members: [] };
+      : isPacked
+        ? { kind: 'packed', format: own.format, of: holder }
+        : holder;
     const slot = slotOf(dice, at, step);
     if (slot === null) return;
     const before = slot.get();
@@ -232,6 +243,7 @@ function place(dice: Dice, record: Draft, path: Path, value: Draft): void {
       slot.set(below);
     else if (isLast) slot.set(together(before, value));
     at = slot.get()!;
+    if (at.kind === 'packed') at = at.of;
   });
 }
 
@@ -270,6 +282,7 @@ function together(before: Draft, value: Draft): Draft {
 
 /** Keys that are there twice, keys that are like others, another order. */
 function disorder(dice: Dice, stock: Stock, draft: Draft): void {
+  if (draft.kind === 'packed') return disorder(dice, stock, draft.of);
   if (draft.kind === 'array') draft.items.forEach(item => disorder(dice, stock, item));
   if (draft.kind !== 'object') return;
   for (const [, value] of draft.members) disorder(dice, stock, value);
@@ -287,7 +300,7 @@ function disorder(dice: Dice, stock: Stock, draft: Draft): void {
 
 /** A key that a rule names, or nearly. */
 function keyOf(dice: Dice, stock: Stock): string {
-  const key = String(dice.pick(dice.pick(stock.paths)));
+  const key = String(dice.pick(dice.pick(stock.paths)) ?? 0);
   return dice.pick([key, key, `${key} `, key.slice(0, -1), `${key}s`, key.toUpperCase(), '']);
 }
 
@@ -336,9 +349,22 @@ function writeDraft(style: Style, draft: Draft): string {
       return item(`[${draft.items.map(value => item(writeDraft(style, value))).join(',')}]`);
     case 'text':
       return writeString(style, [...draft.start, ...draft.middle, ...draft.end].join(''));
+    case 'packed':
+      return writeString(style, writeText(style, draft) + style.dice.pick(['', '', '\n', ' ', ' x']));
     case 'raw':
       return draft.text;
   }
+}
+
+/** The text of fields in a text. */
+function writeText(style: Style, { format, of }: Draft & { kind: 'packed' }): string {
+  if (format === 'json' || of.kind !== 'object') return writeDraft(style, of);
+  const pairs = of.members.map(([key, value]) => {
+    const written = writeDraft(style, value);
+    const isBare = value.kind === 'text' && style.dice.chance(0.5);
+    return style.dice.chance(0.1) ? key : `${key}=${isBare ? written.slice(1, -1) : written}`;
+  });
+  return pairs.join(style.dice.pick([' ', '  ', '\t']));
 }
 
 function writeString({ dice, escape }: Style, text: string): string {

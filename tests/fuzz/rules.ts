@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { patternArbitrary, textArbitrary } from '../compiler/random-pattern.ts';
 import type { Dice } from './dice.ts';
-import type { Condition, Part, Path, Rule, Test, Value } from './model.ts';
+import type { Condition, Parse, Part, Path, Rule, Subject, Test, Value } from './model.ts';
 import { compiled } from './oracle.ts';
 
 export interface Stock {
@@ -76,7 +76,8 @@ function makePath(dice: Dice): Path {
   return [dice.pick(KEYS), ...rest];
 }
 
-function makeStep(dice: Dice): string | number {
+function makeStep(dice: Dice): string | number | null {
+  if (dice.chance(0.06)) return null;
   return dice.chance(0.2) ? dice.below(4) : dice.pick(KEYS);
 }
 
@@ -161,8 +162,29 @@ export function makeRules(dice: Dice, stock: Stock, count: number): Rule[] {
   return dice.times(count, index => makeRule(dice, stock, `r${index}`));
 }
 
-function makeRule(dice: Dice, stock: Stock, alert: string): Rule {
+// Texts that hold fields, and what a rule may parse of them. Other rules have the same paths and parse nothing.
+const TEXT = 'text';
+const PAIRS = 'pairs';
+const PARSES: Parse[][] = [
+  [{ path: [TEXT], format: 'json' }],
+  [{ path: [PAIRS], format: 'logfmt' }],
+  [
+    { path: [TEXT], format: 'json' },
+    { path: [TEXT, 'a'], format: 'json' },
+  ],
+  [
+    { path: [PAIRS], format: 'logfmt' },
+    { path: [PAIRS, 'a'], format: 'json' },
+  ],
+  [{ path: [TEXT, null], format: 'json' }],
+];
+const PAIR_KEYS = KEYS.filter(key => /^[^\s="]+$/.test(key));
+
+function makeRule(dice: Dice, base: Stock, alert: string): Rule {
   const captures: string[] = [];
+  const parse = dice.chance(0.3) ? dice.pick(PARSES) : [];
+  const inTexts = dice.times(parse.length > 0 || dice.chance(0.1) ? 6 : 0, () => pathInText(dice, parse));
+  const stock = { ...base, paths: [...base.paths, ...inTexts, ...inTexts] };
   const match = dice.chance(0.5) ? usualCondition(dice, stock, captures) : guarded(dice, stock, captures);
   const labels: Record<string, Part[]> = {};
   for (const name of dice.shuffle(['namespace', 'pod', 'a', 'Z_1']).slice(0, dice.below(4)))
@@ -170,7 +192,14 @@ function makeRule(dice: Dice, stock: Stock, alert: string): Rule {
   const annotations: Record<string, Part[]> = {};
   for (const name of dice.shuffle(['message', 'summary', 'z']).slice(0, dice.below(3)))
     annotations[name] = makeParts(dice, stock, captures, Object.keys(labels));
-  return { alert, match, labels, annotations };
+  return { alert, parse, match, labels, annotations };
+}
+
+function pathInText(dice: Dice, parse: Parse[]): Path {
+  const path = parse.length > 0 ? dice.pick(parse).path : [TEXT];
+  const isPair = path.length === 1 && path[0] === PAIRS;
+  if (dice.chance(0.1)) return path;
+  return isPair ? [PAIRS, dice.pick(PAIR_KEYS)] : [...path, ...makePath(dice).slice(0, 4)];
 }
 
 /** `labels` are the names that an annotation may refer to; a label has none, and no `$value`, which comes after it. */
@@ -179,7 +208,8 @@ function makeParts(dice: Dice, stock: Stock, captures: string[], labels: string[
     if (captures.length > 0 && dice.chance(0.5)) return { kind: 'capture', name: dice.pick(captures) };
     if (labels !== null && labels.length > 0 && dice.chance(0.3))
       return { kind: 'label', name: dice.pick(labels) };
-    if (dice.chance(0.5)) return { kind: 'record', path: dice.pick(stock.paths) };
+    const path = dice.pick(stock.paths);
+    if (dice.chance(0.5) && !path.includes(null)) return { kind: 'record', path };
     const others: Part[] = [{ kind: 'text', text: ' → ' }, { kind: 'text', text: '<&>' }, { kind: 'alert' }];
     return dice.pick(labels === null ? others : [...others, { kind: 'value' }]);
   });
@@ -230,13 +260,19 @@ function makeTree(dice: Dice, stock: Stock, captures: string[] | null, depth: nu
 }
 
 function makeTest(dice: Dice, stock: Stock, captures: string[] | null): Condition {
-  const path = dice.pick(stock.paths);
-  const pick = dice.below(20);
+  const path = makeSubject(dice, stock, captures);
+  const isCapture = typeof path === 'object' && 'capture' in path;
+  const pick = path === 'anyField' ? dice.pick([0, 1, 6, 7, 8, 9, 15, 18]) : dice.below(20);
   const test = (of: Test): Condition => ({ kind: 'test', path, test: of });
   const ignoreCase = dice.chance(0.4);
   const texts = () =>
     dice.times(dice.chance(0.05) ? 200 : dice.pick([1, 1, 1, 2, 3, 8]), () => dice.pick(stock.words));
-  if (pick < 6) return test({ op: 'regex', source: useOf(dice.pick(stock.patterns), captures), ignoreCase });
+  if (pick < 6)
+    return test({
+      op: 'regex',
+      source: useOf(dice.pick(stock.patterns), isCapture ? null : captures),
+      ignoreCase,
+    });
   if (pick < 8) return test({ op: 'contains', texts: texts(), ignoreCase });
   if (pick < 9) return test({ op: dice.pick(['startsWith', 'endsWith']), texts: texts(), ignoreCase });
   if (pick < 10) return test({ op: 'containsAll', texts: texts().slice(0, 3), ignoreCase });
@@ -246,6 +282,11 @@ function makeTest(dice: Dice, stock: Stock, captures: string[] | null): Conditio
   const cased = ignoreCase && values.some(({ kind }) => kind === 'string');
   if (pick < 18) return test({ op: 'eq', value: values[0]!, ignoreCase: cased });
   return test({ op: 'in', values, ignoreCase: cased });
+}
+
+function makeSubject(dice: Dice, stock: Stock, captures: string[] | null): Subject {
+  if (captures !== null && captures.length > 0 && dice.chance(0.15)) return { capture: dice.pick(captures) };
+  return dice.chance(0.05) ? 'anyField' : dice.pick(stock.paths);
 }
 
 /** A rule may have a name of a capture once, so that the first pattern has g1_0, the second g1_1, … */
