@@ -98,6 +98,11 @@ export function matchCounters(): usize {
   return matches;
 }
 
+/** Matches of all rules. */
+export function allMatches(): u32 {
+  return matched;
+}
+
 /** Records that matched and that are counted at the time of the host. */
 export function untimedMatches(): u32 {
   return untimed;
@@ -112,6 +117,7 @@ export function matchRecord(record: usize, end: usize, sec: u32, nsec: u32, flag
 let recordTime: i64 = 0; // of the record that `findHits` read
 let hasOwnTime: bool = false; // and whether the record itself says it
 let untimed: u32 = 0; // records that matched and do not say their time
+let matched: u32 = 0; // matches of all rules
 let hasClock: bool = false; // its time counts, for absences
 
 /**
@@ -235,6 +241,7 @@ function keepHit(step: usize, time: i64, flags: u32): void {
   const rule = ruleAt(index);
   const count = matches + ((<usize>index) << 2);
   store<u32>(count, load<u32>(count) + 1);
+  matched++;
   const hit = allocate(HIT_SIZE);
   if (hit == 0 || !readDistinct(rule, hit)) return;
   store<usize>(hit, extractCaptures(step), SUBJECT_CAPTURES);

@@ -7,6 +7,7 @@ import { beginBudget } from './budget';
 import { atomField, holdsAtom, locateAtom, spanFrom, spanTo } from './condition';
 import * as edge from './edge';
 import {
+  allMatches,
   countRecord,
   examineRecord,
   expectKey,
@@ -196,6 +197,11 @@ export function evictedKeyCount(): f64 {
 /** Matches of each rule since the start, u32 each, in the order of the rules file. */
 export function matchCounts(): usize {
   return matchCounters();
+}
+
+/** Matches of all rules since the start: whether the last record had any, without a look at each rule. */
+export function matchedCount(): u32 {
+  return allMatches();
 }
 
 /** Records since the start that matched and were taken at the given time, because they do not say their own. */

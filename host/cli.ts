@@ -34,6 +34,10 @@ const COMMANDS: Record<string, Entry> = {
     summary: 'tell for each record why a rule matches or not',
     load: () => import('./command/explain.ts'),
   },
+  diff: {
+    summary: 'show what two rules files make of the same records',
+    load: () => import('./command/diff.ts'),
+  },
   function: {
     summary: 'read records from Kafka and send alerts',
     load: () => import('./command/function.ts'),

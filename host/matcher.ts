@@ -100,6 +100,8 @@ export interface Matcher {
   reset(): void;
   /** Matches of each rule since the start, suppressed or sent, by index into `info.alerts`. */
   matches(): number[];
+  /** Matches of all rules since the start, modulo 2^32. */
+  matchedCount(): number;
   /** Records since the start that matched and were taken at the given time, because they do not say their own. */
   untimedCount(): number;
   /** Alerts of each rule that the rate cap suppressed since the start. */
@@ -140,6 +142,7 @@ export interface Doors extends Record<string, unknown> {
   alertStart(): number;
   alertSize(): number;
   matchCounts(): number;
+  matchedCount(): number;
   untimedCount(): number;
   cappedCounts(): number;
   tick(sec: number, nsec: number): number;
@@ -385,6 +388,10 @@ export class LoadedMatcher implements Matcher {
 
   matches(): number[] {
     return this.counts(this.doors.matchCounts());
+  }
+
+  matchedCount(): number {
+    return this.doors.matchedCount();
   }
 
   untimedCount(): number {

@@ -46,6 +46,7 @@ test('the core exports its doors and nothing else', () => {
       'marks',
       'match',
       'matchCounts',
+      'matchedCount',
       'othersCount',
       'resetState',
       'restoreState',
@@ -61,8 +62,8 @@ test('the core exports its doors and nothing else', () => {
       'testAtom',
       'tick',
       'told',
-      'untimedCount',
       'unreadableCount',
+      'untimedCount',
     ],
   );
 });

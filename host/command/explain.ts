@@ -29,14 +29,18 @@ texts matched. Tests are asked cheapest first; what the earlier ones settle is n
 rule counts or suppresses over several records (threshold, realert) is not looked at, only named.
 
   --rules RULES  a rules file, or a folder of them; may be given several times
-  --rule NAME    this rule only
+  --only RULE    this rule only
+  --misses       only the records that no rule is met by, each with the nearest miss: of the rule that came
+                 furthest, the test that failed last
   --text         lines are plain text, not JSON: a line is the field "log"
 `;
 }
 
 const OPTIONS = {
   rules: { type: 'string', multiple: true },
-  rule: { type: 'string' },
+  only: { type: 'string' },
+  rule: { type: 'string' }, // the same, as it was called before
+  misses: { type: 'boolean' },
   text: { type: 'boolean' },
 } as const;
 
@@ -44,12 +48,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, OPTIONS);
   const [paths, [log = '-', ...more]] = rulesAndLogs(values.rules, positionals);
   if (paths.length === 0 || more.length > 0) throw usage('explain takes a rules file and one log file');
+  const only = values.only ?? values.rule;
   const rules = await readRulesFile(...paths);
   const ruleset = requireRuleset(rules, io);
-  const names = values.rule === undefined ? null : requireRule(values.rule, rules.file.rules);
+  const names = only === undefined ? null : requireRule(only, rules.file.rules);
   const module = await WebAssembly.compile((await bakeModule(ruleset)) as BufferSource);
   const doors = await openDoors(module);
-  const explainer = { rules, ruleset, names, doors };
+  const explainer = { rules, ruleset, names, doors, missesOnly: values.misses };
 
   const file = await openFile(log, io.stdin);
   const printer = openPrinter(io.stdout);
@@ -57,7 +62,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   const explain = async ({ bytes, number }: Line) => {
     if (bytes !== null && isBlank(bytes)) return;
     const record = bytes !== null && values.text ? textRecord(bytes) : bytes;
-    await printer.print(`${file.name}:${number}\n${explainRecord(explainer, record)}\n`);
+    const text = explainRecord(explainer, record);
+    if (text !== '') await printer.print(`${file.name}:${number}\n${text}\n`);
   };
   try {
     for await (const chunk of file.chunks) {
@@ -90,24 +96,52 @@ export interface Explainer {
   ruleset: CompiledRuleset;
   /** The rule asked for, or null for all. */
   names: string | null;
+  /** Only records that no rule is met by, each with its nearest miss. */
+  missesOnly?: boolean;
   doors: Doors;
 }
 
 function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
-  const { ruleset, rules, names, doors } = explainer;
+  const { ruleset, rules, names, doors, missesOnly } = explainer;
   const refusal = examine(doors, bytes);
   if (bytes === null || refusal !== null) return `  ${refusal}\n`;
   const record = parse(bytes);
-  return ruleset.compiled.steps
+  const answers = ruleset.compiled.steps
     .map((step, index) => ({ step, index, rule: rules.file.rules[step.rule]! }))
     .filter(({ rule }) => names === null || rule.alert === names)
-    .map(({ step, index, rule }) => {
-      const answers = ask(explainer, index);
-      const name = rule.steps.length === 1 ? rule.alert : `${rule.alert}, step ${step.ordinal + 1}`;
-      const outcome = answers.isMet ? `met${countedBy(rules, rule)}` : 'not met';
-      return `  ${name}: ${outcome}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
-    })
-    .join('');
+    .map(({ step, index, rule }) => ({ step, rule, ...ask(explainer, index) }));
+  const nameOf = ({ step, rule }: (typeof answers)[number]) =>
+    rule.steps.length === 1 ? rule.alert : `${rule.alert}, step ${step.ordinal + 1}`;
+  const nearest = answers.some(({ isMet }) => isMet) ? undefined : nearestMiss(answers);
+  if (missesOnly) {
+    if (nearest === undefined) return '';
+    const { asked } = nearest;
+    const place = `${asked.length - 1} of ${plural(testCount(nearest.step), 'test')} passed`;
+    return `  nearest: ${nameOf(nearest)}, ${place}\n${showAnswer(explainer, asked.at(-1)!, record)}`;
+  }
+  const shown = answers.map(answer => {
+    const outcome = answer.isMet ? `met${countedBy(rules, answer.rule)}` : 'not met';
+    return `  ${nameOf(answer)}: ${outcome}\n${answer.asked.map(one => showAnswer(explainer, one, record)).join('')}`;
+  });
+  if (nearest && answers.length > 1) shown.push(`  no rule is met; the nearest is ${nameOf(nearest)}\n`);
+  return shown.join('');
+}
+
+/** Of the answers that are no, the one with the most tests passed before the one that failed last; the first of equals. */
+export function nearestMiss<T extends { isMet: boolean; asked: Answer[] }>(answers: T[]): T | undefined {
+  let nearest: T | undefined;
+  for (const answer of answers)
+    if (!answer.isMet && (nearest === undefined || answer.asked.length > nearest.asked.length))
+      nearest = answer;
+  return nearest;
+}
+
+function testCount({ code }: { code: Decision[] }): number {
+  return new Set(code.map(({ test }) => test.span.start)).size;
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** Reads a record for `ask`; returns what is wrong with it, or null. */

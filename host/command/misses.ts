@@ -22,8 +22,6 @@ export interface StepAnswer {
   step: number;
   isMet: boolean;
   asked: Answer[];
-  /** How many of the tests that were asked did not stand in the way. */
-  passedCount: number;
 }
 
 /** The answers of all steps of these rules; null when the record cannot be read. */
@@ -36,17 +34,8 @@ export function answersTo(
   return explainer.ruleset.compiled.steps.flatMap(({ rule }, step) => {
     if (!isWanted(rule)) return [];
     const { isMet, asked } = ask(explainer, step);
-    return [{ rule, step, isMet, asked, passedCount: isMet ? asked.length : asked.length - 1 }];
+    return [{ rule, step, isMet, asked }];
   });
-}
-
-/** Of the answers that are no, the one with the most tests passed; the first of equals. */
-export function nearestMiss(answers: StepAnswer[]): StepAnswer | undefined {
-  let nearest: StepAnswer | undefined;
-  for (const answer of answers)
-    if (!answer.isMet && (nearest === undefined || answer.passedCount > nearest.passedCount))
-      nearest = answer;
-  return nearest;
 }
 
 /** The test that failed last, as `explain` shows it. */

@@ -44,8 +44,9 @@ export function readMatch(context: Context, entry: Entry | undefined): Step | un
   return entry?.value && readStep(context, entry.value);
 }
 
-export function readStep(context: Context, node: Node): Step {
-  const step: Step = {
+/** A step whose condition is not read yet. */
+export function newStep(node: Node): Step {
+  return {
     node,
     condition: undefined,
     captures: new Map(),
@@ -54,6 +55,10 @@ export function readStep(context: Context, node: Node): Step {
     capturesAreKnown: true,
     conditionCount: 0,
   };
+}
+
+export function readStep(context: Context, node: Node): Step {
+  const step = newStep(node);
   step.condition = readCondition(context, node, step, { depth: 1, isUnderNot: false });
   for (const { name, node, test } of step.captureTests) {
     const path = capturePath(context, node, name, step);

@@ -3,7 +3,7 @@ import { isMap, isScalar } from 'yaml';
 import { formatCount, formatDuration, quote } from '../error.ts';
 import type { Span } from '../error.ts';
 import { captureProblem, unknownName } from './captures.ts';
-import { capturePath, readCaptureName, readStep } from './conditions.ts';
+import { capturePath, newStep, readCaptureName, readStep } from './conditions.ts';
 import type { Step } from './conditions.ts';
 import type { Node } from './document.ts';
 import type { FieldPath, Rule } from './model.ts';
@@ -183,7 +183,7 @@ function readSequenceStep(context: Context, node: Node): { step: Step; count: nu
 
 /** What stands for a step whose mistake is reported. */
 function noStep(node: Node): Step {
-  return { node, condition: undefined, captures: new Map(), capturesAreKnown: false, conditionCount: 0 };
+  return { ...newStep(node), capturesAreKnown: false };
 }
 
 function checkCounts(context: Context, entry: Entry | undefined, counts: number[]): void {

@@ -24,11 +24,9 @@ import {
   quietIfDamaged,
   readCount,
   readDuration,
-  readField,
   readList,
   readMap,
   readName,
-  readPairs,
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';

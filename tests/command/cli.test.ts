@@ -79,7 +79,17 @@ test('--help and --version', async () => {
   const overview = await earshot();
   assert.deepEqual(await earshot('--help'), overview);
   const commands = [...overview.stdout.matchAll(/^  (\w+) /gm)].map(([, name]) => name!);
-  assert.deepEqual(commands, ['check', 'test', 'build', 'run', 'tail', 'explain', 'function', 'schema']);
+  assert.deepEqual(commands, [
+    'check',
+    'test',
+    'build',
+    'run',
+    'tail',
+    'explain',
+    'diff',
+    'function',
+    'schema',
+  ]);
   for (const name of commands) {
     const help = await earshot(name, '--help');
     assert.equal(help.code, 0);

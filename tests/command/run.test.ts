@@ -120,6 +120,55 @@ no line is a record: for lines of plain text use --text, the line is then the fi
   });
 });
 
+describe('the nearest miss', () => {
+  write(
+    'near.yaml',
+    `groups:
+  - name: g
+    rules:
+      - alert: Far
+        match: {field: ns, eq: park}
+        annotations: {message: x}
+      - alert: Near
+        match: {all: [{field: ns, eq: shop}, {field: log, contains: order}, {field: log, regex: 'fail(ed|s)'}]}
+        annotations: {message: x}
+`,
+  );
+  const input = [
+    '{"ns":"shop","log":"order 1 was paid"}',
+    '{"ns":"shop","log":"order 1 failed"}',
+    '{"ns":"garden"}',
+  ].join('\n');
+
+  test('--misses shows the records that no rule is met by, each with the test that failed last', async () => {
+    const { code, stdout } = await finish(start('explain', '--misses', 'near.yaml', '-'), input);
+    assert.equal(code, 0);
+    assert.equal(
+      stdout,
+      `stdin:1
+  nearest: Near, 2 of 3 tests passed
+    no  {field: log, regex: 'fail(ed|s)'}  it is "order 1 was paid"
+
+stdin:3
+  nearest: Far, 0 of 1 test passed
+    no  {field: ns, eq: park}  it is "garden"
+
+`,
+    );
+  });
+
+  test('--only RULE is the nearest miss of this rule', async () => {
+    const { stdout } = await finish(start('explain', '--misses', '--only', 'Far', 'near.yaml', '-'), input);
+    assert.equal(stdout.match(/nearest: Far/g)?.length, 3);
+    assert.ok(!stdout.includes('Near'));
+  });
+
+  test('without --misses it is named after the rules', async () => {
+    const { stdout } = await finish(start('explain', 'near.yaml', '-'), input);
+    assert.equal(stdout.match(/\n  no rule is met; the nearest is (?:Near|Far)\n\n/g)?.length, 2);
+  });
+});
+
 test('explain ends when its reader has seen enough, long before its input ends', async () => {
   const child = start('explain', 'count.yaml', '-');
   child.stdin!.on('error', () => {});

@@ -2,9 +2,10 @@
 import { UserError, formatDuration, nearest, quote, placeOf as locationOf } from '../../error.ts';
 import { loadModule } from '../../matcher.ts';
 import type { MatcherModule } from '../../matcher.ts';
+import { nearestMiss } from '../explain.ts';
 import type { Explainer } from '../explain.ts';
 import { readInput } from '../input.ts';
-import { answersTo, nearestMiss, openExplainer, showAnswers, showMiss } from '../misses.ts';
+import { answersTo, openExplainer, showAnswers, showMiss } from '../misses.ts';
 import { bakeModule, problemTexts, readRulesFile } from '../rules-file.ts';
 import type { RulesFile } from '../rules-file.ts';
 import { whyNone } from '../runner.ts';

@@ -7,7 +7,7 @@ import { readDocument } from '../../compiler/document.ts';
 import type { Node } from '../../compiler/document.ts';
 import { parseFieldPath } from '../../compiler/field.ts';
 import { makeLists } from '../../compiler/list-file.ts';
-import type { FieldPath } from '../../compiler/model.ts';
+import { isPlain } from '../../compiler/path.ts';
 import { fail, failType, isNothing, makeContext, readCount, readDuration, readList, readMap, readName, readPairs, readText } from '../../compiler/reading.ts'; // prettier-ignore
 import type { Context, Entry, ReadMap } from '../../compiler/reading.ts';
 import type { Keys } from '../../compiler/schema.ts';
@@ -216,15 +216,19 @@ function readInput(context: Context, node: Node, number: number, lastMs: number)
   }));
 }
 
+type PlainPath = readonly (string | number)[];
+
 /** Paths of fields and their values. */
-function readFields(context: Context, entry: Entry | undefined): { path: FieldPath; json: string }[] {
+function readFields(context: Context, entry: Entry | undefined): { path: PlainPath; json: string }[] {
   const node = entry?.value;
   if (!node) return [];
   if (!isMap(node)) return failType(context, node, '"labels"', 'values') ?? [];
   return readPairs(context, node).flatMap(({ name, key, value }) => {
     const json = jsonOf(context, value ?? null);
     try {
-      return json === undefined ? [] : { path: parseFieldPath(name), json };
+      const path = parseFieldPath(name);
+      if (isPlain(path)) return json === undefined ? [] : { path, json };
+      return fail(context, key, `${quote(name)} stands for several fields`, 'name one of them') ?? [];
     } catch (error) {
       if (!(error instanceof TextError)) throw error;
       fail(context, key, error.message, error.hint);
@@ -238,7 +242,7 @@ function withFields(
   context: Context,
   map: ReadMap,
   json: string,
-  fields: { path: FieldPath; json: string }[],
+  fields: { path: PlainPath; json: string }[],
 ): Buffer {
   if (fields.length === 0) return Buffer.from(json);
   let record: unknown;
@@ -253,7 +257,7 @@ function withFields(
   return Buffer.from(JSON.stringify(record));
 }
 
-function setField(record: Record<string, unknown>, path: FieldPath, value: unknown): void {
+function setField(record: Record<string, unknown>, path: PlainPath, value: unknown): void {
   let at: Record<string | number, unknown> = record;
   for (const [index, step] of path.slice(0, -1).entries()) {
     if (typeof at[step] !== 'object' || at[step] === null)
