@@ -39,6 +39,7 @@ export type TemplatePart =
   | { kind: 'capture'; name: string }
   | { kind: 'label'; name: string }
   | { kind: 'value' }
+  | { kind: 'samples' }
   | { kind: 'alert' };
 
 export interface Template {
@@ -59,7 +60,17 @@ export interface Rule {
   realertMs: number;
   threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
   sequence?: Sequence;
+  samples?: Samples;
   absence?: { forMs: number; by: string[]; span: Span };
+}
+
+/** Texts of the matches that an alert stands for. */
+export interface Samples {
+  parts: TemplatePart[];
+  /** How many of the first and of the last are kept; of a sequence, one of each step. */
+  first: number;
+  last: number;
+  span: Span;
 }
 
 export interface Sequence {

@@ -7,11 +7,20 @@ import { formatCount, quote } from '../error.ts';
 import type { Report } from '../error.ts';
 import { adviseNames, adviseRule } from './advice.ts';
 import { readMatch } from './conditions.ts';
-import { filledFrom, readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
+import {
+  anyOf,
+  filledFrom,
+  readAbsence,
+  readSamples,
+  readSequence,
+  readThreshold,
+  tieSteps,
+} from './counting.ts';
+import type { SamplesDraft } from './counting.ts';
 import { isDamaged, readDocument, resolveAlias, spanOf } from './document.ts';
 import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
-import type { Limits, Rule, RuleFile, Template } from './model.ts';
+import type { Limits, Rule, RuleFile, Samples, Template } from './model.ts';
 import {
   fail,
   isNothing,
@@ -25,7 +34,7 @@ import {
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
-import { checkReferences, readTemplates } from './texts.ts';
+import { checkReferences, checkSamples, readTemplates } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
 export { formatFieldPath, parseFieldPath } from './field.ts';
@@ -130,6 +139,9 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   const filled = sequence ? filledFrom(sequence) : steps;
   for (const label of labels) checkReferences(context, label, filled);
   for (const annotation of annotations) checkReferences(context, annotation, filled, labelNames);
+  const samples = readSamples(context, map.get('samples'), sequence !== undefined);
+  if (samples?.text && steps.length > 0) checkReferences(context, samples.text, [anyOf(steps)], labelNames);
+  checkSamples(context, annotations, samples?.text, map.get('samples') !== undefined);
   const realertMs = readDuration(context, map.get('realert'), 0) ?? schema.REALERT_DEFAULT_MS;
   const threshold = readThreshold(context, map.get('threshold'), labelNames);
   const absence = readAbsence(context, map.get('absence'), labelNames);
@@ -146,6 +158,7 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
     ...(threshold && { threshold }),
     ...(tied && { sequence: tied }),
     ...(absence && { absence }),
+    ...(samples?.text && { samples: toSamples(samples) }),
   };
   const watched = ['threshold', 'sequence', 'absence'].flatMap(name => namedInBy(map.get(name)?.value, rule));
   adviseRule(rule, new Set(watched), context.report);
@@ -177,6 +190,10 @@ function checkKindOfRule(context: Context, map: ReadMap): void {
 /** Not a name that was refused. */
 function isOwnLabel(name: string): boolean {
   return schema.LABEL_NAME.test(name) && !Object.hasOwn(schema.RESERVED_LABELS, name);
+}
+
+function toSamples({ text, first, last, span }: SamplesDraft): Samples {
+  return { parts: text!.parts.map(placed => placed.part), first, last, span };
 }
 
 function toTemplate(draft: TemplateDraft): Template {
