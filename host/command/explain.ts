@@ -20,8 +20,8 @@ export function help(): string {
   return `Usage: earshot explain [OPTION…] rules.yaml [FILE]
 
 Shows for each record of FILE ("-", or none: standard input) and each rule which test decided, and where the
-texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. What a
-rule counts or suppresses over several records (threshold, realert) is not looked at.
+texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. Of a sequence each step is shown.
+What a rule counts or suppresses over several records (threshold, realert, which steps came before) is not looked at.
 
   --rule NAME   this rule only
 `;
@@ -82,10 +82,17 @@ function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
     .filter(({ rule }) => names === null || rule.alert === names)
     .map(({ step, index, rule }) => {
       const answers = ask(explainer, index);
-      const name = rule.steps.length === 1 ? rule.alert : `${rule.alert}, step ${step.ordinal + 1}`;
-      return `  ${name}: ${answers.isMet ? 'met' : 'not met'}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
+      return `  ${nameOf(rule, step.ordinal)}: ${answers.isMet ? 'met' : 'not met'}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
     })
     .join('');
+}
+
+/** `Job hangs, step 2 of 3 (unless)`: a step that must not be met is met by what takes the sequence back. */
+function nameOf({ alert, steps, sequence }: Rule, ordinal: number): string {
+  if (steps.length === 1) return alert;
+  const count = sequence?.counts?.[ordinal] ?? 1;
+  const note = count === 0 ? ' (unless)' : count > 1 ? ` (${count} times)` : '';
+  return `${alert}, step ${ordinal + 1} of ${steps.length}${note}`;
 }
 
 /** The core has read it: this is for showing values only. */
