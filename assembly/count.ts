@@ -606,7 +606,7 @@ function isSequenceMet(hit: usize, rule: usize, index: u32, by: u64): bool {
   const end = load<u32>(rule, layout.RULE_COUNT);
   const step = stepOf(rule, load<u32>(hit, HIT_ORDINAL));
   const kind = <u32>load<u16>(step, layout.SEQUENCE_KIND);
-  if (order & layout.ORDER_WAITS) tellIfOverdue(waitingOf(index, by));
+  if (order & layout.ORDER_WAITS) tellIfOverdue(waitingOf(index, by), time);
   if (kind == layout.PLACES_TAKEN_BACK) {
     const from = <u32>load<u16>(step, layout.SEQUENCE_PLACE);
     takeBack(index, by, from, from + load<u16>(step, layout.SEQUENCE_COUNT), time, windowMs);
@@ -652,9 +652,12 @@ function waitingLabels(link: u32): usize {
 
 let waitingSamples: u64 = 0;
 
-/** A hit comes when the time to wait is over, and nothing has told so yet. */
-function tellIfOverdue(link: u32): void {
-  if (link == 0 || waitingSince(link) + windowOf(ruleAt(slotRule(link))) > clockTime()) return;
+/**
+ * A hit comes when the time to wait is over, and nothing has told so yet. Its own time says so: hits that come long after
+ * their events are in order. But one that is ahead of the clock ends no wait in the future.
+ */
+function tellIfOverdue(link: u32, time: i64): void {
+  if (link == 0 || waitingSince(link) + windowOf(ruleAt(slotRule(link))) > min(time, clockTime())) return;
   const labels = waitingLabels(link);
   if (labels != 0) fireOverdue(ruleAt(slotRule(link)), labels, waitingSamples, waitingSince(link));
   endWaiting(link);

@@ -325,6 +325,27 @@ test('a hit of a step that its rule does not have, or with a sample that no rule
   assert.equal(counter.count(altered(/,"sample":.*/, '}'), 'live'), NO_ALERT, 'none is right');
 });
 
+test('hits that come long after their events end their sequence in time', async () => {
+  const { matcher, counter } = await pair(STORY);
+  const lateMs = (START + 7200) * 1000;
+  const come = (log: string, sec: number) => {
+    const [hit] = hitsOf(matcher, JSON.stringify({ log, job: 'a', pod: 'p' }), sec);
+    const answer = counter.count(hit!, 'live', lateMs);
+    if (answer !== ALERT) return [];
+    const { alerts } = JSON.parse(bodyText(counter)) as Body;
+    counter.told();
+    return alerts.map(({ startsAt }) => startsAt);
+  };
+  assert.deepEqual(come('start', START), []);
+  assert.deepEqual(come('start', START + 100), []);
+  assert.deepEqual(come('stop', START + 200), []);
+  assert.deepEqual(come('start', START + 1000), []);
+  // This one says itself that the end did not come.
+  assert.deepEqual(come('start', START + 1700), ['2023-11-14T22:40:00.000Z']);
+  assert.deepEqual(come('stop', START + 1800), []);
+  assert.deepEqual(dueAt(counter, START + 7200).alerts, []);
+});
+
 test('a sequence whose end does not come is told once, before and after a restart', async () => {
   const { matcher, counter } = await pair(STORY);
   const hit = (log: string, job: string, sec: number) =>
