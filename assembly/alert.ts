@@ -9,6 +9,7 @@ import {
   STAGE_COUNT,
   SUBJECT_FIRST,
   SUBJECT_LABELS,
+  SUBJECT_SAMPLES,
   SUBJECT_SIZE,
   SUBJECT_STAGE,
   allocateReferences,
@@ -36,7 +37,9 @@ export const ALERT_EFFECT = SUBJECT_SIZE + 40; // one of EFFECT_…, and what it
 export const ALERT_KEY = SUBJECT_SIZE + 48; // u64
 export const ALERT_TENANT = SUBJECT_SIZE + 56; // u64
 export const ALERT_TIME = SUBJECT_SIZE + 64; // i64
-const ALERT_SIZE: usize = SUBJECT_SIZE + 72;
+export const ALERT_SAMPLES_KEY = SUBJECT_SIZE + 72; // u64, of the samples that have been told with it, if ALERT_HAS_SAMPLES
+export const ALERT_HAS_SAMPLES = SUBJECT_SIZE + 80;
+const ALERT_SIZE: usize = SUBJECT_SIZE + 88;
 
 // What to remember when an alert has been told.
 export const EFFECT_COOL_DOWN: u32 = 1; // the cool-down of the label set KEY begins
@@ -89,6 +92,7 @@ export function newAlert(rule: usize, labels: usize, hash: u64): usize {
   store<usize>(alert, rule, ALERT_RULE);
   store<usize>(alert, labels, SUBJECT_LABELS);
   store<u64>(alert, NOTHING, SUBJECT_FIRST);
+  store<u64>(alert, NOTHING, SUBJECT_SAMPLES);
   store<u32>(alert, STAGE_COUNT, SUBJECT_STAGE);
   store<i64>(alert, NO_END, ALERT_ENDS);
   store<u64>(alert, hash, ALERT_FINGERPRINT);

@@ -6,10 +6,12 @@
 import * as layout from './layout';
 import {
   ALERT_EFFECT,
+  ALERT_HAS_SAMPLES,
   ALERT_ENDS,
   ALERT_KEY,
   ALERT_NEXT,
   ALERT_RULE,
+  ALERT_SAMPLES_KEY,
   ALERT_STARTS,
   ALERT_STATUS,
   ALERT_TENANT,
@@ -34,7 +36,7 @@ import {
   unpackLabels,
 } from './alert';
 import { writeBody } from './body';
-import { textOf } from './bytes';
+import { addressOf, sizeOf, textOf } from './bytes';
 import {
   HIT_ANNOTATIONS,
   HIT_DISTINCT,
@@ -43,6 +45,7 @@ import {
   HIT_NEXT,
   HIT_ORDINAL,
   HIT_RULE,
+  HIT_SAMPLE,
   HIT_SIZE,
   HIT_TIME,
   MARK_COUNT,
@@ -59,10 +62,12 @@ import {
   AT_LEAST,
   CAPPED_SETS,
   NEVER,
+  SAMPLE_BLOCK_SIZE,
   SLOT_DATA_SIZE,
   absenceHash,
   absenceOf,
   addCapped,
+  addSample,
   addSuppressed,
   addToSet,
   advanceSequence,
@@ -74,6 +79,7 @@ import {
   cappedTenant,
   claimedSeen,
   clearCapped,
+  clearSamples,
   clearSuppressed,
   clockTime,
   coolDownHash,
@@ -104,9 +110,14 @@ import {
   nextSuppressed,
   oldestTime,
   readCapped,
+  readFirst,
   readLabels,
+  readLast,
+  readSample,
   readWaiting,
   reportEvicted,
+  sampleCount,
+  sampleText,
   seeKey,
   setClock,
   setSuppressed,
@@ -122,6 +133,7 @@ import {
   waitingOf,
   waitingSince,
   wasSeen,
+  writeSample,
 } from './state';
 import {
   NOTHING,
@@ -130,12 +142,14 @@ import {
   SUBJECT_FIRST,
   SUBJECT_LABELS,
   SUBJECT_OTHERS,
+  SUBJECT_SAMPLES,
   SUBJECT_STAGE,
   SUBJECT_SUPPRESSED,
   SUBJECT_VALUE,
   append,
   constantLabels,
   cut,
+  digitsOf,
   nameOf,
   needsRecord,
   templateCountOf,
@@ -210,6 +224,7 @@ export function countTold(hit: usize): void {
     return;
   }
   dueBy(hit);
+  clearSamples(indexOf(rule), keyOf(hit));
   const labels = load<usize>(hit, SUBJECT_LABELS);
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
   startCoolDown(rule, hash, tenantOf(rule, labels), load<i64>(hit, HIT_TIME));
@@ -219,8 +234,9 @@ export function countTold(hit: usize): void {
 function dueBy(hit: usize): u64 {
   const rule = load<usize>(hit, HIT_RULE);
   const kind = load<u32>(rule, layout.RULE_KIND);
-  if (kind == layout.KIND_EACH) return 1;
   const index = indexOf(rule);
+  if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) != 0) keepSample(hit, rule, index);
+  if (kind == layout.KIND_EACH) return 1;
   const by = keyOf(hit);
   if (kind == layout.KIND_ABSENCE) {
     see(hit, index, by);
@@ -242,7 +258,9 @@ function dueBy(hit: usize): u64 {
 /** The hash of the labels by which the rule of a hit counts. */
 function keyOf(hit: usize): u64 {
   const rule = load<usize>(hit, HIT_RULE);
-  return fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), load<u64>(rule, layout.RULE_BY_MASK));
+  const isEach = load<u32>(rule, layout.RULE_KIND) == layout.KIND_EACH;
+  const mask = isEach ? u64.MAX_VALUE : load<u64>(rule, layout.RULE_BY_MASK);
+  return fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), mask);
 }
 
 /** Adds an alert that is due, unless its label set is cooling down, or its rule and tenant have had too many. */
@@ -276,6 +294,7 @@ function fire(hit: usize, value: u64): void {
   store<u64>(alert, others + takeEvicted(), SUBJECT_OTHERS);
   store<i64>(alert, time, ALERT_STARTS);
   setCoolDown(alert, hash, tenant, time);
+  showSamples(alert, hit, rule);
   store<u32>(hit, 1, HIT_IS_TOLD);
   addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
 }
@@ -292,6 +311,7 @@ export function tellAgain(hit: usize): void {
   store<u32>(alert, load<u32>(hit, SUBJECT_STAGE), SUBJECT_STAGE);
   store<u64>(alert, max(<u64>load<u32>(rule, layout.RULE_COUNT), 1), SUBJECT_VALUE);
   store<i64>(alert, load<i64>(hit, HIT_TIME), ALERT_STARTS);
+  store<u64>(alert, load<u64>(hit, HIT_SAMPLE), SUBJECT_SAMPLES);
   addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
 }
 
@@ -323,6 +343,106 @@ function takeEvicted(): u64 {
 }
 
 let reportedEvicted: u64 = 0;
+
+// ── Samples ─────────────────────────────────────────────────────────────────────────────────────────
+
+function sliceOf(rule: usize, time: i64): u32 {
+  return <u32>(time / load<i64>(rule, layout.RULE_SAMPLE_SLICE_MS));
+}
+
+/** Keeps the text of a match; of a sequence, the last text of each step that must be met. */
+function keepSample(hit: usize, rule: usize, index: u32): void {
+  const block = allocate(SAMPLE_BLOCK_SIZE);
+  if (block == 0) return;
+  const slice = sliceOf(rule, load<i64>(hit, HIT_TIME));
+  const text = addressOf(load<u64>(hit, HIT_SAMPLE));
+  const size = sizeOf(load<u64>(hit, HIT_SAMPLE));
+  if (load<u32>(rule, layout.RULE_KIND) == layout.KIND_SEQUENCE) {
+    const step = load<u32>(hit, HIT_ORDINAL);
+    if (isMet(rule, step)) writeSample(index, keyOf(hit), step, slice, text, size, block);
+    return;
+  }
+  const first = load<u32>(rule, layout.RULE_SAMPLE_FIRST);
+  addSample(index, keyOf(hit), slice, first, load<u32>(rule, layout.RULE_SAMPLE_LAST), text, size, block);
+}
+
+/** Gives an alert the texts that it stands for. They are told with it. */
+function showSamples(alert: usize, hit: usize, rule: usize): void {
+  if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0) return;
+  const given = load<u64>(hit, SUBJECT_SAMPLES);
+  const texts = sizeOf(given) != 0 ? given : samplesOf(rule, keyOf(hit), load<i64>(hit, HIT_TIME));
+  store<u64>(alert, texts, SUBJECT_SAMPLES);
+  store<u64>(alert, keyOf(hit), ALERT_SAMPLES_KEY);
+  store<u32>(alert, 1, ALERT_HAS_SAMPLES);
+}
+
+const SAMPLES_SIZE_MAX: usize = layout.ANNOTATION_SIZE_MAX;
+const SAMPLES_BLOCKS_SIZE_MAX: usize = SAMPLES_SIZE_MAX + 2 * SAMPLE_BLOCK_SIZE + 4 * BLOCK_EXTRA;
+
+/** The texts of the matches of a key up to `time`, one a line; nothing when there is no memory. */
+function samplesOf(rule: usize, key: u64, time: i64): u64 {
+  const copy = allocate(SAMPLES_SIZE_MAX + 4);
+  const block = allocate(SAMPLE_BLOCK_SIZE);
+  if (copy == 0 || block == 0) return NOTHING;
+  const isSequence = load<u32>(rule, layout.RULE_KIND) == layout.KIND_SEQUENCE;
+  const size = isSequence
+    ? addSteps(copy, rule, key, block)
+    : addSamples(copy, rule, key, sliceOf(rule, time), block);
+  return textOf(copy, size);
+}
+
+function addSteps(copy: usize, rule: usize, key: u64, block: usize): usize {
+  let size: usize = 0;
+  for (let step: u32 = 0; step < load<u32>(rule, layout.RULE_STEP_COUNT); step++) {
+    if (isMet(rule, step)) size = addLine(copy, size, block, readSample(indexOf(rule), key, step, block));
+  }
+  return size;
+}
+
+/** Whether a step of a sequence must be met. */
+function isMet(rule: usize, step: u32): bool {
+  return load<u16>(stepOf(rule, step), layout.SEQUENCE_KIND) == layout.PLACES_MET;
+}
+
+/** The first texts, how many more there are, and the last ones. */
+function addSamples(copy: usize, rule: usize, key: u64, slice: u32, block: usize): usize {
+  const index = indexOf(rule);
+  const last = load<u32>(rule, layout.RULE_SAMPLE_LAST);
+  const before = sampleCount(index, key, slice - 1);
+  const count = before + sampleCount(index, key, slice);
+  const first = min(count, load<u32>(rule, layout.RULE_SAMPLE_FIRST));
+  let size: usize = 0;
+  for (let i: u32 = 0; i < first; i++) {
+    const own =
+      i < before
+        ? readFirst(index, key, slice - 1, i, block)
+        : readFirst(index, key, slice, i - before, block);
+    size = addLine(copy, size, block, own);
+  }
+  const shown = min(count - first, last);
+  if (count > first + shown) size = addMore(copy, size, count - first - shown);
+  for (let back = shown; back-- != 0;)
+    size = addLine(copy, size, block, readLast(index, key, slice, back, last, block));
+  return size;
+}
+
+function addLine(copy: usize, size: usize, block: usize, textSize: usize): usize {
+  if (textSize == 0) return size;
+  if (size != 0) size = append(copy, size, SAMPLES_SIZE_MAX, textOf(moreTexts, 1));
+  return append(copy, size, SAMPLES_SIZE_MAX, textOf(sampleText(block), textSize));
+}
+
+function addMore(copy: usize, size: usize, count: u32): usize {
+  if (size != 0) size = append(copy, size, SAMPLES_SIZE_MAX, textOf(moreTexts, 1));
+  size = append(copy, size, SAMPLES_SIZE_MAX, textOf(moreTexts + 1, 5));
+  size = append(copy, size, SAMPLES_SIZE_MAX, digitsOf(count));
+  return append(copy, size, SAMPLES_SIZE_MAX, textOf(moreTexts + 6, 6));
+}
+
+// a newline, `… (`, ` more)`
+const moreTexts: usize = memory.data<u8>([
+  0x0a, 0xe2, 0x80, 0xa6, 0x20, 0x28, 0x20, 0x6d, 0x6f, 0x72, 0x65, 0x29, 0, 0, 0, 0,
+]);
 
 // ── The rate cap ────────────────────────────────────────────────────────────────────────────────────
 
@@ -464,7 +584,9 @@ export function reserveAlerts(): bool {
 function keptBlocksSizeMax(rule: usize): usize {
   const references = (<usize>templateCountOf(rule, true) + 1) << 3;
   const set: usize = references + 2 * layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE + 3 * BLOCK_EXTRA;
-  return <usize>(CAPPED_SETS + 1) * set + layout.FIRST_SIZE_MAX + 1 + BLOCK_EXTRA;
+  // Texts are put together, and of a sequence that waits also kept and read.
+  const samples = load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0 ? <usize>0 : 3 * SAMPLES_BLOCKS_SIZE_MAX;
+  return <usize>(CAPPED_SETS + 1) * set + layout.FIRST_SIZE_MAX + 1 + BLOCK_EXTRA + samples;
 }
 
 /** Bytes that one more alert with kept labels, and the body with it, may need. */
@@ -475,16 +597,20 @@ function keptSizeMax(rule: usize): usize {
 
 // ── Sequences ───────────────────────────────────────────────────────────────────────────────────────
 
+/** A step of a sequence. */
+function stepOf(rule: usize, ordinal: u32): usize {
+  return RULESET + load<u32>(rule, layout.RULE_STEPS_OFFSET) + <usize>ordinal * layout.SEQUENCE_SIZE;
+}
+
 /** Counts a hit of a sequence's step; true when an alert is due with it. */
 function isSequenceMet(hit: usize, rule: usize, index: u32, by: u64): bool {
   const time = load<i64>(hit, HIT_TIME);
   const windowMs = windowOf(rule);
   const order = load<u32>(rule, layout.RULE_ORDER);
   const end = load<u32>(rule, layout.RULE_COUNT);
-  const ordinal = <usize>load<u32>(hit, HIT_ORDINAL);
-  const step = RULESET + load<u32>(rule, layout.RULE_STEPS_OFFSET) + ordinal * layout.SEQUENCE_SIZE;
+  const step = stepOf(rule, load<u32>(hit, HIT_ORDINAL));
   const kind = <u32>load<u16>(step, layout.SEQUENCE_KIND);
-  if (order & layout.ORDER_WAITS) tellIfOverdue(waitingOf(index, by));
+  if (order & layout.ORDER_WAITS) tellIfOverdue(waitingOf(index, by), time);
   if (kind == layout.PLACES_TAKEN_BACK) {
     const from = <u32>load<u16>(step, layout.SEQUENCE_PLACE);
     takeBack(index, by, from, from + load<u16>(step, layout.SEQUENCE_COUNT), time, windowMs);
@@ -505,36 +631,51 @@ function isSequenceMet(hit: usize, rule: usize, index: u32, by: u64): bool {
 
 /** All steps were met, and the end that must not come may still come: the labels are kept for the alert. */
 function waitForEnd(hit: usize, rule: usize, by: u64, began: i64): void {
-  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
-  if (packed == 0) return;
+  const time = load<i64>(hit, HIT_TIME);
+  const samples = load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0 ? NOTHING : samplesOf(rule, by, time);
+  const kept = allocate(2 + sizeOf(samples) + layout.ABSENCE_LABELS_SIZE_MAX);
+  if (kept == 0) return;
+  // The samples' size, the samples, the labels.
+  const packed = kept + 2 + sizeOf(samples);
+  store<u16>(kept, <u16>sizeOf(samples));
+  memory.copy(kept + 2, addressOf(samples), sizeOf(samples));
   const end = packLabels(rule, load<usize>(hit, SUBJECT_LABELS), packed, layout.ABSENCE_LABELS_SIZE_MAX);
   if (end == 0)
     countEvicted(); // the end can't be waited for
-  else beginWaiting(indexOf(rule), by, began, load<i64>(hit, HIT_TIME), windowOf(rule), packed, end - packed);
+  else beginWaiting(indexOf(rule), by, began, time, windowOf(rule), kept, end - kept);
 }
 
+/** What is kept of a sequence that waits: returns its labels, and sets `waitingSamples`; 0 when it is lost. */
 function waitingLabels(link: u32): usize {
-  const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
-  if (packed == 0 || readWaiting(link, packed) == 0) return 0;
-  return unpackLabels(ruleAt(slotRule(link)), packed);
+  waitingSamples = NOTHING;
+  const kept = allocate(2 + SAMPLES_SIZE_MAX + layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE);
+  if (kept == 0 || readWaiting(link, kept) == 0) return 0;
+  waitingSamples = textOf(kept + 2, <usize>load<u16>(kept));
+  return unpackLabels(ruleAt(slotRule(link)), kept + 2 + sizeOf(waitingSamples));
 }
 
-/** A hit comes when the time to wait is over, and nothing has told so yet. */
-function tellIfOverdue(link: u32): void {
-  if (link == 0 || waitingSince(link) + windowOf(ruleAt(slotRule(link))) > clockTime()) return;
+let waitingSamples: u64 = 0;
+
+/**
+ * A hit comes when the time to wait is over, and nothing has told so yet. Its own time says so: hits that come long after
+ * their events are in order. But one that is ahead of the clock ends no wait in the future.
+ */
+function tellIfOverdue(link: u32, time: i64): void {
+  if (link == 0 || waitingSince(link) + windowOf(ruleAt(slotRule(link))) > min(time, clockTime())) return;
   const labels = waitingLabels(link);
-  if (labels != 0) fireOverdue(ruleAt(slotRule(link)), labels, waitingSince(link));
+  if (labels != 0) fireOverdue(ruleAt(slotRule(link)), labels, waitingSamples, waitingSince(link));
   endWaiting(link);
 }
 
 /** Adds the alert of a sequence that began at `began` and whose end did not come. False when it is suppressed. */
-function fireOverdue(rule: usize, labels: usize, began: i64): bool {
+function fireOverdue(rule: usize, labels: usize, samples: u64, began: i64): bool {
   const hit = allocate(HIT_SIZE);
   if (hit == 0) return false;
   memory.fill(hit, 0, HIT_SIZE);
   store<usize>(hit, rule, HIT_RULE);
   store<usize>(hit, labels, SUBJECT_LABELS);
   store<u32>(hit, STAGE_COUNT, SUBJECT_STAGE);
+  store<u64>(hit, samples, SUBJECT_SAMPLES);
   store<i64>(hit, began + windowOf(rule), HIT_TIME);
   fire(hit, 1);
   return load<u32>(hit, HIT_IS_TOLD) != 0;
@@ -554,7 +695,7 @@ function tellOverdue(link: u32): void {
   const labels = waitingLabels(link);
   endWaiting(link);
   if (labels == 0) return;
-  if (fireOverdue(rule, labels, began)) {
+  if (fireOverdue(rule, labels, waitingSamples, began)) {
     // Its mark is that of the key, from which the label set follows.
     store<u32>(lastAlert(), EFFECT_OVERDUE, ALERT_EFFECT);
     store<u64>(lastAlert(), key, ALERT_KEY);
@@ -637,6 +778,8 @@ function tellAbsence(link: u32, since: i64, endsAt: i64, matches: u64): usize {
   if (alert == 0) return 0;
   if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
   store<u64>(alert, matches, SUBJECT_VALUE);
+  if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) != 0)
+    store<u64>(alert, samplesOf(rule, absenceHash(link), clockTime()), SUBJECT_SAMPLES);
   store<u64>(alert, takeEvicted(), SUBJECT_OTHERS);
   store<i64>(alert, since, ALERT_STARTS);
   store<i64>(alert, endsAt, ALERT_ENDS);
@@ -794,6 +937,8 @@ export function markTold(): void {
     const effect = load<u32>(alert, ALERT_EFFECT);
     const key = load<u64>(alert, ALERT_KEY);
     const time = load<i64>(alert, ALERT_TIME);
+    if (load<u32>(alert, ALERT_HAS_SAMPLES) != 0)
+      clearSamples(indexOf(rule), load<u64>(alert, ALERT_SAMPLES_KEY));
     if (effect == EFFECT_COOL_DOWN) startCoolDown(rule, key, load<u64>(alert, ALERT_TENANT), time);
     else if (effect == EFFECT_OVERDUE) coolOverdue(rule, load<usize>(alert, SUBJECT_LABELS), time);
     else if (effect == EFFECT_MISSING) {
@@ -918,7 +1063,7 @@ export function countMark(mark: usize): void {
     const labels = load<usize>(mark, SUBJECT_LABELS);
     const link = waitingOf(indexOf(rule), key);
     if (link != 0 && waitingSince(link) <= time) endWaiting(link);
-    if (load<i64>(mark, MARK_TOLD) == NEVER) fireOverdue(rule, labels, time);
+    if (load<i64>(mark, MARK_TOLD) == NEVER) fireOverdue(rule, labels, NOTHING, time);
     else coolOverdue(rule, labels, time);
   } else {
     const known = absenceOf(indexOf(rule), key);

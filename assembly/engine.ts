@@ -36,6 +36,7 @@ import {
   HIT_NEXT,
   HIT_ORDINAL,
   HIT_RULE,
+  HIT_SAMPLE,
   HIT_SIZE,
   HIT_TIME,
   isMark,
@@ -50,15 +51,18 @@ import { RULESET_ABSENT, RULESET_OK, checkRuleset } from './ruleset';
 import { SCAN_MALFORMED, SCAN_REJECTED, placeScan, scan, scanLate } from './scan';
 import { NEVER, clearState, clockTime, placeState, setClock } from './state';
 import {
+  NOTHING,
   STAGE_COUNT,
   STAGE_HIT,
   STAGE_RECORD,
   SUBJECT_CAPTURES,
   SUBJECT_LABELS,
+  SUBJECT_SAMPLES,
   SUBJECT_STAGE,
   allocateReferences,
   renderAnnotations,
   renderLabels,
+  renderSample,
 } from './template';
 import { NO_TIME, parseTime, toMs } from './time';
 
@@ -252,6 +256,8 @@ function keepHit(step: usize, time: i64, flags: u32): void {
   store<u32>(hit, load<u32>(step, layout.STEP_ORDINAL), HIT_ORDINAL);
   store<i64>(hit, time, HIT_TIME);
   store<usize>(hit, 0, HIT_ANNOTATIONS);
+  store<u64>(hit, NOTHING, SUBJECT_SAMPLES);
+  store<u64>(hit, renderSample(rule, hit), HIT_SAMPLE);
   if (flags & layout.FLAG_HITS) {
     const annotations = allocateReferences(rule, false);
     if (annotations == 0) return;

@@ -42,7 +42,8 @@ export const HIT_IS_TOLD = SUBJECT_SIZE + 20; // 1 when counting it made an aler
 export const HIT_TIME = SUBJECT_SIZE + 24; // i64, ms
 export const HIT_BY = SUBJECT_SIZE + 32; // u64, hash of the labels that `by` names; of all labels when there is no `by`
 export const HIT_DISTINCT = SUBJECT_SIZE + 40; // u64, hash of the value that `distinct` looks at
-export const HIT_SIZE: usize = SUBJECT_SIZE + 48;
+export const HIT_SAMPLE = SUBJECT_SIZE + 48; // a text: what the rule keeps of the match
+export const HIT_SIZE: usize = SUBJECT_SIZE + 56;
 
 // A mark in memory (layout.ts shows it) has a rule and labels like a hit, and is linked like a hit.
 export const MARK_KIND = HIT_ORDINAL; // one of layout's MARK_…
@@ -82,7 +83,14 @@ export function writeHit(hit: usize, source: usize, sourceSize: usize): void {
   writeTexts(rule, true, load<usize>(hit, SUBJECT_LABELS));
   writeConstant(layout.TEXT_HIT_ANNOTATIONS);
   writeTexts(rule, false, load<usize>(hit, HIT_ANNOTATIONS));
-  writeConstant(layout.TEXT_HIT_END);
+  const sample = load<u64>(hit, HIT_SAMPLE);
+  if (sizeOf(sample) == 0) {
+    writeConstant(layout.TEXT_HIT_END);
+    return;
+  }
+  writeConstant(layout.TEXT_HIT_SAMPLE);
+  writeString(addressOf(sample), sizeOf(sample));
+  writeByte(CLOSE_BRACE);
 }
 
 function writeNumber(number: u64): void {
@@ -203,7 +211,14 @@ export function readHit(text: usize, end: usize, hit: usize): i32 {
   store<usize>(hit, takeTexts(rule, true), SUBJECT_LABELS);
   take(layout.TEXT_HIT_ANNOTATIONS);
   store<usize>(hit, takeTexts(rule, false), HIT_ANNOTATIONS);
-  take(layout.TEXT_HIT_END);
+  if (isNext(layout.TEXT_HIT_SAMPLE)) {
+    take(layout.TEXT_HIT_SAMPLE);
+    // Not an array, as an annotation may be.
+    if (cursor < limit && load<u8>(cursor) != QUOTE) cursor = 0;
+    if (cursor != 0 && !takeText(hit + HIT_SAMPLE)) return layout.TOO_LARGE;
+    if (!takeByte(CLOSE_BRACE) || sizeOf(load<u64>(hit, HIT_SAMPLE)) > <usize>layout.SAMPLE_SIZE_MAX)
+      cursor = 0;
+  } else take(layout.TEXT_HIT_END);
   if (load<usize>(hit, SUBJECT_LABELS) == 0 || load<usize>(hit, HIT_ANNOTATIONS) == 0)
     return layout.TOO_LARGE;
   return cursor == end ? 0 : layout.MALFORMED;

@@ -427,7 +427,11 @@ export const RULE_FINGERPRINT = 64; // u64: the same rule has the same one in ev
 export const RULE_STEP_COUNT = 72;
 export const RULE_STEPS_OFFSET = 76; // of a sequence, SEQUENCE_… for each step
 export const RULE_ORDER = 80; // of a sequence, flags ORDER_…
-export const RULE_SIZE = 88;
+export const RULE_SAMPLE_OFFSET = 84; // a TEMPLATE_… record: the text that is kept of each match; 0: none is
+export const RULE_SAMPLE_FIRST = 88; // how many of the first texts are kept,
+export const RULE_SAMPLE_LAST = 92; // and of the last
+export const RULE_SAMPLE_SLICE_MS = 96; // u64: texts are kept for this time at least, and for twice as long at most
+export const RULE_SIZE = 104;
 
 // The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;
@@ -476,6 +480,7 @@ export const PART_VALUE: u32 = 4; // the count of a threshold, 1 without one
 export const PART_SUPPRESSED: u32 = 5; // suppressed matches of this label set since its last alert; empty when none
 export const PART_OTHERS: u32 = 6; // suppressed matches of other label sets; empty when none
 export const PART_FIRST: u32 = 7; // the first of those label sets; empty when none
+export const PART_SAMPLES: u32 = 8; // texts of the matches that an alert stands for, one a line
 
 // ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
 export const EXACT_COUNT_MAX: u32 = 50; // counts of a threshold up to which its window is exact: 20 slots a key
@@ -492,6 +497,8 @@ export const NESTING_MAX = 1024; // a bit for each level of a record; nobody nes
 export const LABEL_VALUE_SIZE_MAX = 1024; // Grafana Loki and Cortex refuse values longer than 2,048 by default
 export const ANNOTATION_SIZE_MAX = 4096; // a Slack section shows 3,000 characters
 export const FIRST_SIZE_MAX = 512; // bytes of the first suppressed label sets in an alert: two or three sets
+export const SAMPLE_SIZE_MAX = 256; // bytes of the text of one match: two or three lines of a chat; 7 slots
+export const SAMPLE_COUNT_MAX = 5; // first texts, and last ones, that a key keeps
 export const ALERT_COUNT_MAX: u32 = 1000; // alerts of a body: nobody reads more about one record; the rest is counted (`truncatedAlerts`, `suppressed_others`)
 export const BODY_SIZE_MAX: u32 = 0x1000000; // 16 MiB of alerts, as long as escapes could make them: a receiver must take it in one request
 export const LIST_COUNT_MAX: u32 = 16384; // values of all lists of a record: 1.3 MB; a record of that many is no log line

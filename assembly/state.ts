@@ -51,6 +51,7 @@ export const USE_TIMES: u32 = 7; // when the last matches of a window were
 export const USE_RATE: u32 = 8; // alerts of a rule and tenant in one second
 export const USE_CAPPED: u32 = 9; // alerts of a rule and tenant above the rate cap
 export const USE_WAITING: u32 = 13; // a sequence that was met and waits for its end
+export const USE_SAMPLES: u32 = 14; // how many texts of matches are kept
 const USE_BITS: u32 = 4;
 const USE_MASK: u32 = 15;
 
@@ -489,6 +490,7 @@ export function slotRule(link: u32): u32 {
 const ABSENCE_PARTS: u32 = 0;
 const CAPPED_PARTS: u32 = 0x10000;
 const WAITING_PARTS: u32 = 0x80000;
+const SAMPLE_PARTS: u32 = 0x100000;
 
 /** The slots are used after the one that they belong to, so that they are never evicted before it. */
 function writeLabels(rule: u32, hash: u64, parts: u32, labels: usize, size: usize): void {
@@ -976,9 +978,11 @@ export function beginWaiting(
   const slot = findOrAdd(rule, USE_WAITING, 0, hash);
   if (slot == 0) return;
   const known = beganAt(slot + WAITING_BEGAN);
-  // One that is ahead of the clock gives way; one that is far behind is from a wrong clock.
-  const isAhead = known > clockTime() + CLOCK_GAP_MS;
-  if (known != NEVER && !isAhead && (began >= known || known - began > max(windowMs, CLOCK_GAP_MS))) return;
+  if (known != NEVER) {
+    // Of two that are far apart one is from a wrong clock: the one that waits, if it is ahead of the clock.
+    const isFar = known - began > max(windowMs, CLOCK_GAP_MS);
+    if (began >= known || (isFar && known <= clockTime() + CLOCK_GAP_MS)) return;
+  }
   setPlace(slot + WAITING_BEGAN, began, time);
   store<u32>(slot, <u32>keptSize, WAITING_KEPT_SIZE);
   lookAgainAt(began + windowMs);
@@ -1019,6 +1023,106 @@ export function readWaiting(link: u32, target: usize): usize {
   const slot = slotAt(link);
   const size = <usize>load<u32>(slot, WAITING_KEPT_SIZE);
   return readLabelParts(slotRule(link), hashOf(slot), WAITING_PARTS, target, size);
+}
+
+// ── Samples ─────────────────────────────────────────────────────────────────────────────────────────
+// Texts of the matches of a key since its last alert. Time is cut into slices, and the first texts of two slices are kept, and
+// the last of all: so what an alert shows depends on the hits of two slices only, which a restart finds again. A slot has, for
+// an even and an odd slice, its number and its count of matches (u32 each), and the count of all matches since the last alert
+// (u32). A text is in slots of its own, after the number of its slice (u32) and its size (u16).
+
+const SAMPLES_SLICE = SLOT_DATA;
+const SAMPLES_COUNT = SLOT_DATA + 4;
+const SAMPLES_ALL = SLOT_DATA + 16;
+const SAMPLE_HEAD: usize = 6;
+/** Bytes that a text and its head take. */
+export const SAMPLE_BLOCK_SIZE: usize = SAMPLE_HEAD + layout.SAMPLE_SIZE_MAX + SLOT_DATA_SIZE;
+const SAMPLE_SLOTS: u32 = 8;
+const LAST_PLACE: u32 = 2 * layout.SAMPLE_COUNT_MAX;
+
+/** Keeps the text of a match; `block` has SAMPLE_BLOCK_SIZE bytes, to work in. */
+export function addSample(
+  rule: u32,
+  hash: u64,
+  slice: u32,
+  first: u32,
+  last: u32,
+  text: usize,
+  size: usize,
+  block: usize,
+): void {
+  const slot = findOrAdd(rule, USE_SAMPLES, 0, hash);
+  if (slot == 0) return;
+  const half = slot + ((<usize>(slice & 1)) << 3);
+  if (load<u32>(half, SAMPLES_SLICE) != slice) {
+    store<u32>(half, slice, SAMPLES_SLICE);
+    store<u32>(half, 0, SAMPLES_COUNT);
+  }
+  const count = load<u32>(half, SAMPLES_COUNT);
+  const all = load<u32>(slot, SAMPLES_ALL);
+  store<u32>(half, count + 1, SAMPLES_COUNT);
+  store<u32>(slot, all + 1, SAMPLES_ALL);
+  if (count < first)
+    writeSample(rule, hash, (slice & 1) * layout.SAMPLE_COUNT_MAX + count, slice, text, size, block);
+  if (last != 0) writeSample(rule, hash, LAST_PLACE + (all % last), slice, text, size, block);
+}
+
+/** Matches of a slice since the last alert. */
+export function sampleCount(rule: u32, hash: u64, slice: u32): u32 {
+  const slot = use(keyOf(rule, USE_SAMPLES, 0, hash));
+  if (slot == 0) return 0;
+  const half = slot + ((<usize>(slice & 1)) << 3);
+  return load<u32>(half, SAMPLES_SLICE) == slice ? load<u32>(half, SAMPLES_COUNT) : 0;
+}
+
+/** Copies the text of the match `index` of a slice to `block`, and returns its size; 0 when it is not kept. */
+export function readFirst(rule: u32, hash: u64, slice: u32, index: u32, block: usize): usize {
+  return readSample(rule, hash, (slice & 1) * layout.SAMPLE_COUNT_MAX + index, block);
+}
+
+/** Like `readFirst`, for the match that is `back` before the last one; nothing of another slice than this one or the one before. */
+export function readLast(rule: u32, hash: u64, slice: u32, back: u32, last: u32, block: usize): usize {
+  const slot = use(keyOf(rule, USE_SAMPLES, 0, hash));
+  if (slot == 0) return 0;
+  const all = load<u32>(slot, SAMPLES_ALL);
+  if (back >= all) return 0;
+  const size = readSample(rule, hash, LAST_PLACE + ((all - 1 - back) % last), block);
+  return slice - load<u32>(block) <= 1 ? size : 0;
+}
+
+/** An alert showed what was kept. */
+export function clearSamples(rule: u32, hash: u64): void {
+  const slot = use(keyOf(rule, USE_SAMPLES, 0, hash));
+  if (slot != 0) memory.fill(slot + SLOT_DATA, 0, SLOT_DATA_SIZE);
+}
+
+/** Keeps a text in a place of its own. */
+export function writeSample(
+  rule: u32,
+  hash: u64,
+  place: u32,
+  slice: u32,
+  text: usize,
+  size: usize,
+  block: usize,
+): void {
+  store<u32>(block, slice);
+  store<u16>(block, <u16>size, 4);
+  memory.copy(block + SAMPLE_HEAD, text, size);
+  writeLabels(rule, hash, SAMPLE_PARTS + place * SAMPLE_SLOTS, block, SAMPLE_HEAD + size);
+}
+
+/** Copies the text of a place to `block`, after its head, and returns its size; 0 when it is lost. */
+export function readSample(rule: u32, hash: u64, place: u32, block: usize): usize {
+  const parts = SAMPLE_PARTS + place * SAMPLE_SLOTS;
+  if (readLabelParts(rule, hash, parts, block, SAMPLE_HEAD) == 0) return 0;
+  const size = <usize>load<u16>(block, 4);
+  return readLabelParts(rule, hash, parts, block, SAMPLE_HEAD + size) == 0 ? 0 : size;
+}
+
+/** Where a text begins in its block. */
+export function sampleText(block: usize): usize {
+  return block + SAMPLE_HEAD;
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────

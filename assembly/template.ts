@@ -16,7 +16,8 @@ export const SUBJECT_FIRST = 16; // a text: the first label sets among the other
 export const SUBJECT_VALUE = 24; // u64, like the next ones
 export const SUBJECT_SUPPRESSED = 32;
 export const SUBJECT_OTHERS = 40;
-export const SUBJECT_SIZE = 48;
+export const SUBJECT_SAMPLES = 48; // a text
+export const SUBJECT_SIZE = 56;
 
 export const STAGE_RECORD: u32 = 0; // the record is at hand
 export const STAGE_HIT: u32 = 1; // the record is at hand, the counts are not: only what needs the record is rendered
@@ -69,6 +70,26 @@ export function renderLabels(rule: usize, subject: usize): bool {
   store<usize>(subject, references, SUBJECT_LABELS);
   render(rule, true, references, subject, layout.LABEL_VALUE_SIZE_MAX);
   return !isExhausted();
+}
+
+const SPACE: u32 = 0x20;
+
+/** Renders the text that a rule keeps of a match, as one line. Nothing when it keeps none, or there is no memory. */
+export function renderSample(rule: usize, subject: usize): u64 {
+  const template = load<u32>(rule, layout.RULE_SAMPLE_OFFSET);
+  if (template == 0) return NOTHING;
+  const text = renderOne(RULESET + template, subject, layout.SAMPLE_SIZE_MAX);
+  const copy = allocate(sizeOf(text));
+  if (copy == 0) return NOTHING;
+  let size: usize = 0;
+  let end: usize = 0; // of the text without the spaces at its end
+  for (let i: usize = 0; i < sizeOf(text); i++) {
+    const byte = max<u32>(load<u8>(addressOf(text) + i), SPACE);
+    if (byte == SPACE && size == 0) continue;
+    store<u8>(copy + size++, byte);
+    if (byte != SPACE) end = size;
+  }
+  return textOf(copy, end);
 }
 
 /** Renders the annotations of a rule to `references`, for the stage of the subject. */
@@ -167,6 +188,7 @@ function readPart(part: usize, subject: usize): u64 {
   if (kind == layout.PART_LABEL) return labelOf(subject, a);
   if (load<u32>(subject, SUBJECT_STAGE) == STAGE_HIT) return textOf(valueMark, 1);
   if (kind == layout.PART_FIRST) return load<u64>(subject, SUBJECT_FIRST);
+  if (kind == layout.PART_SAMPLES) return load<u64>(subject, SUBJECT_SAMPLES);
   if (kind == layout.PART_VALUE) return valueOf(subject);
   const number =
     kind == layout.PART_OTHERS ? load<u64>(subject, SUBJECT_OTHERS) : load<u64>(subject, SUBJECT_SUPPRESSED);
@@ -191,28 +213,31 @@ const valueMark: usize = memory.data<u8>([0xff, 0, 0, 0, 0, 0, 0, 0]); // VALUE_
 export function takeGiven(rule: usize, given: usize, references: usize, subject: usize): void {
   let template = templatesOf(rule, false);
   for (let left = templateCountOf(rule, false); left != 0; left--) {
-    if (needsRecord(template)) store<u64>(references, insertValue(load<u64>(given), subject));
+    if (needsRecord(template)) store<u64>(references, insertCounts(template, load<u64>(given), subject));
     template += layout.TEMPLATE_SIZE;
     given += 8;
     references += 8;
   }
 }
 
-/** Writes the count of matches in place of the marks of a text, and cuts the result when it is too long. */
-function insertValue(text: u64, subject: usize): u64 {
+/** Writes what only counting knows in place of the marks of a text, and cuts the result when it is too long. */
+function insertCounts(template: usize, text: u64, subject: usize): u64 {
   const end = addressOf(text) + sizeOf(text);
   let mark = findByte(addressOf(text), end, VALUE_MARK);
   if (mark == end && sizeOf(text) <= <usize>layout.ANNOTATION_SIZE_MAX) return text;
   const room: usize = layout.ANNOTATION_SIZE_MAX + 1;
   const copy = allocate(room + 3);
   if (copy == 0) return NOTHING;
-  const digits = valueOf(subject);
+  let part = partsOf(template);
   let size: usize = 0;
   for (let at = addressOf(text); size < room; at = mark + 1) {
     mark = findByte(at, end, VALUE_MARK);
     size = append(copy, size, room, textOf(at, mark - at));
     if (mark == end) break;
-    size = append(copy, size, room, digits);
+    // The marks are in the order of their parts; a text that was cut has fewer.
+    while (load<u32>(part, layout.PART_KIND) <= layout.PART_LABEL) part += layout.PART_SIZE;
+    size = append(copy, size, room, readPart(part, subject));
+    part += layout.PART_SIZE;
   }
   if (size > <usize>layout.ANNOTATION_SIZE_MAX) size = cut(copy, layout.ANNOTATION_SIZE_MAX);
   resize(copy, size);
@@ -262,6 +287,7 @@ export function annotationSizeMax(template: usize, subject: usize): usize {
 function partSizeMax(part: usize, subject: usize): usize {
   const kind = load<u32>(part, layout.PART_KIND);
   if (kind == layout.PART_FIRST) return layout.FIRST_SIZE_MAX;
+  if (kind == layout.PART_SAMPLES) return layout.ANNOTATION_SIZE_MAX;
   if (kind > layout.PART_LABEL) return NUMBER_SIZE_MAX;
   if (kind == layout.PART_TEXT) return load<u32>(part, layout.PART_B);
   if (subject == 0) return kind == layout.PART_LABEL ? <usize>layout.ABSENCE_LABELS_SIZE_MAX : 0;

@@ -271,3 +271,116 @@ test('a mark that is not whole, or is of another rule, does not count', async ()
   const huge = String(Buffer.from(marks[3]!)).replace(/"count":\d+/, '"count":18446744073709551616');
   assert.equal(fresh.count(Buffer.from(huge), 'silent'), MALFORMED);
 });
+
+// ── Sequences and samples ───────────────────────────────────────────────────────────────────────────
+
+const STORY = `groups:
+- name: g
+  rules:
+  - alert: Hangs
+    sequence:
+      steps: [{field: log, contains: start}, {unless: {field: log, contains: stop}}]
+      within: 10m
+      by: [job]
+    samples: {text: '{{ $record.log }}'}
+    realert: 1h
+    labels: {job: '{{ $record.job }}', pod: '{{ $record.pod }}'}
+    annotations: {message: '{{ $labels.job }}: {{ $samples }}'}
+  - alert: Many
+    match: {field: log, contains: fail}
+    threshold: {count: 3, within: 1m, by: []}
+    samples: {text: '{{ $record.log }}', first: 1, last: 1}
+    realert: 0s
+    annotations: {message: '{{ $record.pod }} {{ $value }} {{ $samples }} {{ $value }}'}
+`;
+
+test('a hit carries its sample, and an annotation takes samples and counts in their order', async () => {
+  const { matcher, counter, whole } = await pair(STORY);
+  const hitOf = (log: string) => hitsOf(matcher, JSON.stringify({ log, pod: 'p' }))[0]!;
+  const text = Buffer.from(hitOf('fail "1"\n')).toString();
+  assert.ok(text.endsWith('"annotations":{"message":["p "," "," ",""]},"sample":"fail \\"1\\""}'), text);
+  assert.ok(!Buffer.from(hitOf('fail')).toString().includes('"sample":""'));
+  const told = ['fail 1', 'fail 2', 'fail 3'].map(log => [
+    counted(counter, hitOf(log)),
+    atOnce(whole, JSON.stringify({ log, pod: 'p' })),
+  ]);
+  assert.deepEqual(told[2]![0], told[2]![1]);
+  assert.equal(told[2]![0]![0]!.annotations.message, 'p 3 fail 1\n… (1 more)\nfail 3 3');
+});
+
+test('a hit of a step that its rule does not have, or with a sample that no rule keeps, is not counted', async () => {
+  const { matcher, counter } = await pair(STORY);
+  const [hit] = hitsOf(matcher, '{"log":"stop","job":"a"}');
+  const text = Buffer.from(hit!).toString();
+  const altered = (from: string | RegExp, to: string) => Buffer.from(text.replace(from, to));
+  assert.equal(counter.count(hit!, 'live'), NO_ALERT);
+  for (const step of ['2', '01', '16', '99999999999', '-1', ''])
+    assert.equal(
+      counter.count(altered('"step":1', `"step":${step}`), 'live'),
+      step === '01' ? NO_ALERT : MALFORMED,
+      step,
+    );
+  for (const sample of [`"${'x'.repeat(257)}"`, '["a","b"]', 'null', '"', '"a"}', '"a","b":"c"'])
+    assert.equal(counter.count(altered(/"sample":.*/, `"sample":${sample}}`), 'live'), MALFORMED, sample);
+  assert.equal(counter.count(altered(/,"sample":.*/, '}'), 'live'), NO_ALERT, 'none is right');
+});
+
+test('hits that come long after their events end their sequence in time', async () => {
+  const { matcher, counter } = await pair(STORY);
+  const lateMs = (START + 7200) * 1000;
+  const come = (log: string, sec: number) => {
+    const [hit] = hitsOf(matcher, JSON.stringify({ log, job: 'a', pod: 'p' }), sec);
+    const answer = counter.count(hit!, 'live', lateMs);
+    if (answer !== ALERT) return [];
+    const { alerts } = JSON.parse(bodyText(counter)) as Body;
+    counter.told();
+    return alerts.map(({ startsAt }) => startsAt);
+  };
+  assert.deepEqual(come('start', START), []);
+  assert.deepEqual(come('start', START + 100), []);
+  assert.deepEqual(come('stop', START + 200), []);
+  assert.deepEqual(come('start', START + 1000), []);
+  // This one says itself that the end did not come.
+  assert.deepEqual(come('start', START + 1700), ['2023-11-14T22:40:00.000Z']);
+  assert.deepEqual(come('stop', START + 1800), []);
+  assert.deepEqual(dueAt(counter, START + 7200).alerts, []);
+});
+
+test('a sequence whose end does not come is told once, before and after a restart', async () => {
+  const { matcher, counter } = await pair(STORY);
+  const hit = (log: string, job: string, sec: number) =>
+    hitsOf(matcher, JSON.stringify({ log, job, pod: `p-${job}` }), sec)[0]!;
+  const starts = [hit('start', 'a', START), hit('start', 'b', START + 1)];
+  for (const start of starts) assert.deepEqual(counted(counter, start), []);
+  assert.deepEqual(dueAt(counter, START + 599).alerts, []);
+  const first = dueAt(counter, START + 600);
+  assert.deepEqual(
+    first.alerts.map(({ labels, annotations, startsAt }) => [labels.pod, annotations, startsAt]),
+    [['p-a', { message: 'a: start' }, '2023-11-14T22:23:20.000Z']],
+  );
+  assert.match(
+    String(Buffer.from(first.marks[0]!)),
+    /^\{"earshot":1,"overdue":"[0-9a-f]{16}","rule":"[0-9a-f]{16}","seen":"2023-11-14T22:13:20.000Z","told":"2023-11-14T22:23:20.000Z","alert":"Hangs","labels":\{"alertname":"Hangs","job":"a","pod":"p-a"\}\}$/,
+  );
+  // Job a begins again within its cool-down: that is suppressed, and the mark says so, without "told".
+  const again = hit('start', 'a', START + 700);
+  assert.deepEqual(counted(counter, again), []);
+  const second = dueAt(counter, START + 700);
+  assert.deepEqual(second.alerts.map(({ labels }) => labels.job), ['b']); // prettier-ignore
+  const third = dueAt(counter, START + 1300);
+  assert.deepEqual(third.alerts, []);
+  assert.ok(!String(Buffer.from(third.marks[0]!)).includes('told'));
+  // Who reads the hits and marks again knows all of it.
+  const { counter: restarted } = await pair(STORY);
+  const silently = (one: Uint8Array) => assert.equal(restarted.count(one, 'silent'), NO_ALERT);
+  [...starts, ...first.marks, again, ...second.marks, ...third.marks].forEach(silently);
+  for (const one of [counter, restarted]) {
+    assert.deepEqual(dueAt(one, START + 3000).alerts, []);
+    assert.deepEqual(counted(one, hit('start', 'a', START + 4000)), []);
+    const [alert] = dueAt(one, START + 4600).alerts;
+    assert.deepEqual([alert!.labels.job, alert!.annotations.suppressed], ['a', '1']);
+  }
+  for (const mark of [first.marks[0]!, third.marks[0]!])
+    for (let size = 0; size < mark.length; size++)
+      assert.equal(restarted.count(mark.subarray(0, size), 'silent'), MALFORMED);
+});

@@ -25,8 +25,9 @@ export function help(): string {
        earshot explain [OPTION…] --rules RULES… [FILE]
 
 Shows for each record of FILE ("-", or none: standard input) and each rule which test decided, and where the
-texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. What a
-rule counts or suppresses over several records (threshold, realert) is not looked at, only named.
+texts matched. Tests are asked cheapest first; what the earlier ones settle is not asked. Of a sequence each step is
+shown. What a rule counts or suppresses over several records (threshold, realert, which steps came before) is not
+looked at, only named.
 
   --rules RULES  a rules file, or a folder of them; may be given several times
   --only RULE    this rule only
@@ -110,8 +111,7 @@ function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
     .map((step, index) => ({ step, index, rule: rules.file.rules[step.rule]! }))
     .filter(({ rule }) => names === null || rule.alert === names)
     .map(({ step, index, rule }) => ({ step, rule, ...ask(explainer, index) }));
-  const nameOf = ({ step, rule }: (typeof answers)[number]) =>
-    rule.steps.length === 1 ? rule.alert : `${rule.alert}, step ${step.ordinal + 1}`;
+  const nameOf = ({ step, rule }: (typeof answers)[number]) => nameOfStep(rule, step.ordinal);
   const nearest = answers.some(({ isMet }) => isMet) ? undefined : nearestMiss(answers);
   if (missesOnly) {
     if (nearest === undefined) return '';
@@ -164,6 +164,14 @@ function countedBy({ source }: RulesFile, rule: Rule): string {
 }
 
 const COUNTING_KEYS = ['threshold', 'ratio', 'sequence', 'firstSeen', 'absence'];
+
+/** `Job hangs, step 2 of 3 (unless)`: a step that must not be met is met by what takes the sequence back. */
+function nameOfStep({ alert, steps, sequence }: Rule, ordinal: number): string {
+  if (steps.length === 1) return alert;
+  const count = sequence?.counts?.[ordinal] ?? 1;
+  const note = count === 0 ? ' (unless)' : count > 1 ? ` (${count} times)` : '';
+  return `${alert}, step ${ordinal + 1} of ${steps.length}${note}`;
+}
 
 /** The core has read it: this is for showing values only. */
 export function parse(bytes: Uint8Array): unknown {

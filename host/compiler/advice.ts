@@ -30,6 +30,7 @@ export function adviseRule(rule: Rule, watched: Set<string>, report: Report): vo
     adviseBraces('label', label, report);
   }
   for (const annotation of rule.annotations) adviseBraces('annotation', annotation, report);
+  adviseSamples(rule, report);
 }
 
 /** Two alerts with the same labels are one alert to whoever receives them. */
@@ -47,6 +48,16 @@ export function adviseNames(rules: Rule[], report: Report): void {
     }
     seen.add(key);
   }
+}
+
+function adviseSamples({ samples, annotations }: Rule, report: Report): void {
+  if (!samples || annotations.some(({ parts }) => parts.some(({ kind }) => kind === 'samples'))) return;
+  report({
+    severity: 'warning',
+    message: '"samples" are kept and not shown',
+    hint: "write {{ $samples }} in an annotation, such as message: '{{ $value }} failures: {{ $samples }}'",
+    span: samples.span,
+  });
 }
 
 function adviseMessage(rule: Rule, report: Report): void {

@@ -18,7 +18,7 @@ import type { EncodedRuleset } from './ruleset.ts';
 import { encodeRuleset } from './ruleset.ts';
 import { sequenceOf } from './sequence.ts';
 import type { Slots } from './templates.ts';
-import { annotationsOf, checkKept, extractsOf, labelsOf, slotsOf } from './templates.ts';
+import { annotationsOf, checkKept, extractsOf, labelsOf, sampleOf, slotsOf } from './templates.ts';
 
 /** Automata fill a ruleset up to this many bytes: with the core a module is then under 900 KB, and a ConfigMap holds 1 MiB. */
 const RULESET_SIZE_GOAL = 775_000;
@@ -66,7 +66,7 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
   const steps = chooseNeedles(drafts);
   const derivations = derivationsOf(tables);
   preferCaptures(tables.patterns.list, steps, tables.atoms.list, derivations);
-  const needsState = rules.some(rule => rule.realertMs > 0 || rule.kind !== layout.KIND_EACH);
+  const needsState = rules.some(rule => rule.realertMs > 0 || rule.kind !== layout.KIND_EACH || rule.samples);
   return {
     timestampField: fieldOf(tables.fields, ['@timestamp']),
     fields: tables.fields.list,
@@ -105,6 +105,7 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
   const labels = labelsOf(rule, slots, fields);
   const sequence = sequenceOf(rule);
   const by = rule.threshold?.by ?? rule.sequence?.by ?? rule.absence?.by ?? [];
+  const windowMs = rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0;
   return {
     alert: rule.alert,
     labels,
@@ -112,10 +113,18 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
     kind: kindOf(rule),
     count: rule.threshold?.count ?? rule.absence?.below ?? sequence?.end ?? 1,
     realertMs: rule.realertMs,
-    windowMs: rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0,
+    windowMs,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
     distinctField: rule.threshold?.distinct ? fieldOf(fields, rule.threshold.distinct) : null,
     sequence,
+    samples: rule.samples
+      ? {
+          first: rule.samples.first,
+          last: rule.samples.last,
+          text: sampleOf(rule, labels, slots, fields),
+          sliceMs: sampleSliceOf(rule.realertMs + windowMs),
+        }
+      : null,
   };
 }
 
@@ -123,8 +132,17 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
  * How far back a counter must read to know what it knew before: which alerts are cooling down, and for each suppressed
  * match since then, whether it was in a window with enough matches. An absence has no such window.
  */
-function lookBackOf({ kind, realertMs, windowMs }: CompiledRule): number {
-  return realertMs + (kind === layout.KIND_ABSENCE ? windowMs : 2 * windowMs);
+function lookBackOf({ kind, realertMs, windowMs, sequence, samples }: CompiledRule): number {
+  const counted = realertMs + (kind === layout.KIND_ABSENCE ? windowMs : 2 * windowMs);
+  // The texts of a sequence are as old as its chains.
+  return samples && !sequence ? Math.max(counted, 2 * samples.sliceMs) : counted;
+}
+
+/** A match may come some time after a cool-down, and still stands for those that it suppressed. */
+const SAMPLE_MARGIN_MS = 10 * 60_000;
+
+function sampleSliceOf(ms: number): number {
+  return ms + SAMPLE_MARGIN_MS;
 }
 
 function kindOf(rule: Rule): number {

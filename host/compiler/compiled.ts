@@ -157,6 +157,14 @@ export interface CompiledTemplate {
   requires: number | null;
 }
 
+export interface CompiledSamples {
+  text: CompiledTemplate;
+  first: number;
+  last: number;
+  /** Texts are kept for this time at least, and for twice as long at most. */
+  sliceMs: number;
+}
+
 export interface CompiledRule {
   alert: string;
   labels: CompiledTemplate[];
@@ -168,6 +176,7 @@ export interface CompiledRule {
   byMask: bigint;
   distinctField: number | null;
   sequence?: CompiledSequence | null;
+  samples?: CompiledSamples | null;
   /** Names the rule in hits. */
   fingerprint: bigint;
 }

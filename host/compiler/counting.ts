@@ -19,6 +19,7 @@ import {
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
+import { readSampleText } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
 /** Too few matches are an absence: "below: 1" is the same rule. */
@@ -117,6 +118,36 @@ export function readAbsence(
   return forMs === undefined ? undefined : { forMs, by, span: map.span };
 }
 
+export interface SamplesDraft {
+  text: TemplateDraft | undefined;
+  first: number;
+  last: number;
+  span: Span;
+}
+
+/** The first ones and the last ones, as far as one of both is asked for; else some of both. */
+export function readSamples(
+  context: Context,
+  entry: Entry | undefined,
+  isSequence: boolean,
+): SamplesDraft | undefined {
+  const map = entry?.value && readMap(context, entry.value, '"samples"', schema.SAMPLES_KEYS);
+  if (!map) return undefined;
+  const text = map.get('text') && readSampleText(context, map.get('text')!);
+  const [first, last] = ['first', 'last'].map(name => map.get(name));
+  for (const one of isSequence ? [first, last] : []) {
+    const hint = 'leave it out: a sequence shows the text of each step';
+    if (one) fail(context, one.key, `"${one.name}" cannot be used in a sequence`, hint);
+  }
+  const counts = [first, last].map(one => readCount(context, one, 0, schema.SAMPLES_MAX));
+  const [ofFirst = 0, ofLast = 0] =
+    first || last ? counts : [schema.SAMPLES_FIRST_DEFAULT, schema.SAMPLES_LAST_DEFAULT];
+  const isNone = [first, last].every((one, index) => !one || counts[index] === 0);
+  if ((first || last) && isNone && !isSequence)
+    fail(context, (first ?? last)!.key, 'no sample is kept', 'write at least 1, or leave "samples" out');
+  return { text, first: ofFirst, last: ofLast, span: map.span };
+}
+
 export interface SequenceDraft {
   steps: Step[];
   /** How often each must be met, 0: it is an `unless`. */
@@ -202,10 +233,15 @@ export function filledFrom({ steps, counts, order }: SequenceDraft): Step[] {
   const met = steps.filter((_, index) => counts[index] !== 0);
   const last = met.at(-1);
   if (order !== 'any' || !last) return last ? [...steps.filter(step => step !== last), last] : steps;
+  return [anyOf(met)];
+}
+
+/** What one of several steps has. */
+export function anyOf(met: Step[]): Step {
   const captures: Step['captures'] = new Map(met.flatMap(step => [...step.captures]));
   for (const step of met)
     for (const [name, state] of step.captures) if (state === 'found') captures.set(name, state);
-  return [{ ...met[0]!, captures, capturesAreKnown: met.every(step => step.capturesAreKnown) }];
+  return { ...met[0]!, captures, capturesAreKnown: met.every(step => step.capturesAreKnown) };
 }
 
 /** Steps belong together when the labels in `by` are the same, so every step must have them. */

@@ -125,6 +125,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['blacklist', 'whitelist', 'comparekey'], 'test it in "match": {field: user, in: [a, b]}, with "not" around it for a whitelist'),
       ...each(['steps', 'then', 'events', 'followedby', 'maxspan'], 'use "sequence", such as sequence: {steps: […], within: 5m}'),
       ...each(['unless', 'without', 'until', 'negate', 'notfollowedby'], 'use "sequence" with an "unless": sequence: {steps: [{field: log, contains: started}, {unless: {field: log, contains: finished}}], within: 10m}'),
+      ...each(['sample', 'examples', 'example', 'topevents', 'loglines', 'lines', 'attach', 'includelogs', 'rawevents'], 'use "samples" and show them with {{ $samples }}: samples: {text: \'{{ $record.log }}\'}'),
       ...each(['set', 'allof', 'together', 'unordered', 'temporal'], 'use "sequence" with order: any: sequence: {steps: […], order: any, within: 5m}'),
       // who and whether
       ...each(['receiver', 'receivers', 'notify', 'channel', 'slack', 'email', 'webhook', 'route', 'actions', 'contact', 'notification'], ROUTES),
@@ -219,6 +220,15 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
     },
   ],
   [
+    schema.SAMPLES_KEYS,
+    {
+      ...each(['template', 'field', 'line', 'value', 'record', 'content', 'message'], 'use "text", a template such as {{ $record.log }}'),
+      ...each(['count', 'max', 'limit', 'size', 'number'], 'write first: 2 for the first matches and last: 3 for the last ones'),
+      ...each(['head', 'oldest'], 'use "first"'),
+      ...each(['tail', 'newest', 'latest', 'recent'], 'use "last"'),
+    },
+  ],
+  [
     schema.ABSENCE_KEYS,
     {
       ...each(['within', 'after', 'timeout', 'duration', 'timeframe', 'window', 'time', 'longerthan', 'over'], 'use "for"'),
@@ -263,6 +273,7 @@ const PLACES: [keys: Keys, where: string][] = [
   [schema.STEP_KEYS, 'a step of "sequence"'],
   [schema.ABSENCE_KEYS, '"absence"'],
   [schema.ACTIVE_KEYS, '"active"'],
+  [schema.SAMPLES_KEYS, '"samples"'],
 ];
 
 /** A key that is right, one level too far to the left or to the right. */

@@ -79,6 +79,7 @@ export type TemplatePart =
   | { kind: 'capture'; name: string }
   | { kind: 'label'; name: string }
   | { kind: 'value' }
+  | { kind: 'samples' }
   | { kind: 'alert' };
 
 export interface Template {
@@ -99,9 +100,19 @@ export interface Rule {
   realertMs: number;
   threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
   sequence?: Sequence;
+  samples?: Samples;
   /** Fewer matches than `below` within `forMs`; fewer than one if it is left out. */
   absence?: { forMs: number; below?: number; by: string[]; span: Span };
   tests?: RuleTest[];
+}
+
+/** Texts of the matches that an alert stands for. */
+export interface Samples {
+  parts: TemplatePart[];
+  /** How many of the first and of the last are kept; of a sequence, one of each step. */
+  first: number;
+  last: number;
+  span: Span;
 }
 
 export interface Sequence {

@@ -91,8 +91,7 @@ export function readMap(
   if (!isMap(map)) {
     const found = describe(context, map);
     const kind = what.replaceAll('"', '');
-    const form =
-      kind === 'threshold' || kind === 'absence' || kind === 'sequence' || kind === 'parse' ? kind : 'limits';
+    const form = FORMS.find(known => known === kind) ?? 'limits';
     const message = `${what} must be a map, found ${found}`;
     return fail(context, map, message, hint?.() ?? typeHint(context, map, form));
   }
@@ -113,6 +112,8 @@ export function readMap(
   const span = spanOf(context.document, map);
   return { get: name => known.get(name), wasMeant: name => meant.has(name), unknownCount, place, span };
 }
+
+const FORMS = ['threshold', 'absence', 'sequence', 'samples'] as const;
 
 function failUnknownKey(
   context: Context,
@@ -359,6 +360,7 @@ const LIST_HINTS: Partial<Record<keyof typeof schema.KINDS, string>> = {
   pattern: 'write one pattern, such as a|b, or put tests under "any"',
   field: 'a test looks at one field: write a test for each under "any"',
   sequence: 'write {steps: […], within: 5m}',
+  samples: "write {text: '{{ $record.log }}'}",
   labels: 'write a map: {severity: warning}',
   annotations: "write a map: {message: '{{ $record.log }}'}",
 };
@@ -387,6 +389,8 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
         : 'write it as 5/s, 10/m or 0.5/h';
     case 'parse':
       return `write {log: ${/logfmt/i.test(written) ? 'logfmt' : 'json'}}`;
+    case 'samples':
+      return `write {text: ${written.includes('{{') ? written : "'{{ $record.log }}'"}}`;
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
     case 'scalars':

@@ -7,7 +7,16 @@ import { formatCount, lineAt, quote, sourceAt } from '../error.ts';
 import type { Report, Source, Span } from '../error.ts';
 import { adviseNames, adviseParse, adviseRule } from './advice.ts';
 import { readMatch } from './conditions.ts';
-import { filledFrom, readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
+import {
+  anyOf,
+  filledFrom,
+  readAbsence,
+  readSamples,
+  readSequence,
+  readThreshold,
+  tieSteps,
+} from './counting.ts';
+import type { SamplesDraft } from './counting.ts';
 import { isDamaged, placed, readDocument, resolveAlias, spanOf } from './document.ts';
 import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
@@ -15,7 +24,7 @@ import { checkScope, joinLabels, joinScope, readScope } from './group.ts';
 import type { Scope } from './group.ts';
 import { makeLists } from './list-file.ts';
 import type { ReadListFile } from './list-file.ts';
-import type { Limits, Rule, RuleFile, Template } from './model.ts';
+import type { Limits, Rule, RuleFile, Samples, Template } from './model.ts';
 import { parsesOf, readParse } from './parses.ts';
 import {
   fail,
@@ -31,7 +40,7 @@ import {
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
 import { readRuleTests } from './tests.ts';
-import { checkReferences, readTemplates } from './texts.ts';
+import { checkReferences, checkSamples, readTemplates } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
 export { formatFieldPath, parseFieldPath } from './field.ts';
@@ -226,6 +235,9 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
   const filled = sequence ? filledFrom(sequence) : steps;
   for (const label of labels) checkReferences(context, label, filled);
   for (const annotation of annotations) checkReferences(context, annotation, filled, labelNames);
+  const samples = readSamples(context, map.get('samples'), sequence !== undefined);
+  if (samples?.text && steps.length > 0) checkReferences(context, samples.text, [anyOf(steps)], labelNames);
+  checkSamples(context, annotations, samples?.text, map.get('samples') !== undefined);
   const realertMs = readDuration(context, map.get('realert'), 0) ?? scope.realertMs;
   const { threshold, absence = readAbsence(context, map.get('absence'), labelNames) } = readThreshold(
     context,
@@ -248,6 +260,7 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
     ...(tied && { sequence: tied }),
     ...(absence && { absence }),
     ...(tests && { tests }),
+    ...(samples?.text && { samples: toSamples(samples) }),
   };
   const watched = ['threshold', 'sequence', 'absence'].flatMap(name => namedInBy(map.get(name)?.value, rule));
   adviseRule(rule, new Set(watched), context.report);
@@ -280,6 +293,10 @@ function checkKindOfRule(context: Context, map: ReadMap): void {
 /** Not a name that was refused. */
 function isOwnLabel(name: string): boolean {
   return schema.LABEL_NAME.test(name) && !Object.hasOwn(schema.RESERVED_LABELS, name);
+}
+
+function toSamples({ text, first, last, span }: SamplesDraft): Samples {
+  return { parts: text!.parts.map(placed => placed.part), first, last, span };
 }
 
 function toTemplate(draft: TemplateDraft): Template {

@@ -679,6 +679,10 @@ function encodeRule(writer: Writer, at: number, rule: CompiledRule): void {
     [layout.RULE_STEP_COUNT]: rule.sequence?.steps.length ?? 1,
     [layout.RULE_STEPS_OFFSET]: encodeSequence(writer, rule),
     [layout.RULE_ORDER]: rule.sequence?.order ?? 0,
+    [layout.RULE_SAMPLE_OFFSET]: rule.samples ? encodeTemplates(writer, [rule.samples.text]) : 0,
+    [layout.RULE_SAMPLE_FIRST]: rule.samples?.first ?? 0,
+    [layout.RULE_SAMPLE_LAST]: rule.samples?.last ?? 0,
+    [layout.RULE_SAMPLE_SLICE_MS]: BigInt(rule.samples?.sliceMs ?? 1),
     [layout.RULE_ALERTNAME_LABEL]: labelNamed('alertname'),
     [layout.RULE_NAMESPACE_LABEL]: labelNamed('namespace'),
   };

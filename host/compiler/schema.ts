@@ -5,6 +5,7 @@ import {
   EXACT_COUNT_MAX,
   KEY_COUNT_MAX,
   RATE_COUNT_DEFAULT,
+  SAMPLE_COUNT_MAX,
   SEQUENCE_PLACES_MAX,
   SEQUENCE_STEPS_MAX,
 } from '../../assembly/layout.ts';
@@ -50,6 +51,9 @@ export const STEPS_MIN = 2;
 export const STEPS_MAX = SEQUENCE_STEPS_MAX;
 // Each match that the steps count is kept for each key.
 export const STEP_COUNTS_MAX = SEQUENCE_PLACES_MAX;
+export const SAMPLES_MAX = SAMPLE_COUNT_MAX;
+export const SAMPLES_FIRST_DEFAULT = 2;
+export const SAMPLES_LAST_DEFAULT = 3;
 export const KEYS_MIN = 1_000;
 // 64 MiB of state.
 export const KEYS_MAX = KEY_COUNT_MAX;
@@ -158,6 +162,10 @@ export const RULE_KEYS = {
   labels: {
     kind: 'labels',
     description: 'What identifies the alert: few values, the same for the same trouble.',
+  },
+  samples: {
+    kind: 'samples',
+    description: 'The texts of matches that an alert stands for, for {{ $samples }} in annotations.',
   },
   annotations: {
     kind: 'annotations',
@@ -320,6 +328,16 @@ export const SEQUENCE_KEYS = {
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
 } satisfies Keys;
 
+export const SAMPLES_KEYS = {
+  text: {
+    kind: 'text',
+    required: true,
+    description: 'What to keep of a match, such as {{ $record.log }}; up to 256 bytes of it.',
+  },
+  first: { kind: 'sampleCount', description: 'How many of the first matches are shown; 2 if left out.' },
+  last: { kind: 'sampleCount', description: 'How many of the last matches are shown; 3 if left out.' },
+} satisfies Keys;
+
 /** A step that is more than its condition. */
 export const STEP_KEYS = {
   match: { kind: 'condition', description: 'What a record must hold.' },
@@ -394,6 +412,10 @@ export const KINDS = {
     expected: 'a whole number',
     schema: { type: 'integer', minimum: 1, maximum: STEP_COUNTS_MAX },
   },
+  sampleCount: {
+    expected: 'a whole number',
+    schema: { type: 'integer', minimum: 0, maximum: SAMPLES_MAX },
+  },
   order: { expected: '"given" or "any"', schema: { enum: ['given', 'any'] } },
   keyCount: { expected: 'a whole number', schema: { type: 'integer', minimum: KEYS_MIN, maximum: KEYS_MAX } },
   rate: {
@@ -449,6 +471,7 @@ export const KINDS = {
     expected: 'a map of names and strings',
     schema: { type: 'object', additionalProperties: { type: 'string' } },
   },
+  samples: { expected: 'a map', schema: reference('samples') },
 } satisfies Record<string, Kind>;
 
 function reference(name: string): object {
@@ -490,6 +513,7 @@ export function rulesSchema(): object {
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
       test: { ...mapOf(RULE_TEST_KEYS), oneOf: [{ required: ['log'] }, { required: ['record'] }] },
+      samples: mapOf(SAMPLES_KEYS),
     },
   };
 }

@@ -16,9 +16,9 @@ type TextReport = (problem: TextProblem) => void;
 
 const OPEN = '{{';
 const CLOSE = '}}';
-const REFERENCES = ['$record', '$captures', '$labels', '$value', '$alert'];
+const REFERENCES = ['$record', '$captures', '$labels', '$value', '$samples', '$alert'];
 export const REFERENCE_FORMS =
-  'a template can hold {{ $record.path }}, {{ $captures.name }}, {{ $labels.name }}, {{ $value }} and {{ $alert }}';
+  'a template can hold {{ $record.path }}, {{ $captures.name }}, {{ $labels.name }}, {{ $value }}, {{ $samples }} and {{ $alert }}';
 
 // With more mistakes than this, the text was not meant to be a template.
 const MISTAKES_MAX = 100;
@@ -30,7 +30,7 @@ export function parseTemplate(text: string, reportMistake: TextReport): PlacedPa
   const report: TextReport = problem => {
     if (++mistakeCount <= MISTAKES_MAX) reportMistake(problem);
   };
-  const bare = /^\s*(\$(?:record|captures|labels)[.[].*?|\$(?:value|alert))\s*$/s.exec(text)?.[1];
+  const bare = /^\s*(\$(?:record|captures|labels)[.[].*?|\$(?:value|samples|alert))\s*$/s.exec(text)?.[1];
   if (bare !== undefined && !bare.includes(OPEN)) {
     const span = spanOf(text.indexOf(bare), bare);
     report({ message: `${quote(bare)} has no braces`, hint: `write '{{ ${bare} }}'`, span });
@@ -108,7 +108,7 @@ function parseReference(text: string, span: Span): TemplatePart {
       return { kind: 'label', name: nameAfter(head, rest, span) };
     default:
       if (rest !== '') throw new TextError(`${head} has no parts`, span, `write {{ ${head} }}`);
-      return { kind: head === '$value' ? 'value' : 'alert' };
+      return { kind: head === '$value' ? 'value' : head === '$samples' ? 'samples' : 'alert' };
   }
 }
 

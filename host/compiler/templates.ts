@@ -17,7 +17,8 @@ export interface Slots {
 }
 
 export function slotsOf(rule: Rule): Slots {
-  const parts = [...rule.labels, ...rule.annotations].flatMap(template => template.parts);
+  const samples = rule.samples ? [rule.samples] : [];
+  const parts = [...rule.labels, ...rule.annotations, ...samples].flatMap(template => template.parts);
   const used = new Set(parts.flatMap(part => (part.kind === 'capture' ? [part.name] : [])));
   return { used, byName: new Map(), count: 0 };
 }
@@ -91,6 +92,17 @@ export function annotationsOf(
   return sortByName([...written, ...SUPPRESSED]);
 }
 
+/** What a rule keeps of each match. */
+export function sampleOf(
+  rule: Rule,
+  labels: CompiledTemplate[],
+  slots: Slots,
+  fields: Table<FieldPath>,
+): CompiledTemplate {
+  const parts = partsOf(rule, rule.samples!.parts, slots, labels, fields);
+  return { name: 'sample', parts, requires: null };
+}
+
 function partsOf(
   rule: Rule,
   parts: TemplatePart[],
@@ -113,6 +125,8 @@ function partsOf(
         return { kind: layout.PART_LABEL, index: labels.findIndex(label => label.name === part.name) };
       case 'value':
         return { kind: layout.PART_VALUE };
+      case 'samples':
+        return { kind: layout.PART_SAMPLES };
     }
   });
 }
@@ -129,7 +143,7 @@ export function checkKept(rule: Rule, report: Report): void {
     report({
       severity: 'error',
       message: `annotation "${name}" refers to a ${part.kind}, and when ${what} fires there is none`,
-      hint: `refer to a label: its value is kept from ${since}`,
+      hint: `refer to a label, whose value is kept from ${since}, or to $samples`,
       span,
     });
   }

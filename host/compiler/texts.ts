@@ -10,7 +10,16 @@ import type { Node } from './document.ts';
 import { formatFieldPath } from './field.ts';
 import { throughTexts } from './parse.ts';
 import { isList } from './path.ts';
-import { SINGLE_HINT, fail, failInText, failSize, failType, isSound, readPairs } from './reading.ts';
+import {
+  SINGLE_HINT,
+  fail,
+  failInText,
+  failSize,
+  failType,
+  isSound,
+  readPairs,
+  readText,
+} from './reading.ts';
 import type { Context, Entry } from './reading.ts';
 import * as schema from './schema.ts';
 import { parseTemplate } from './template.ts';
@@ -21,6 +30,17 @@ export interface TemplateDraft {
   parts: PlacedPart[];
   span: Span;
   node: YamlScalar;
+}
+
+/** Reads the text that a rule keeps of its matches. */
+export function readSampleText(context: Context, entry: Entry): TemplateDraft | undefined {
+  const { value } = entry;
+  if (!value) return undefined;
+  const node = value as YamlScalar;
+  const draft: TemplateDraft = { name: entry.name, parts: [], span: spanOf(context.document, value), node };
+  if (readText(context, value, `"${entry.name}"`) === undefined) return undefined;
+  draft.parts = parseTemplate(String(node.value), problem => failInText(context, node, problem));
+  return draft;
 }
 
 /** Sorted by name. Names are ASCII, so comparing UTF-16 units is comparing bytes. */
@@ -125,7 +145,9 @@ export function checkReferences(
           ? labelProblem(part.name, labelNames)
           : part.kind === 'value' && !labelNames
             ? VALUE_IN_LABEL
-            : undefined;
+            : part.kind === 'samples' && !labelNames
+              ? SAMPLES_IN_LABEL
+              : undefined;
     if (problem) failInText(context, draft.node, { ...problem, span });
   }
 }
@@ -134,6 +156,32 @@ const VALUE_IN_LABEL = {
   message: 'a label cannot refer to $value',
   hint: 'put it in an annotation: each new number would be a new label set, with a cool-down of its own',
 };
+
+const SAMPLES_IN_LABEL = {
+  message: 'a label cannot refer to $samples',
+  hint: 'put it in an annotation: each new text would be a new label set, with a cool-down of its own',
+};
+
+/** `$samples` is there when the rule keeps some; what is kept is of a match, so it cannot refer to what is counted. */
+export function checkSamples(
+  context: Context,
+  annotations: TemplateDraft[],
+  samples: TemplateDraft | undefined,
+  isWritten: boolean,
+): void {
+  for (const { parts, node } of annotations) {
+    for (const { part, span } of parts) {
+      if (part.kind !== 'samples' || isWritten) continue;
+      const hint = "give the rule what to keep: samples: {text: '{{ $record.log }}'}";
+      failInText(context, node, { message: 'the rule keeps no samples', hint, span });
+    }
+  }
+  for (const { part, span } of samples?.parts ?? []) {
+    if (part.kind !== 'value' && part.kind !== 'samples') continue;
+    const hint = 'a sample is what one match says: use $record, $captures or $labels';
+    failInText(context, samples!.node, { message: `"text" cannot refer to $${part.kind}`, hint, span });
+  }
+}
 
 function labelProblem(
   name: string,

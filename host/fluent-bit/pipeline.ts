@@ -225,7 +225,7 @@ export function yamlForm(options: PipelineOptions): Section[] {
 const CLOCK: Section = {
   kind: 'inputs',
   role: 'clock',
-  comment: `A clock: rules with \`absence\` wait for records that do not come, so something must send them the time. Outputs of
+  comment: `A clock: rules that wait for records that do not come need something that sends them the time. Outputs of
 yours that match \`*\` get these records, too.`,
   properties: { name: 'dummy', tag: CLOCK_TAG, dummy: '{"earshot":"tick"}', rate: '1' },
 };

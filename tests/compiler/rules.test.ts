@@ -599,7 +599,7 @@ describe('the schema', () => {
   }
 
   test('knows the same keys as the checker, with their descriptions, and no others', () => {
-    const tables = [schema.FILE_KEYS, schema.MANIFEST_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS, schema.RULE_TEST_KEYS]; // prettier-ignore
+    const tables = [schema.FILE_KEYS, schema.MANIFEST_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS, schema.RULE_TEST_KEYS, schema.SAMPLES_KEYS]; // prettier-ignore
     const defs = root.$defs as Record<string, Node>;
     const described = (node: Node) =>
       Object.fromEntries(
@@ -617,6 +617,7 @@ describe('the schema', () => {
         defs.sequence!,
         defs.absence!,
         defs.test!,
+        defs.samples!,
       ].map(described),
       tables.map(expected),
     );
@@ -633,7 +634,7 @@ describe('the schema', () => {
   test('lets no unknown key through anywhere', () => {
     // Expected labels and annotations of a test are maps of any names.
     const objects = objectsIn(root).filter(node => typeof node.additionalProperties !== 'object');
-    assert.equal(objects.length, 27);
+    assert.equal(objects.length, 28);
     for (const node of objects) assert.equal(node.additionalProperties, false);
   });
 

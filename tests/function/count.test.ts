@@ -138,7 +138,7 @@ async function perform(
     stage.nowMs += afterMs;
     for (const { kind, key } of records) {
       stage.nowMs++; // No two alerts are the same.
-      const record = Buffer.from(JSON.stringify({ log: kind, key }));
+      const record = Buffer.from(JSON.stringify({ log: kind, key, id: offset }));
       const nsec = (stage.nowMs % 1000) * 1_000_000;
       assert.equal(matcher.find(record, Math.floor(stage.nowMs / 1000), nsec), HIT);
       const found = linesOf(matcher.hits(`logs/0/${offset++}/${stage.nowMs}/0`)!);
@@ -186,7 +186,29 @@ groups:
     annotations: {message: '{{ $value }} of {{ $labels.key }}'}
   - {alert: few once, match: {field: log, eq: beat}, threshold: {below: 2, within: 500s}, realert: 0s}
   - {alert: never seen, match: {all: [{field: log, eq: beat}, {field: key, eq: b}]}, absence: {for: 700s}, realert: 900s}
+  - alert: sampled
+    match: {field: log, in: [each, many]}
+    samples: {text: '{{ $record.log }} {{ $record.id }}', first: 2, last: 2}
+    realert: 400s
+    labels: {key: '{{ $record.key }}'}
+    annotations: {message: '{{ $samples }} {{ $record.id }}'}
+  - alert: many sampled
+    match: {field: log, in: [each, many, end]}
+    threshold: {count: 4, within: 300s, by: []}
+    samples: {text: '{{ $record.id }}', first: 1}
+    realert: 0s
+    labels: {key: '{{ $record.key }}'}
+    annotations: {message: '{{ $samples }}'}
+  - alert: silent sampled
+    match: {field: log, eq: beat}
+    absence: {for: 500s, by: [key]}
+    samples: {text: '{{ $record.id }}', first: 1, last: 2}
+    realert: 900s
+    labels: {key: '{{ $record.key }}'}
+    annotations: {message: '{{ $samples }}'}
   - alert: steps
+    samples: {text: '{{ $record.id }}'}
+    annotations: {message: '{{ $samples }}'}
     sequence:
       steps: [{field: log, eq: start}, {match: {field: log, eq: many}, count: 2}, {unless: {field: log, eq: each}}, {field: log, eq: end}]
       within: 600s
@@ -206,6 +228,8 @@ groups:
     realert: 0s
     labels: {key: '{{ $record.key }}'}
   - alert: hangs
+    samples: {text: '{{ $record.id }}'}
+    annotations: {message: '{{ $samples }}'}
     sequence: {steps: [{field: log, eq: start}, {unless: {field: log, eq: end}}], within: 500s, by: [key]}
     realert: 900s
     labels: {key: '{{ $record.key }}', kind: '{{ $record.log }}'}
@@ -269,7 +293,9 @@ test('whatever crashes, is held up or comes twice: the alerts are those of a run
         const accepted = await perform(module, matcher, steps, luck);
         assert.deepEqual([...new Set(accepted)].sort(), [...new Set(control)].sort());
         // An absence says the same again while it lasts.
-        const once = control.filter(alert => !/"(silent|silent once|few|few once|never seen)"/.test(alert));
+        const once = control.filter(
+          alert => !/"(silent|silent once|few|few once|silent sampled|never seen)"/.test(alert),
+        );
         assert.equal(new Set(once).size, once.length, 'nothing twice where nothing goes wrong');
       },
     ),
