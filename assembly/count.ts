@@ -33,6 +33,7 @@ import {
 } from './alert';
 import { writeBody } from './body';
 import { textOf } from './bytes';
+import { cut } from './function';
 import {
   HIT_ANNOTATIONS,
   HIT_DISTINCT,
@@ -117,7 +118,6 @@ import {
   SUBJECT_VALUE,
   append,
   constantLabels,
-  cut,
   nameOf,
   needsRecord,
   templateCountOf,

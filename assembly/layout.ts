@@ -10,12 +10,12 @@
 // A field is a u32 unless its comment says otherwise; host/compiler/widths.ts has the others as lists.
 //
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
-//   45 41 52 53 | 05 00 00 00 | checksum, 8 bytes | size u32 | …
-//   "EARS"        version 5
+//   45 41 52 53 | 06 00 00 00 | checksum, 8 bytes | size u32 | …
+//   "EARS"        version 6
 // A test checks the whole example, byte for byte (tests/compiler/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
-export const VERSION: u32 = 5;
+export const VERSION: u32 = 6;
 export const NONE: u32 = 0xffffffff; // no index
 
 // ── Header ──────────────────────────────────────────────────────────────────────────────────────────
@@ -396,8 +396,10 @@ export const TEMPLATE_PARTS_OFFSET = 8;
 export const TEMPLATE_PART_COUNT = 12;
 export const TEMPLATE_SIZE = 16;
 
-export const PART_KIND = 0;
-export const PART_A = 4; // offset of the text, or the field, the slot, the label
+// A reference with functions is several parts in a row: all but the first are PART_CHAINED, and continue with the text so far.
+// A chained source is taken when that text is empty; a function changes it.
+export const PART_KIND = 0; // and PART_CHAINED
+export const PART_A = 4; // offset of the text, or the field, the slot, the label; of PART_TRUNCATE the most characters
 export const PART_B = 8; // size of the text
 export const PART_SIZE = 12;
 
@@ -409,6 +411,17 @@ export const PART_VALUE: u32 = 4; // the count of a threshold, 1 without one
 export const PART_SUPPRESSED: u32 = 5; // suppressed matches of this label set since its last alert; empty when none
 export const PART_OTHERS: u32 = 6; // suppressed matches of other label sets; empty when none
 export const PART_FIRST: u32 = 7; // the first of those label sets; empty when none
+export const PART_UPPER: u32 = 32; // the first of the functions
+export const PART_LOWER: u32 = 33;
+export const PART_TRIM: u32 = 34;
+export const PART_TRUNCATE: u32 = 35;
+export const PART_SLACK_ESCAPE: u32 = 36;
+export const PART_HUMANIZE: u32 = 37; // the first of those that write numbers
+export const PART_HUMANIZE_1024: u32 = 38;
+export const PART_HUMANIZE_DURATION: u32 = 39;
+export const PART_HUMANIZE_PERCENTAGE: u32 = 40;
+export const PART_HUMANIZE_TIMESTAMP: u32 = 41;
+export const PART_CHAINED: u32 = 0x100;
 
 // ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
 export const EXACT_COUNT_MAX: u32 = 50; // counts of a threshold up to which its window is exact: 20 slots a key

@@ -129,8 +129,9 @@ export interface CompiledPart {
   kind: number;
   /** The text of PART_TEXT. */
   text?: string;
-  /** The field, slot or label. */
+  /** The field, slot or label, or the number of PART_TRUNCATE. */
   index?: number;
+  chained?: true;
 }
 
 export interface CompiledTemplate {

@@ -612,9 +612,10 @@ function encodeTemplates(writer: Writer, templates: CompiledTemplate[]): number 
 }
 
 function encodeParts(writer: Writer, parts: CompiledPart[]): number {
-  const records = parts.map(({ kind, text, index = 0 }) => {
+  const records = parts.map(({ kind, text, index = 0, chained }) => {
     const { offset, size } = text === undefined ? { offset: index, size: 0 } : encodeText(writer, text);
-    return { [layout.PART_KIND]: kind, [layout.PART_A]: offset, [layout.PART_B]: size };
+    const flags = chained ? layout.PART_CHAINED : 0;
+    return { [layout.PART_KIND]: kind | flags, [layout.PART_A]: offset, [layout.PART_B]: size };
   });
   return writer.sharedRecords(layout.PART_SIZE, records);
 }
