@@ -4,6 +4,7 @@
 // The arithmetic is that of Prometheus, in doubles, and so are its digits: four, of the exact value, half to even. That
 // holds for values from 1e-15 to 2⁶³ and texts of up to 15 digits; beyond, the last digit may differ.
 import * as layout from './layout';
+import { isNumber } from './number';
 import { NO_TIME, parseTime, writeTime } from './time';
 
 /** More than the longest: a time, or a duration of many days. */
@@ -109,30 +110,6 @@ function writeGoTime(ms: i64): void {
 }
 
 // ── Texts that are numbers ──────────────────────────────────────────────────────────────────────────
-
-/** Whether a text is wholly a JSON number; leading zeros may be there. */
-function isNumber(at: usize, end: usize): bool {
-  if (at < end && load<u8>(at) == 0x2d) at++;
-  const whole = afterDigits(at, end);
-  if (whole == at) return false;
-  at = whole;
-  if (at < end && load<u8>(at) == 0x2e) {
-    at = afterDigits(at + 1, end);
-    if (at == whole + 1) return false;
-  }
-  if (at < end && (load<u8>(at) | 0x20) == 0x65) {
-    at++;
-    if (at < end && (load<u8>(at) == 0x2b || load<u8>(at) == 0x2d)) at++;
-    if (at == end) return false;
-    at = afterDigits(at, end);
-  }
-  return at == end;
-}
-
-function afterDigits(at: usize, end: usize): usize {
-  while (at < end && <u32>load<u8>(at) - 0x30 < 10) at++;
-  return at;
-}
 
 const DIGITS_MAX: u64 = 1000000000000000000; // one more digit still fits into 64 bits
 const EXPONENT_MAX: i32 = 1000; // more is 0 or infinite in any case

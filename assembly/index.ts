@@ -14,6 +14,7 @@ import {
   matchRecord,
   tellEnd,
   tellTime,
+  timeFaultOfRecord,
   writeHits,
 } from './engine';
 import { cappedCounters, markTold, oneKey, ruleAt, writeMarks } from './count';
@@ -132,6 +133,11 @@ export function alertStart(): usize {
 
 export function alertSize(): usize {
   return outputSize();
+}
+
+/** One of TIME_FAULT_…: why the record of the last `match` has no time of its own. */
+export function timeFault(): u32 {
+  return timeFaultOfRecord();
 }
 
 /** Reports the time, for absences. Returns NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */

@@ -46,7 +46,7 @@ export const HEADER_ATOM_COUNT = 96;
 export const HEADER_ATOMS_OFFSET = 100;
 export const HEADER_PATTERNS_OFFSET = 104;
 export const HEADER_SETS_OFFSET = 108;
-export const HEADER_TIMESTAMP_FIELD = 112; // the field of `@timestamp`
+export const HEADER_TIMES_OFFSET = 112; // TIME_… records: the first field that says a time counts; one with the field NONE ends them
 export const HEADER_SLOT_COUNT = 116; // the most capture slots that one rule needs
 export const HEADER_LABEL_COUNT = 120; // the most labels that one rule has
 export const HEADER_KEY_COUNT = 124; // the most keys that the state holds, 0: no rule needs any
@@ -383,6 +383,23 @@ export const FINGERPRINT_RULE_OFFSET = 0;
 export const FINGERPRINT_SIZE = 4;
 
 export const NO_LABEL: u32 = 0xffff;
+
+export const TIME_FIELD = 0;
+export const TIME_FORMAT = 4; // one of TIME_ANY…, or the offset of a format as for strptime, with a 0 at its end
+export const TIME_PATH_OFFSET = 8; // the field's path as a JSON array, for messages
+export const TIME_PATH_SIZE = 12;
+export const TIME_SIZE = 16;
+
+export const TIME_ANY: u32 = 0; // a number, or a string in RFC 3339
+export const TIME_LIKELY: u32 = 1; // the same, from 2001 to 2106: of a field that need not be a time
+export const TIME_RFC3339: u32 = 2; // a string
+export const TIME_EPOCH: u32 = 3; // a number, or a string that is one
+export const TIME_FORMATS: u32 = 4; // a larger number is an offset
+
+// What the door `timeFault` returns; a larger number is a field (TIME_FAULT_FIELDS and its index) that cannot be read.
+export const TIME_FAULT_NONE = 0; // the record says its time, or nobody asked
+export const TIME_FAULT_MISSING = 1; // it has none of the fields
+export const TIME_FAULT_FIELDS = 2;
 
 export const KIND_EACH: u32 = 0;
 export const KIND_THRESHOLD: u32 = 1;

@@ -32,8 +32,8 @@ without FILE. RULES is a rules file, or a folder of them. Alerts go to standard 
                      absence when it is over
   --strict           end at the first line that is not a record
 
-An alert starts at its record's "@timestamp"; without one, at the file's last change, or, on standard
-input, at the start of the run.
+An alert starts at its record's time ("@timestamp", "timestamp", "time", or what the rules name); without
+one, at the file's last change, or, on standard input, at the start of the run.
 `;
 }
 
@@ -191,10 +191,10 @@ class Runner {
   private byteCount = 0;
   private unreadableCount = 0;
   private alertCount = 0;
-  /** Bodies of alerts that start at the file's time: of records without "@timestamp", and with one that is none. */
+  /** Bodies of alerts that start at the file's time: of records without a time, and with one that cannot be read. */
   private untimedCount = 0;
-  private mistimedCount = 0;
-  private firstMistimed = '';
+  /** By field: how many, and the first. */
+  private readonly mistimed = new Map<number, { count: number; first: string }>();
   /** Bodies from the chunk under work. */
   private bodies: Uint8Array[] = [];
 
@@ -245,25 +245,30 @@ class Runner {
   private takerOf(file: LogFile, strict: boolean) {
     const sec = Math.floor(file.timeMs / 1000);
     const nsec = (file.timeMs % 1000) * 1_000_000;
-    const fileTime = Buffer.from(`"startsAt":"${new Date(file.timeMs).toISOString()}"`);
     return (record: Uint8Array | null, lineNumber: number) => {
       if (record !== null && isBlank(record)) return;
       const answer = record === null ? TOO_LARGE : this.matcher.matchWhole(record, sec, nsec);
       if (answer === NO_ALERT || answer === ALERT) this.recordCount++;
       else this.reject(record, `${file.name}:${lineNumber}`, answer, strict);
-      if (answer === ALERT) this.keep(Buffer.from(this.matcher.alert()), fileTime, record!);
+      if (answer === ALERT) this.keep(Buffer.from(this.matcher.alert()), record!);
     };
   }
 
-  private keep(body: Buffer, fileTime: Buffer, record: Uint8Array): void {
+  private keep(body: Buffer, record: Uint8Array): void {
     this.bodies.push(body);
     this.alertCount += alertsOf(body).length;
-    if (body.includes(fileTime)) this.noteTime(timestampOf(record));
+    const fault = this.matcher.timeFault();
+    if (fault === 'missing') this.untimedCount++;
+    else if (fault !== undefined) this.noteTime(fault, record);
   }
 
-  private noteTime(timestamp: unknown): void {
-    if (timestamp === undefined) this.untimedCount++;
-    else if (this.mistimedCount++ === 0) this.firstMistimed = short(JSON.stringify(timestamp));
+  private noteTime(field: number, record: Uint8Array): void {
+    const noted = this.mistimed.get(field);
+    if (noted) noted.count++;
+    else {
+      const first = short(JSON.stringify(valueAt(record, this.module.info.timePaths[field]!)) ?? '');
+      this.mistimed.set(field, { count: 1, first });
+    }
   }
 
   private async deliver(): Promise<void> {
@@ -304,11 +309,11 @@ class Runner {
       lines.push(`${count(this.unreadableCount, 'line is no record', 'lines are no records')}`);
     const atFileTime = (bodies: number) =>
       `${count(bodies, 'body of alerts starts', 'bodies of alerts start')} at the file's time`;
-    if (this.untimedCount > 0) lines.push(`${atFileTime(this.untimedCount)}: the record has no "@timestamp"`);
-    if (this.mistimedCount > 0)
-      lines.push(
-        `${atFileTime(this.mistimedCount)}: the "@timestamp" of the record cannot be read, such as ${this.firstMistimed}`,
-      );
+    const names = this.module.info.timePaths.map(nameOf);
+    if (this.untimedCount > 0)
+      lines.push(`${atFileTime(this.untimedCount)}: the record has no ${listed(names)}`);
+    for (const [field, { count, first }] of this.mistimed)
+      lines.push(`${atFileTime(count)}: the ${names[field]} of the record cannot be read, such as ${first}`);
     const { alerts } = this.module.info;
     const matches = this.matcher.matches();
     const suppressed = this.matcher.suppressed();
@@ -347,12 +352,22 @@ function short(text: string): string {
 }
 
 /** The module has read the record: this is for the summary only. */
-function timestampOf(record: Uint8Array): unknown {
+function valueAt(record: Uint8Array, path: (string | number)[]): unknown {
   try {
-    return (JSON.parse(Buffer.from(record).toString()) as Record<string, unknown>)['@timestamp'];
+    let value: unknown = JSON.parse(Buffer.from(record).toString());
+    for (const step of path) value = (value as Record<string | number, unknown>)[step];
+    return value;
   } catch {
     return undefined;
   }
+}
+
+function nameOf(path: (string | number)[]): string {
+  return `"${path.join('.')}"`;
+}
+
+function listed(names: string[]): string {
+  return names.length === 1 ? names[0]! : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }
 
 function excerpt(record: Uint8Array): string {

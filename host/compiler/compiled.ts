@@ -154,9 +154,16 @@ export interface CompiledRule {
   fingerprint: bigint;
 }
 
+export interface CompiledTime {
+  field: number;
+  path: FieldPath;
+  format: string;
+}
+
 export interface Compiled {
   fields: FieldPath[];
-  timestampField: number;
+  /** Where a record may say its time. */
+  times: CompiledTime[];
   words: Words[];
   patterns: CompiledPattern[];
   atoms: Atom[];

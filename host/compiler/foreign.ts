@@ -74,6 +74,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
   [
     schema.FILE_KEYS,
     {
+      ...each(['timefield', 'timestampfield', 'timekey', 'timestampkey', 'timestamptype'], 'use "timestamp": {field: time, format: rfc3339}'),
       group: 'a rules file starts with `groups:`, a list of groups with a name and rules',
       ...each(['labels', 'match', 'namespaces', 'realert'], 'put it into a group, beside "name": it is for all rules of that group'),
       spec: 'it belongs in a manifest of Kubernetes, beside apiVersion and kind: write `groups:` here',
@@ -199,6 +200,14 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['within', 'after', 'timeout', 'duration', 'timeframe', 'window', 'time', 'longerthan', 'over'], 'use "for"'),
       ...each(['groupby', 'querykey', 'keys', 'key'], 'use "by", a list of label names'),
       ...each(['count', 'threshold', 'below', 'lt'], 'leave it out: an absence is the time without any match'),
+    },
+  ],
+  [
+    schema.TIMESTAMP_KEYS,
+    {
+      ...each(['key', 'path', 'name', 'source', 'timekey', 'timefield'], 'use "field"'),
+      ...each(['layout', 'pattern', 'type', 'timeformat', 'unit'], 'use "format"'),
+      ...each(['zone', 'timezone', 'tz', 'location', 'offset'], 'a time without an offset is UTC: let Fluent Bit parse one of another zone'),
     },
   ],
   [

@@ -77,7 +77,15 @@ export interface Limits {
   alertsPerSecond: number;
 }
 
+/** Where a record may say its time. `format`: "any", "likely", "rfc3339", "epoch" or what strptime takes. */
+export interface TimeField {
+  field: FieldPath;
+  format: string;
+}
+
 export interface RuleFile {
   rules: Rule[];
   limits: Limits;
+  /** The fields that may say a record's time, the first that does counts. */
+  times: TimeField[];
 }

@@ -15,7 +15,8 @@ import { checkScope, joinLabels, joinScope, readScope } from './group.ts';
 import type { Scope } from './group.ts';
 import { makeLists } from './list-file.ts';
 import type { ReadListFile } from './list-file.ts';
-import type { Limits, Rule, RuleFile, Template } from './model.ts';
+import { TIME_FIELDS, readTimestamp } from './timestamp.ts';
+import type { Limits, Rule, RuleFile, Template, TimeField } from './model.ts';
 import {
   fail,
   isNothing,
@@ -58,7 +59,11 @@ export function parseSources(sources: Source[], report: Report, readListFile?: R
   if (sources.length > 1) groups.sort((left, right) => (left.name < right.name ? -1 : 1));
   const rules = groups.flatMap(group => group.rules);
   adviseNames(rules, report);
-  return { rules, limits: draft.limits?.value ?? LIMITS_DEFAULT };
+  return {
+    rules,
+    limits: draft.limits?.value ?? LIMITS_DEFAULT,
+    times: draft.times?.value ?? TIME_FIELDS,
+  };
 }
 
 function failFileSize(sources: Source[], size: number, report: Report): void {
@@ -74,6 +79,7 @@ interface FileDraft {
   groups: Map<string, GroupDraft>;
   ruleCount: number;
   limits?: Setting<Limits>;
+  times?: Setting<TimeField[]>;
 }
 
 interface GroupDraft {
@@ -109,6 +115,9 @@ function readFile(context: Context, draft: FileDraft): void {
   for (const group of readList(own, groups, 'groups', 'the file has no rules') ?? []) {
     readGroup(context, group, draft);
   }
+  const timestamp = map?.get('timestamp');
+  const times = timestamp && readTimestamp(own, timestamp);
+  if (times) draft.times = agreed(own, timestamp, times, draft.times, draft.sources);
   const limits = map?.get('limits');
   if (limits) draft.limits = agreed(own, limits, readLimits(own, limits), draft.limits, draft.sources);
 }

@@ -100,12 +100,12 @@ export function encodeRuleset(compiled: Compiled, hash: bigint): EncodedRuleset 
     [layout.HEADER_MAGIC]: layout.MAGIC,
     [layout.HEADER_VERSION]: layout.VERSION,
     [layout.HEADER_HASH]: hash,
-    [layout.HEADER_TIMESTAMP_FIELD]: compiled.timestampField,
     [layout.HEADER_KEY_COUNT]: compiled.keyCount,
     [layout.HEADER_RATE_COUNT]: compiled.rateCount,
     [layout.HEADER_LOOK_BACK_MS]: BigInt(compiled.lookBackMs),
   });
   put(encodeFields(writer, compiled));
+  put(encodeTimes(writer, compiled));
   const values = encodeValues(writer, compiled);
   put(values.header);
   const candidates = encodeCandidates(writer, compiled);
@@ -264,6 +264,30 @@ function encodeValueTable(
     offsets.set(keyOf(field, value), at);
   });
   return table;
+}
+
+/** Those that have a name. */
+const TIME_FORMATS: Record<string, number> = {
+  any: layout.TIME_ANY,
+  likely: layout.TIME_LIKELY,
+  rfc3339: layout.TIME_RFC3339,
+  epoch: layout.TIME_EPOCH,
+};
+
+/** The fields that may say a record's time, and a record with no field as their end. */
+function encodeTimes(writer: Writer, { times }: Compiled): Fields {
+  const records = times.map(({ field, path, format }) => {
+    const name = encodeText(writer, JSON.stringify(path));
+    const named = Object.hasOwn(TIME_FORMATS, format) ? TIME_FORMATS[format]! : undefined;
+    return {
+      [layout.TIME_FIELD]: field,
+      [layout.TIME_FORMAT]: named ?? encodeText(writer, `${format}\0`).offset,
+      [layout.TIME_PATH_OFFSET]: name.offset,
+      [layout.TIME_PATH_SIZE]: name.size,
+    };
+  });
+  const end = { [layout.TIME_FIELD]: layout.NONE };
+  return { [layout.HEADER_TIMES_OFFSET]: writer.records(layout.TIME_SIZE, [...records, end]) };
 }
 
 // ── Gates and needles ───────────────────────────────────────────────────────────────────────────────

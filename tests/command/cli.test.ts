@@ -504,7 +504,7 @@ describe('run', () => {
     const { stderr } = await earshot('run', 'rules.yaml', 'times.ndjson');
     assert.match(
       stderr,
-      /\n1 body of alerts starts at the file's time: the record has no "@timestamp"\n2 bodies of alerts start at the file's time: the "@timestamp" of the record cannot be read, such as null\n  Broken/,
+      /\n1 body of alerts starts at the file's time: the record has no "@timestamp", "timestamp" or "time"\n2 bodies of alerts start at the file's time: the "@timestamp" of the record cannot be read, such as null\n  Broken/,
     );
   });
 
@@ -513,7 +513,7 @@ describe('run', () => {
     utimesSync(join(folder, 'untimed.ndjson'), 1600000000, 1600000000.25);
     const { stdout, stderr } = await earshot('run', 'rules.yaml', 'untimed.ndjson');
     assert.equal(JSON.parse(stdout).alerts[0].startsAt, '2020-09-13T12:26:40.250Z');
-    assert.match(stderr, /1 body of alerts starts at the file's time: the record has no "@timestamp"/);
+    assert.match(stderr, /1 body of alerts starts at the file's time: the record has no "@timestamp", "timestamp" or "time"/);
   });
 
   test('a gzip file that is cut short', async () => {
