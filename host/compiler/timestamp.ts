@@ -73,7 +73,7 @@ function unknownDirective(directive: string, span: { start: number; end: number 
 function formatHint(text: string): string {
   if (/2006|yyyy|YYYY|HH:mm/.test(text)) return `formats are those of strptime: ${FORMS}`;
   if (/^(?:iso|iso_?8601|rfc_?3339\w*|date)$/i.test(text)) return 'write rfc3339';
-  if (/^(?:unix|epoch|s|ms|us|ns|seconds|milli|micro|nano|timestamp)/i.test(text))
+  if (/^(?:unix\w*|epoch\w*|m?s|us|ns|seconds|milli\w*|micro\w*|nano\w*)$/i.test(text))
     return 'write epoch: the unit is seen from the size of the number';
   if (/^(?:apache|nginx|clf|common|httpd)/i.test(text)) return `write '%d/%b/%Y:%H:%M:%S %z'`;
   if (/syslog|rfc_?3164/i.test(text)) return NO_YEAR;

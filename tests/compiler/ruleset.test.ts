@@ -28,13 +28,13 @@ const TINY = 'groups: [{name: g, rules: [{alert: r, match: {field: a, eq: b}}]}]
 // Its header, after magic, version and checksum, up to the offset of the texts. A new version of the format is a
 // visible difference here.
 const HEADER = `
-size b8080000  fields 02000000  hash @@hash
-nodes 04000000 a8000000  edges 28010000  fields 78010000
-gates 02000000 b0010000  indexes 00000000 d0010000  needles 00000000
-always, mask 00000000 offset 60010000 count 00000000  ungated 00000000  gate fields 01000000
-rules 01000000 00020000  atoms 01000000 d0010000  patterns d0010000  sets d0010000
-timestamp field 01000000  slots 00000000  labels 01000000  keys 00400000
-steps 01000000 e0010000  look back e093040000000000  rate 14000000  absence 00000000
+size c0090000  fields 04000000  hash @@hash
+nodes 06000000 a8000000  edges 68010000  fields 70020000
+gates 02000000 b8020000  indexes 00000000 d8020000  needles 00000000
+always, mask 00000000 offset d0010000 count 00000000  ungated 00000000  gate fields 01000000
+rules 01000000 08030000  atoms 01000000 d8020000  patterns d8020000  sets d8020000
+times 30020000  slots 00000000  labels 01000000  keys 00400000
+steps 01000000 e8020000  look back e093040000000000  rate 14000000  absence 00000000
 `;
 
 test('the worked example', () => {
