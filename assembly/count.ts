@@ -37,6 +37,7 @@ import {
 } from './alert';
 import { writeBody } from './body';
 import { addressOf, sizeOf, textOf } from './bytes';
+import { cut } from './function';
 import {
   HIT_ANNOTATIONS,
   HIT_DISTINCT,
@@ -148,7 +149,6 @@ import {
   SUBJECT_VALUE,
   append,
   constantLabels,
-  cut,
   digitsOf,
   nameOf,
   needsRecord,

@@ -64,7 +64,7 @@ import {
   renderLabels,
   renderSample,
 } from './template';
-import { NO_TIME, parseTime, toMs } from './time';
+import { NO_TIME, parseTimeAs, toMs } from './time';
 
 const EPOCH_MAX: u32 = 0x3fffffff;
 
@@ -218,6 +218,7 @@ function begin(): void {
   beginBudget();
   firstHit = 0;
   lastHit = 0;
+  fault = layout.TIME_FAULT_NONE;
   beginReserve();
   beginRecord();
   beginCandidates(epoch);
@@ -228,15 +229,42 @@ function begin(): void {
 
 /** The event time of a record whose late fields have been read. */
 function timeOf(sec: u32, nsec: u32, flags: u32): i64 {
-  const field = load<u32>(RULESET, layout.HEADER_TIMESTAMP_FIELD);
-  if (flags & layout.FLAG_RECORD_TIME && field != layout.NONE) {
-    const text = fieldText(field);
-    const time = parseTime(fieldType(field), text, text + fieldTextSize(field));
+  if (flags & layout.FLAG_RECORD_TIME) {
+    const time = recordTimeOf();
     hasOwnTime = time != NO_TIME;
     if (hasOwnTime) return time;
   }
   hasOwnTime = false;
   return toMs(sec, nsec);
+}
+
+let fault: u32 = 0;
+
+/** One of TIME_FAULT_…: why the last record that matched has no time of its own. */
+export function timeFaultOfRecord(): u32 {
+  return fault;
+}
+
+/** The time that the record says, or NO_TIME. */
+function recordTimeOf(): i64 {
+  fault = layout.TIME_FAULT_MISSING;
+  let at = RULESET + load<u32>(RULESET, layout.HEADER_TIMES_OFFSET);
+  for (let i: u32 = 0; load<u32>(at, layout.TIME_FIELD) != layout.NONE; i++) {
+    const field = load<u32>(at, layout.TIME_FIELD);
+    const type = fieldType(field);
+    if (type != layout.TYPE_ABSENT) {
+      const text = fieldText(field);
+      const form = load<u32>(at, layout.TIME_FORMAT);
+      const time = parseTimeAs(form, type, text, text + fieldTextSize(field), RULESET);
+      if (time != NO_TIME) {
+        fault = layout.TIME_FAULT_NONE;
+        return time;
+      }
+      if (fault == layout.TIME_FAULT_MISSING) fault = layout.TIME_FAULT_FIELDS + i;
+    }
+    at += layout.TIME_SIZE;
+  }
+  return NO_TIME;
 }
 
 /** Keeps the hit of a step that the record meets, with all that it needs from the record. */

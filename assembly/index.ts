@@ -16,6 +16,7 @@ import {
   matchRecord,
   tellEnd,
   tellTime,
+  timeFaultOfRecord,
   untimedMatches,
   writeHits,
 } from './engine';
@@ -135,6 +136,11 @@ export function alertStart(): usize {
 
 export function alertSize(): usize {
   return outputSize();
+}
+
+/** One of TIME_FAULT_…: why the record of the last `match` has no time of its own. */
+export function timeFault(): u32 {
+  return timeFaultOfRecord();
 }
 
 /** Reports the time, for absences. Returns NO_ALERT, ALERT (call again, there may be more) or TOO_LARGE. */

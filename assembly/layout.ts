@@ -46,7 +46,7 @@ export const HEADER_ATOM_COUNT = 96;
 export const HEADER_ATOMS_OFFSET = 100;
 export const HEADER_PATTERNS_OFFSET = 104;
 export const HEADER_SETS_OFFSET = 108;
-export const HEADER_TIMESTAMP_FIELD = 112; // the field of `@timestamp`
+export const HEADER_TIMES_OFFSET = 112; // TIME_… records: the first field that says a time counts; one with the field NONE ends them
 export const HEADER_SLOT_COUNT = 116; // the most capture slots that one rule needs
 export const HEADER_LABEL_COUNT = 120; // the most labels that one rule has
 export const HEADER_KEY_COUNT = 124; // the most keys that the state holds, 0: no rule needs any
@@ -439,6 +439,23 @@ export const FINGERPRINT_SIZE = 4;
 
 export const NO_LABEL: u32 = 0xffff;
 
+export const TIME_FIELD = 0;
+export const TIME_FORMAT = 4; // one of TIME_ANY…, or the offset of a format as for strptime, with a 0 at its end
+export const TIME_PATH_OFFSET = 8; // the field's path as a JSON array, for messages
+export const TIME_PATH_SIZE = 12;
+export const TIME_SIZE = 16;
+
+export const TIME_ANY: u32 = 0; // a number, or a string in RFC 3339
+export const TIME_LIKELY: u32 = 1; // the same, from 2001 to 2106: of a field that need not be a time
+export const TIME_RFC3339: u32 = 2; // a string
+export const TIME_EPOCH: u32 = 3; // a number, or a string that is one
+export const TIME_FORMATS: u32 = 4; // a larger number is an offset
+
+// What the door `timeFault` returns; a larger number is a field (TIME_FAULT_FIELDS and its index) that cannot be read.
+export const TIME_FAULT_NONE = 0; // the record says its time, or nobody asked
+export const TIME_FAULT_MISSING = 1; // it has none of the fields
+export const TIME_FAULT_FIELDS = 2;
+
 export const KIND_EACH: u32 = 0;
 export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
@@ -467,8 +484,10 @@ export const TEMPLATE_PARTS_OFFSET = 8;
 export const TEMPLATE_PART_COUNT = 12;
 export const TEMPLATE_SIZE = 16;
 
-export const PART_KIND = 0;
-export const PART_A = 4; // offset of the text, or the field, the slot, the label
+// A reference with functions is several parts in a row: all but the first are PART_CHAINED, and continue with the text so far.
+// A chained source is taken when that text is empty; a function changes it.
+export const PART_KIND = 0; // and PART_CHAINED
+export const PART_A = 4; // offset of the text, or the field, the slot, the label; of PART_TRUNCATE the most characters
 export const PART_B = 8; // size of the text
 export const PART_SIZE = 12;
 
@@ -481,6 +500,17 @@ export const PART_SUPPRESSED: u32 = 5; // suppressed matches of this label set s
 export const PART_OTHERS: u32 = 6; // suppressed matches of other label sets; empty when none
 export const PART_FIRST: u32 = 7; // the first of those label sets; empty when none
 export const PART_SAMPLES: u32 = 8; // texts of the matches that an alert stands for, one a line
+export const PART_UPPER: u32 = 32; // the first of the functions
+export const PART_LOWER: u32 = 33;
+export const PART_TRIM: u32 = 34;
+export const PART_TRUNCATE: u32 = 35;
+export const PART_SLACK_ESCAPE: u32 = 36;
+export const PART_HUMANIZE: u32 = 37; // the first of those that write numbers
+export const PART_HUMANIZE_1024: u32 = 38;
+export const PART_HUMANIZE_DURATION: u32 = 39;
+export const PART_HUMANIZE_PERCENTAGE: u32 = 40;
+export const PART_HUMANIZE_TIMESTAMP: u32 = 41;
+export const PART_CHAINED: u32 = 0x100;
 
 // ── Limits, each with its reason ────────────────────────────────────────────────────────────────────
 export const EXACT_COUNT_MAX: u32 = 50; // counts of a threshold up to which its window is exact: 20 slots a key

@@ -4,6 +4,30 @@ import * as layout from './layout';
 
 const EXPONENT_MAX: i64 = 1 << 30; // larger exponents count as this: no record can hold that many digits
 
+/** Whether a text is wholly a JSON number; leading zeros may be there. */
+export function isNumber(at: usize, end: usize): bool {
+  if (at < end && load<u8>(at) == 0x2d) at++;
+  const whole = afterDigits(at, end);
+  if (whole == at) return false;
+  at = whole;
+  if (at < end && load<u8>(at) == 0x2e) {
+    at = afterDigits(at + 1, end);
+    if (at == whole + 1) return false;
+  }
+  if (at < end && (load<u8>(at) | 0x20) == 0x65) {
+    at++;
+    if (at < end && (load<u8>(at) == 0x2b || load<u8>(at) == 0x2d)) at++;
+    if (at == end) return false;
+    at = afterDigits(at, end);
+  }
+  return at == end;
+}
+
+function afterDigits(at: usize, end: usize): usize {
+  while (at < end && <u32>load<u8>(at) - 0x30 < 10) at++;
+  return at;
+}
+
 /** -1, 0 or 1: the order of the number at `at` … `end` (valid JSON) and the NUMBER_… record at `number`. */
 export function compareNumber(at: usize, end: usize, number: usize): i32 {
   const negative = load<u8>(at) == 0x2d;

@@ -2,8 +2,10 @@
 // is a u64, as a reference in memory is: its address, and its size in the upper half. An empty text is left out of labels
 // and annotations, as in Prometheus: an empty label is no label.
 import * as layout from './layout';
+import { applyFunction, boundary, cut } from './function';
 import { addressOf, copyBytes, findByte, sizeOf, textOf } from './bytes';
 import { makeReady } from './derive';
+import { HUMAN_SIZE_MAX } from './humanize';
 import { RULESET, allocate, isExhausted, resize } from './memory';
 import { fieldText, fieldTextSize } from './record';
 import { AT_LEAST } from './state';
@@ -122,10 +124,24 @@ function labelOf(subject: usize, index: u32): u64 {
   return load<u64>(load<usize>(subject, SUBJECT_LABELS) + ((<usize>index) << 3));
 }
 
+function kindOf(part: usize): u32 {
+  return load<u32>(part, layout.PART_KIND) & ~layout.PART_CHAINED;
+}
+
+/** Whether only counting knows it. */
+function isOfCounting(part: usize): bool {
+  const kind = kindOf(part);
+  return kind > layout.PART_LABEL && kind < layout.PART_UPPER;
+}
+
+function isChained(part: usize): bool {
+  return (load<u32>(part, layout.PART_KIND) & layout.PART_CHAINED) != 0;
+}
+
 export function needsRecord(template: usize): bool {
   let part = partsOf(template);
   for (let left = load<u32>(template, layout.TEMPLATE_PART_COUNT); left != 0; left--) {
-    const kind = load<u32>(part, layout.PART_KIND);
+    const kind = kindOf(part);
     if (kind == layout.PART_RECORD || kind == layout.PART_CAPTURE) return true;
     part += layout.PART_SIZE;
   }
@@ -143,14 +159,17 @@ function renderOne(template: usize, subject: usize, sizeMax: usize): u64 {
   }
   // Reading a field's text for the first time may allocate: now, so that the copy is the last block.
   for (let i = part; i < end; i += layout.PART_SIZE) {
-    if (load<u32>(i, layout.PART_KIND) == layout.PART_RECORD) textOfField(load<u32>(i, layout.PART_A));
+    if (kindOf(i) == layout.PART_RECORD) textOfField(load<u32>(i, layout.PART_A));
   }
   const room = sizeMax + 1; // one byte more shows that something was cut
   const copy = allocate(room + 3); // and SLACK after it, for copyBytes
   if (copy == 0) return NOTHING;
   let size: usize = 0;
-  for (; part < end && size < room; part += layout.PART_SIZE)
-    size = append(copy, size, room, readPart(part, subject));
+  while (part < end && size < room) {
+    const next = chainEnd(part, end);
+    size = append(copy, size, room, readChain(part, next, subject));
+    part = next;
+  }
   if (size > sizeMax)
     size = load<u32>(subject, SUBJECT_STAGE) == STAGE_HIT ? boundary(copy, sizeMax) : cut(copy, sizeMax);
   resize(copy, size);
@@ -164,23 +183,27 @@ export function append(copy: usize, size: usize, room: usize, text: u64): usize 
   return size + taken;
 }
 
-/** Shortens a text to at most `sizeMax` bytes, between two code points, with an ellipsis at its end. */
-export function cut(copy: usize, sizeMax: usize): usize {
-  const size = boundary(copy, sizeMax - 3);
-  store<u8>(copy + size, 0xe2);
-  store<u8>(copy + size, 0x80, 1);
-  store<u8>(copy + size, 0xa6, 2);
-  return size + 3;
+/** The first part after `part` that begins a reference of its own. */
+function chainEnd(part: usize, end: usize): usize {
+  do part += layout.PART_SIZE;
+  while (part < end && isChained(part));
+  return part;
 }
 
-/** The end of the last code point that ends at or before `size`. */
-function boundary(copy: usize, size: usize): usize {
-  while (size > 0 && (load<u8>(copy + size) & 0xc0) == 0x80) size--;
-  return size;
+/** The text of a reference, all its functions applied; it may be overwritten by the next one. */
+function readChain(part: usize, end: usize, subject: usize): u64 {
+  let text = readPart(part, subject);
+  // Counting applies the functions of a count, when it knows the number.
+  if (isOfCounting(part) && load<u32>(subject, SUBJECT_STAGE) == STAGE_HIT) return text;
+  for (part += layout.PART_SIZE; part < end; part += layout.PART_SIZE) {
+    if (kindOf(part) >= layout.PART_UPPER) text = applyFunction(part, text);
+    else if (sizeOf(text) == 0) text = readPart(part, subject);
+  }
+  return text;
 }
 
 function readPart(part: usize, subject: usize): u64 {
-  const kind = load<u32>(part, layout.PART_KIND);
+  const kind = kindOf(part);
   const a = load<u32>(part, layout.PART_A);
   if (kind == layout.PART_TEXT) return textOf(RULESET + a, load<u32>(part, layout.PART_B));
   if (kind == layout.PART_RECORD) return textOfField(a);
@@ -222,22 +245,25 @@ export function takeGiven(rule: usize, given: usize, references: usize, subject:
 
 /** Writes what only counting knows in place of the marks of a text, and cuts the result when it is too long. */
 function insertCounts(template: usize, text: u64, subject: usize): u64 {
-  const end = addressOf(text) + sizeOf(text);
-  let mark = findByte(addressOf(text), end, VALUE_MARK);
-  if (mark == end && sizeOf(text) <= <usize>layout.ANNOTATION_SIZE_MAX) return text;
+  const textEnd = addressOf(text) + sizeOf(text);
+  let mark = findByte(addressOf(text), textEnd, VALUE_MARK);
+  if (mark == textEnd && sizeOf(text) <= <usize>layout.ANNOTATION_SIZE_MAX) return text;
   const room: usize = layout.ANNOTATION_SIZE_MAX + 1;
   const copy = allocate(room + 3);
   if (copy == 0) return NOTHING;
+  const end = partsOf(template) + <usize>load<u32>(template, layout.TEMPLATE_PART_COUNT) * layout.PART_SIZE;
   let part = partsOf(template);
   let size: usize = 0;
   for (let at = addressOf(text); size < room; at = mark + 1) {
-    mark = findByte(at, end, VALUE_MARK);
+    mark = findByte(at, textEnd, VALUE_MARK);
     size = append(copy, size, room, textOf(at, mark - at));
-    if (mark == end) break;
+    if (mark == textEnd) break;
     // The marks are in the order of their parts; a text that was cut has fewer.
-    while (load<u32>(part, layout.PART_KIND) <= layout.PART_LABEL) part += layout.PART_SIZE;
-    size = append(copy, size, room, readPart(part, subject));
-    part += layout.PART_SIZE;
+    while (part < end && !isOfCounting(part)) part += layout.PART_SIZE;
+    if (part == end) break;
+    const next = chainEnd(part, end);
+    size = append(copy, size, room, readChain(part, next, subject));
+    part = next;
   }
   if (size > <usize>layout.ANNOTATION_SIZE_MAX) size = cut(copy, layout.ANNOTATION_SIZE_MAX);
   resize(copy, size);
@@ -271,7 +297,8 @@ export function digitsOf(number: u64): u64 {
 
 // ── How large a text may become ─────────────────────────────────────────────────────────────────────
 
-const NUMBER_SIZE_MAX: usize = 24;
+const NUMBER_SIZE_MAX: usize = HUMAN_SIZE_MAX;
+const ESCAPE_SIZE_MAX: usize = 5; // of a byte: &amp;
 
 /** Bytes that an annotation may have, at most. `subject` is what it is rendered for, or 0: an alert with kept labels. */
 export function annotationSizeMax(template: usize, subject: usize): usize {
@@ -279,13 +306,15 @@ export function annotationSizeMax(template: usize, subject: usize): usize {
   let part = partsOf(template);
   for (let left = load<u32>(template, layout.TEMPLATE_PART_COUNT); left != 0; left--) {
     size += partSizeMax(part, subject);
+    if (kindOf(part) == layout.PART_SLACK_ESCAPE) size *= ESCAPE_SIZE_MAX;
+    size = min(size, layout.ANNOTATION_SIZE_MAX);
     part += layout.PART_SIZE;
   }
-  return min(size, layout.ANNOTATION_SIZE_MAX);
+  return size;
 }
 
 function partSizeMax(part: usize, subject: usize): usize {
-  const kind = load<u32>(part, layout.PART_KIND);
+  const kind = kindOf(part);
   if (kind == layout.PART_FIRST) return layout.FIRST_SIZE_MAX;
   if (kind == layout.PART_SAMPLES) return layout.ANNOTATION_SIZE_MAX;
   if (kind > layout.PART_LABEL) return NUMBER_SIZE_MAX;
@@ -293,5 +322,5 @@ function partSizeMax(part: usize, subject: usize): usize {
   if (subject == 0) return kind == layout.PART_LABEL ? <usize>layout.ABSENCE_LABELS_SIZE_MAX : 0;
   if (kind != layout.PART_LABEL && load<u32>(subject, SUBJECT_STAGE) != STAGE_RECORD)
     return layout.ANNOTATION_SIZE_MAX;
-  return min(sizeOf(readPart(part, subject)), layout.ANNOTATION_SIZE_MAX); // or a sum of several would wrap
+  return min(sizeOf(readPart(part, subject)), layout.ANNOTATION_SIZE_MAX);
 }

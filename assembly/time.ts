@@ -2,6 +2,7 @@
 // edge, a double with six decimals or ISO 8601 from Kafka), it is rounded to microseconds and then cut to
 // milliseconds, so that the same event has the same time everywhere.
 import * as layout from './layout';
+import { isNumber } from './number';
 
 export const NO_TIME: i64 = i64.MIN_VALUE;
 
@@ -19,8 +20,21 @@ export function toMs(sec: i64, nsec: i64): i64 {
 /** The time that a field's text says (`type` is the field's; a string is decoded), or NO_TIME. */
 export function parseTime(type: u32, at: usize, end: usize): i64 {
   if (type == layout.TYPE_NUMBER) return parseNumber(at, end);
-  if (type == layout.TYPE_STRING) return parseIso(at, end);
+  if (type == layout.TYPE_STRING) return parseFormat(at, end, ISO);
   return NO_TIME;
+}
+
+const LIKELY_MIN: i64 = 1000000000000; // 2001
+const LIKELY_MAX: i64 = 4294967296000; // 2106
+
+/** The same, in the form of a TIME_… record. */
+export function parseTimeAs(form: u32, type: u32, at: usize, end: usize, ruleset: usize): i64 {
+  const isText = type == layout.TYPE_STRING;
+  if (form == layout.TIME_RFC3339 && !isText) return NO_TIME;
+  if (form == layout.TIME_EPOCH && isText) type = isNumber(at, end) ? layout.TYPE_NUMBER : layout.TYPE_ABSENT;
+  if (form >= layout.TIME_FORMATS) return isText ? parseFormat(at, end, ruleset + form) : NO_TIME;
+  const time = parseTime(type, at, end);
+  return form == layout.TIME_LIKELY && (time < LIKELY_MIN || time >= LIKELY_MAX) ? NO_TIME : time;
 }
 
 /** A JSON number of seconds since 1970, or of a smaller unit where seconds would be past the year 5138. */
@@ -109,34 +123,86 @@ function readExponent(at: usize, end: usize): i64 {
 }
 
 /** ISO 8601 as RFC 3339 profiles it: date, `T` or a space, time, fraction, `Z` or an offset (none: UTC). */
-function parseIso(at: usize, end: usize): i64 {
-  if (end - at < 19) return NO_TIME;
-  const year = number(at, 4);
-  const month = number(at + 5, 2);
-  const day = number(at + 8, 2);
-  const hour = number(at + 11, 2);
-  const minute = number(at + 14, 2);
-  const second = number(at + 17, 2);
-  const separator = load<u8>(at, 10) | 0x20;
-  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour < 0 || hour > 23)
-    return NO_TIME;
-  if (minute < 0 || minute > 59 || second < 0 || second > 60) return NO_TIME;
-  if (load<u8>(at, 4) != 0x2d || load<u8>(at, 7) != 0x2d || (separator != 0x74 && separator != 0x20))
-    return NO_TIME;
-  if (load<u8>(at, 13) != 0x3a || load<u8>(at, 16) != 0x3a) return NO_TIME;
-  at += 19;
+const ISO: usize = memory.data<u8>([
+  0x25, 0x59, 0x2d, 0x25, 0x6d, 0x2d, 0x25, 0x64, 0x25, 0x54, 0x25, 0x48, 0x3a, 0x25, 0x4d, 0x3a, 0x25, 0x53,
+  0x25, 0x2c, 0x25, 0x7a, 0,
+]); // %Y-%m-%d%T%H:%M:%S%,%z
 
+/**
+ * The time of a text in a format as for strptime, which ends with a 0. Here `%T` is a `T` or a space, `%,` a point or comma
+ * and a fraction, or nothing, and `%f` the digits of a fraction. `%z` comes last; without it the time is UTC.
+ */
+function parseFormat(at: usize, end: usize, format: usize): i64 {
+  let year: i64 = 0;
+  let month: i64 = 0;
+  let day: i64 = 0;
+  let hour: i64 = 0;
+  let minute: i64 = 0;
+  let second: i64 = 0;
   let nsec: i64 = 0;
-  if (at < end && (load<u8>(at) == 0x2e || load<u8>(at) == 0x2c)) {
-    let unit: i64 = 100000000;
-    for (at++; at < end && <u32>load<u8>(at) - 0x30 < 10; at++) {
-      nsec += (<i64>load<u8>(at) - 0x30) * unit;
-      unit /= 10;
+  let offset: i64 = 0;
+  for (; ; format++) {
+    let code = <u32>load<u8>(format);
+    if (code == 0) break;
+    if (code != 0x25) {
+      if (at == end || <u32>load<u8>(at++) != code) return NO_TIME;
+      continue;
+    }
+    code = load<u8>(++format);
+    if (code == 0x7a) {
+      offset = zoneSeconds(at, end);
+      if (offset == i32.MIN_VALUE) return NO_TIME;
+      at = end;
+    } else if (code == 0x2c || code == 0x66) {
+      const isPoint = at < end && (load<u8>(at) | 2) == 0x2e;
+      if (code == 0x2c && !isPoint) continue;
+      let unit: i64 = 100000000;
+      for (at += <usize>(code == 0x2c); at < end && <u32>load<u8>(at) - 0x30 < 10; at++) {
+        nsec += (<i64>load<u8>(at) - 0x30) * unit;
+        unit /= 10;
+      }
+    } else if (code == 0x54) {
+      if (at == end || ((load<u8>(at) | 0x20) != 0x74 && load<u8>(at) != 0x20)) return NO_TIME;
+      at++;
+    } else if (code == 0x62 || code == 0x61) {
+      if (at + 3 > end) return NO_TIME;
+      if (code == 0x62) month = monthAt(at);
+      at += 3;
+    } else {
+      const size: usize = code == 0x59 ? 4 : 2;
+      if (at + size > end) return NO_TIME;
+      // A day of one digit may come after a space.
+      const skipped = <usize>(code == 0x64 && load<u8>(at) == 0x20);
+      const value = number(at + skipped, size - skipped);
+      if (value < 0) return NO_TIME;
+      at += size;
+      if (code == 0x59) year = value;
+      else if (code == 0x6d) month = value;
+      else if (code == 0x64) day = value;
+      else if (code == 0x48) hour = value;
+      else if (code == 0x4d) minute = value;
+      else second = value;
     }
   }
-  const offset = zoneSeconds(at, end);
-  if (offset == i32.MIN_VALUE) return NO_TIME;
+  if (at != end || year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month))
+    return NO_TIME;
+  if (hour > 23 || minute > 59 || second > 60) return NO_TIME;
   return toMs(daysBefore(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset, nsec);
+}
+
+const MONTHS: usize = memory.data<u8>([
+  0x6a, 0x61, 0x6e, 0x66, 0x65, 0x62, 0x6d, 0x61, 0x72, 0x61, 0x70, 0x72, 0x6d, 0x61, 0x79, 0x6a, 0x75, 0x6e,
+  0x6a, 0x75, 0x6c, 0x61, 0x75, 0x67, 0x73, 0x65, 0x70, 0x6f, 0x63, 0x74, 0x6e, 0x6f, 0x76, 0x64, 0x65, 0x63,
+]); // janfebmaraprmayjunjulaugsepoctnovdec
+
+/** The month of three letters, or 0. */
+function monthAt(at: usize): i64 {
+  for (let month: usize = 0; month < 12; month++) {
+    const name = MONTHS + month * 3;
+    if ((load<u16>(at) | 0x2020) == load<u16>(name) && (load<u8>(at, 2) | 0x20) == load<u8>(name, 2))
+      return month + 1;
+  }
+  return 0;
 }
 
 function zoneSeconds(at: usize, end: usize): i32 {

@@ -24,9 +24,14 @@ export interface RulesetInfo {
   alerts: string[];
   /** What else a module says about its rules, in the same order. */
   rules: RuleInfo[];
+  /** The paths of the fields that may say a record's time. */
+  timePaths: (string | number)[][];
   /** Milliseconds of event time that the state looks back: the longest window, cool-down or absence. */
   lookBackMs: number;
 }
+
+/** No field says the time; or one is there, and cannot be read: an index into `RulesetInfo.timePaths`. */
+export type TimeFault = 'missing' | number;
 
 export interface RuleInfo {
   alert: string;
@@ -59,6 +64,8 @@ export interface Matcher {
   matchWhole(record: Uint8Array, sec: number, nsec: number): number;
   /** Like `matchWhole`, at this time, whatever time the record says. */
   matchAt(record: Uint8Array, sec: number, nsec: number): number;
+  /** Why the last record that matched has no time of its own; undefined when it has one. */
+  timeFault(): TimeFault | undefined;
   /** The body of the alert after ALERT, as UTF-8: a view that is valid until the next call. */
   alert(): Uint8Array;
   /** Reports the time, for absences; ALERT when something fell due. Call until it returns NO_ALERT. */
@@ -144,6 +151,7 @@ export interface Doors extends Record<string, unknown> {
   matchCounts(): number;
   matchedCount(): number;
   untimedCount(): number;
+  timeFault(): number;
   cappedCounts(): number;
   tick(sec: number, nsec: number): number;
   stateStart(): number;
@@ -264,8 +272,24 @@ function readInfo(doors: Doors): RulesetInfo {
     size: u32(layout.HEADER_SIZE_TOTAL),
     alerts,
     rules,
+    timePaths: readTimePaths(view, base),
     lookBackMs: Number(u64(layout.HEADER_LOOK_BACK_MS)),
   };
+}
+
+function readTimePaths(view: DataView, base: number): (string | number)[][] {
+  const paths: (string | number)[][] = [];
+  const u32 = (offset: number) => view.getUint32(base + offset, true);
+  let at = u32(layout.HEADER_TIMES_OFFSET);
+  for (; u32(at + layout.TIME_FIELD) !== layout.NONE; at += layout.TIME_SIZE) {
+    const path = new Uint8Array(
+      view.buffer,
+      base + u32(at + layout.TIME_PATH_OFFSET),
+      u32(at + layout.TIME_PATH_SIZE),
+    );
+    paths.push(JSON.parse(Buffer.from(path).toString()) as (string | number)[]);
+  }
+  return paths;
 }
 
 function hex(hash: bigint): string {
@@ -336,6 +360,12 @@ export class LoadedMatcher implements Matcher {
 
   marks(): Uint8Array[] {
     return linesOf(this.doors.marks() ? this.output() : new Uint8Array());
+  }
+
+  timeFault(): TimeFault | undefined {
+    const fault = this.doors.timeFault();
+    if (fault === layout.TIME_FAULT_NONE) return undefined;
+    return fault === layout.TIME_FAULT_MISSING ? 'missing' : fault - layout.TIME_FAULT_FIELDS;
   }
 
   alert(): Uint8Array {

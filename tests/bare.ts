@@ -55,7 +55,7 @@ export function bareCompiled(
   const rules = patterns.map(({ program }, rule) => bareRule(program, rule));
   return {
     fields,
-    timestampField: 0,
+    times: [{ field: 0, path: ['@timestamp'], format: 'any' }],
     words: [],
     patterns: patterns.map(pattern => ({
       source: '',

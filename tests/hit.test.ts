@@ -60,6 +60,17 @@ const EXAMPLE = `groups:
       summary: 'from {{ $labels.pod }}, {{ $value }} times'
 `;
 
+/** Counts and their functions, some before and some after what is cut; `or` around both. */
+const PIPES = EXAMPLE.replace(
+  /annotations:[^]*/,
+  `annotations:
+      message: '{{ $value | humanizePercentage }} {{ $captures.path | trim | toUpper }}: {{ $value }} {{ humanize $value | truncate 2 }}'
+      escaped: '{{ $record.log | slackEscape }}{{ $value | humanizeDuration }}{{ $record.log | truncate 4000 }}{{ $value }}'
+      chosen: '{{ $record.none | or $captures.path }} {{ $value }}{{ $value | default "x" | humanize1024 }}'
+      counts: '{{ $value | humanizePercentage }} of {{ $labels.pod | toUpper }}'
+`,
+);
+
 test('a hit is one JSON object, and layout.ts draws it', async () => {
   const { matcher } = await pair(EXAMPLE);
   const [hit, ...others] = hitsOf(matcher, '{"log":"/a\\"b 404","pod":"web-1"}');
@@ -77,6 +88,25 @@ test('a hit is one JSON object, and layout.ts draws it', async () => {
   assert.equal(hitId(hit!), `${SOURCE}/${rule}/0`);
 });
 
+test('counting applies the functions of a count', async () => {
+  const { matcher, counter } = await pair(PIPES);
+  const record = '{"log":"/a&b 404","pod":"web"}';
+  const alerts = [1, 2].flatMap(i =>
+    hitsOf(matcher, record, 1_700_000_000 + i).flatMap(hit => counted(counter, hit)),
+  );
+  assert.deepEqual(
+    alerts.map(({ annotations }) => annotations),
+    [
+      {
+        message: '200% /A&B: 2 2',
+        escaped: '/a&amp;b 4042s/a&b 4042',
+        chosen: '/a&b 22',
+        counts: '200% of WEB',
+      },
+    ],
+  );
+});
+
 test('hits of one rule and one `by` have one key', async () => {
   const { matcher } = await pair(EXAMPLE);
   const keyOf = (pod: string, path: string) =>
@@ -85,28 +115,29 @@ test('hits of one rule and one `by` have one key', async () => {
   assert.notEqual(keyOf('a', '/x'), keyOf('b', '/x'));
 });
 
-test('the alerts of hits are those of their records', async () => {
-  const { matcher, counter, whole } = await pair(EXAMPLE);
-  fc.assert(
-    fc.property(
-      fc.array(
-        fc.record({ path: fc.string({ unit: 'binary' }), size: fc.constantFrom(0, 0, 4070, 4096, 9000) }),
+for (const [name, rules] of Object.entries({ EXAMPLE, PIPES }))
+  test(`the alerts of hits are those of their records: ${name}`, async () => {
+    const { matcher, counter, whole } = await pair(rules);
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({ path: fc.string({ unit: 'binary' }), size: fc.constantFrom(0, 0, 4070, 4096, 9000) }),
+        ),
+        records => {
+          whole.reset();
+          counter.reset();
+          for (const [i, { path, size }] of records.entries()) {
+            const log = `/${path.replaceAll(' ', '')}${'&ä<'.repeat(size / 4)} 404`;
+            const record = JSON.stringify({ log, pod: `p${i % 2}` });
+            const alerts = hitsOf(matcher, record, 1_700_000_000 + i * 20).flatMap(hit =>
+              counted(counter, hit),
+            );
+            assert.deepEqual(alerts, atOnce(whole, record, 1_700_000_000 + i * 20));
+          }
+        },
       ),
-      records => {
-        whole.reset();
-        counter.reset();
-        for (const [i, { path, size }] of records.entries()) {
-          const log = `/${path.replaceAll(' ', '')}${'ä'.repeat(size / 2)} 404`;
-          const record = JSON.stringify({ log, pod: `p${i % 2}` });
-          const alerts = hitsOf(matcher, record, 1_700_000_000 + i * 20).flatMap(hit =>
-            counted(counter, hit),
-          );
-          assert.deepEqual(alerts, atOnce(whole, record, 1_700_000_000 + i * 20));
-        }
-      },
-    ),
-  );
-});
+    );
+  });
 
 test('a hit that is not whole, or is of another rule, is not counted', async () => {
   const { matcher, counter } = await pair(EXAMPLE);

@@ -230,7 +230,7 @@ function rulesetOf(paths: FieldPath[]): Uint8Array {
   }));
   const compiled = {
     fields: [['@timestamp'], ...paths],
-    timestampField: 0,
+    times: [{ field: 0, path: ['@timestamp'], format: 'any' }],
     words: [],
     patterns: [],
     derivations: [],

@@ -28,8 +28,8 @@ standard error.
   --text             lines are plain text, not JSON: a line is the field "log"
   --strict           end at the first line that is not a record
 
-An alert starts at its record's "@timestamp"; without one, at the file's last change, or, on standard
-input, at the start of the run.
+An alert starts at its record's time ("@timestamp", "timestamp", "time", or what the rules name); without
+one, at the file's last change, or, on standard input, at the start of the run.
 
 Exit code: 0 done, 1 no line was a record or the sink did not accept an alert, 2 called wrongly.
 `;

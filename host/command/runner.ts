@@ -44,9 +44,10 @@ export class Runner {
   /** Alerts by name: those that the rules made, and those that arrived. */
   private readonly found = new Map<string, number>();
   private readonly delivered = new Map<string, number>();
-  /** Of the records that match and do not say their time: an "@timestamp" that cannot be read. */
-  private mistimed: string | null = null;
+  /** Records that match and do not say their time: it is missing, or, by its field, cannot be read, with the first. */
   private untimedSeen = 0;
+  private untimed = 0;
+  private readonly mistimed = new Map<number, { count: number; first: string }>();
   /** Bodies from the chunk under work. */
   private bodies: Found[] = [];
 
@@ -157,9 +158,17 @@ export class Runner {
 
   private noteTime(record: Uint8Array): void {
     this.untimedSeen = this.matcher.untimedCount();
-    if (this.mistimed !== null || this.untimedSeen > UNTIMED_READ_MAX) return;
-    const timestamp = timestampOf(record);
-    if (timestamp !== undefined) this.mistimed = short(JSON.stringify(timestamp));
+    const fault = this.matcher.timeFault();
+    if (fault === undefined || fault === 'missing') {
+      this.untimed++;
+      return;
+    }
+    const noted = this.mistimed.get(fault);
+    if (noted) noted.count++;
+    else {
+      const first = short(JSON.stringify(valueAt(record, this.module.info.timePaths[fault]!)) ?? '');
+      this.mistimed.set(fault, { count: 1, first });
+    }
   }
 
   async deliver(): Promise<void> {
@@ -221,18 +230,22 @@ export class Runner {
 
   /** Windows over records of one moment say nothing: an error an hour is then ten errors at once. */
   private timeNotes(): string[] {
-    const untimed = this.untimedSeen;
-    if (untimed === 0 || this.options.isLive) return [];
-    const records = count(untimed, 'record that matches has', 'records that match have');
-    const reason =
-      this.mistimed === null
-        ? `no "@timestamp"`
-        : `no "@timestamp" that can be read, one has ${this.mistimed}`;
+    if (this.untimedSeen === 0 || this.options.isLive) return [];
+    const names = this.module.info.timePaths.map(nameOf);
+    const found = [...this.mistimed].map(
+      ([field, { count: number, first }]) =>
+        `${count(number, 'record that matches has', 'records that match have')} a time in ${names[field]!} that cannot be read, such as ${first}`,
+    );
+    if (this.untimed > 0)
+      found.push(
+        `${count(this.untimed, 'record that matches has', 'records that match have')} no ${listed(names)}`,
+      );
     const matches = this.matcher.matches();
     const isCounting = this.module.info.rules.some(({ kind }, rule) => kind !== 'each' && matches[rule]! > 0);
     const consequence = isCounting ? ' For windows they are all at one moment.' : '';
     return [
-      `${records} ${reason}: the file's time is taken.${consequence} Name the field of their time with "timestamp" at the top of the rules file`,
+      ...found.map(text => `${text}: the file's time is taken`),
+      `Name the field of their time with "timestamp" at the top of the rules file.${consequence}`,
     ];
   }
 
@@ -305,18 +318,26 @@ export function timeParts(timeMs: number): [sec: number, nsec: number] {
 
 const RULES_SHOWN = 40;
 const VALUE_SIZE = 60;
-/** Records that are read again for the summary. */
-const UNTIMED_READ_MAX = 1000;
 
 function short(text: string): string {
   return text.length > VALUE_SIZE ? `${text.slice(0, VALUE_SIZE)}…` : text;
 }
 
 /** The module has read the record: this is for the summary only. */
-function timestampOf(record: Uint8Array): unknown {
+function valueAt(record: Uint8Array, path: (string | number)[]): unknown {
   try {
-    return (JSON.parse(Buffer.from(record).toString()) as Record<string, unknown>)['@timestamp'];
+    let value: unknown = JSON.parse(Buffer.from(record).toString());
+    for (const step of path) value = (value as Record<string | number, unknown>)[step];
+    return value;
   } catch {
     return undefined;
   }
+}
+
+function nameOf(path: (string | number)[]): string {
+  return `"${path.join('.')}"`;
+}
+
+function listed(names: string[]): string {
+  return names.length === 1 ? names[0]! : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }

@@ -50,7 +50,7 @@ export function compileRules(file: RuleFile, report: Report): CompiledRuleset | 
 
 type Draft = Omit<CompiledStep, 'needles'> & Waits;
 
-function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled {
+function assemble({ rules: models, limits, times }: RuleFile, report: Report): Compiled {
   const tables = newTables();
   const drafts: Draft[] = [];
   const rules: CompiledRule[] = [];
@@ -68,7 +68,7 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
   preferCaptures(tables.patterns.list, steps, tables.atoms.list, derivations);
   const needsState = rules.some(rule => rule.realertMs > 0 || rule.kind !== layout.KIND_EACH || rule.samples);
   return {
-    timestampField: fieldOf(tables.fields, ['@timestamp']),
+    times: times.map(({ field, format }) => ({ field: fieldOf(tables.fields, field), path: field, format })),
     fields: tables.fields.list,
     words: tables.words.list,
     patterns: tables.patterns.list,

@@ -147,8 +147,9 @@ export interface CompiledPart {
   kind: number;
   /** The text of PART_TEXT. */
   text?: string;
-  /** The field, slot or label. */
+  /** The field, slot or label, or the number of PART_TRUNCATE. */
   index?: number;
+  chained?: true;
 }
 
 export interface CompiledTemplate {
@@ -186,9 +187,16 @@ export function comesByClock({ kind, sequence }: CompiledRule): boolean {
   return kind === layout.KIND_ABSENCE || ((sequence?.order ?? 0) & layout.ORDER_WAITS) !== 0;
 }
 
+export interface CompiledTime {
+  field: number;
+  path: FieldPath;
+  format: string;
+}
+
 export interface Compiled {
   fields: FieldPath[];
-  timestampField: number;
+  /** Where a record may say its time. */
+  times: CompiledTime[];
   words: Words[];
   patterns: CompiledPattern[];
   atoms: Atom[];

@@ -76,6 +76,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
   [
     schema.FILE_KEYS,
     {
+      ...each(['timefield', 'timestampfield', 'timekey', 'timestampkey', 'timestamptype'], 'use "timestamp": {field: time, format: rfc3339}'),
       group: 'a rules file starts with `groups:`, a list of groups with a name and rules',
       ...each(['labels', 'match', 'namespaces', 'realert'], 'put it into a group, beside "name": it is for all rules of that group'),
       spec: 'it belongs in a manifest of Kubernetes, beside apiVersion and kind: write `groups:` here',
@@ -250,6 +251,14 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['from', 'to', 'start', 'end', 'starttime', 'endtime', 'times', 'time', 'hour', 'between'], 'use "hours", such as hours: \'08:00-18:00\''),
       ...each(['tz', 'zone', 'location'], 'use "timezone", such as timezone: Europe/Berlin'),
       ...each(['months', 'years', 'daysofmonth', 'dates', 'holidays'], 'only days of the week and hours can be named; mute other times where the alert is sent from, with mute_time_intervals of Alertmanager'),
+    },
+  ],
+  [
+    schema.TIMESTAMP_KEYS,
+    {
+      ...each(['key', 'path', 'name', 'source', 'timekey', 'timefield'], 'use "field"'),
+      ...each(['layout', 'pattern', 'type', 'timeformat', 'unit'], 'use "format"'),
+      ...each(['zone', 'timezone', 'tz', 'location', 'offset'], 'a time without an offset is UTC: let Fluent Bit parse one of another zone'),
     },
   ],
   [

@@ -1,5 +1,6 @@
 // The model of a rules file: what `parseRules` returns and the compiler reads.
 import type { Span } from '../error.ts';
+import type { TemplateFunction } from './functions.ts';
 import type { Pattern } from './pattern.ts';
 
 /** The way to what a test looks at, from the record on. */
@@ -72,15 +73,20 @@ export interface TextsTest {
   ofAll?: true;
 }
 
-/** A label or annotation value: literal text and references, in order. */
-export type TemplatePart =
+/**
+ * A label or annotation value: literal text and references, in order. What a reference is piped through are parts after
+ * it that are `chained`: a source is taken when there is no text so far, a function changes the text so far.
+ */
+export type TemplatePart = (
   | { kind: 'text'; text: string }
   | { kind: 'record'; field: FieldPath }
   | { kind: 'capture'; name: string }
   | { kind: 'label'; name: string }
   | { kind: 'value' }
   | { kind: 'samples' }
-  | { kind: 'alert' };
+  | { kind: 'alert' }
+  | { kind: 'function'; name: TemplateFunction; count?: number }
+) & { chained?: true };
 
 export interface Template {
   name: string;
@@ -145,7 +151,15 @@ export interface Limits {
   alertsPerSecond: number;
 }
 
+/** Where a record may say its time. `format`: "any", "likely", "rfc3339", "epoch" or what strptime takes. */
+export interface TimeField {
+  field: FieldPath;
+  format: string;
+}
+
 export interface RuleFile {
   rules: Rule[];
   limits: Limits;
+  /** The fields that may say a record's time, the first that does counts. */
+  times: TimeField[];
 }

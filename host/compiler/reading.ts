@@ -429,7 +429,7 @@ export function failSize(
   fail(context, node, `${subject} has ${formatCount(size)} bytes, ${formatCount(sizeMax)} allowed`);
 }
 
-function parseInText<T>(
+export function parseInText<T>(
   context: Context,
   node: YamlScalar,
   text: string,

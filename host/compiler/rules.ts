@@ -24,8 +24,9 @@ import { checkScope, joinLabels, joinScope, readScope } from './group.ts';
 import type { Scope } from './group.ts';
 import { makeLists } from './list-file.ts';
 import type { ReadListFile } from './list-file.ts';
-import type { Limits, Rule, RuleFile, Samples, Template } from './model.ts';
+import type { Limits, Rule, RuleFile, Samples, Template, TimeField } from './model.ts';
 import { parsesOf, readParse } from './parses.ts';
+import { TIME_FIELDS, readTimestamp } from './timestamp.ts';
 import {
   fail,
   isNothing,
@@ -69,7 +70,11 @@ export function parseSources(sources: Source[], report: Report, readListFile?: R
   if (sources.length > 1) groups.sort((left, right) => (left.name < right.name ? -1 : 1));
   const rules = groups.flatMap(group => group.rules);
   adviseNames(rules, report);
-  return { rules, limits: draft.limits?.value ?? LIMITS_DEFAULT };
+  return {
+    rules,
+    limits: draft.limits?.value ?? LIMITS_DEFAULT,
+    times: draft.times?.value ?? TIME_FIELDS,
+  };
 }
 
 function failFileSize(sources: Source[], size: number, report: Report): void {
@@ -85,6 +90,7 @@ interface FileDraft {
   groups: Map<string, GroupDraft>;
   ruleCount: number;
   limits?: Setting<Limits>;
+  times?: Setting<TimeField[]>;
 }
 
 interface GroupDraft {
@@ -120,6 +126,9 @@ function readFile(context: Context, draft: FileDraft): void {
   for (const group of readList(own, groups, 'groups', 'the file has no rules') ?? []) {
     readGroup(context, group, draft);
   }
+  const timestamp = map?.get('timestamp');
+  const times = timestamp && readTimestamp(own, timestamp);
+  if (times) draft.times = agreed(own, timestamp, times, draft.times, draft.sources);
   const limits = map?.get('limits');
   if (limits) draft.limits = agreed(own, limits, readLimits(own, limits), draft.limits, draft.sources);
 }

@@ -105,7 +105,6 @@ export function encodeRuleset(compiled: Compiled, hash: bigint): EncodedRuleset 
     [layout.HEADER_MAGIC]: layout.MAGIC,
     [layout.HEADER_VERSION]: layout.VERSION,
     [layout.HEADER_HASH]: hash,
-    [layout.HEADER_TIMESTAMP_FIELD]: compiled.timestampField,
     [layout.HEADER_KEY_COUNT]: compiled.keyCount,
     [layout.HEADER_RATE_COUNT]: compiled.rateCount,
     [layout.HEADER_LOOK_BACK_MS]: BigInt(compiled.lookBackMs),
@@ -113,6 +112,7 @@ export function encodeRuleset(compiled: Compiled, hash: bigint): EncodedRuleset 
   const tries = triesOf(compiled);
   const fields = encodeFields(writer, compiled, tries);
   put(fields.header);
+  put(encodeTimes(writer, compiled));
   const values = encodeValues(writer, compiled, tries.texts);
   put(values.header);
   const candidates = encodeCandidates(writer, compiled);
@@ -323,6 +323,30 @@ function encodeDerivations(
     [layout.HEADER_DERIVATION_COUNT]: derivations.length + texts.length,
     [layout.HEADER_DERIVATIONS_OFFSET]: writer.records(layout.DERIVATION_SIZE, [...ofRules, ...ofTexts]),
   };
+}
+
+/** Those that have a name. */
+const TIME_FORMATS: Record<string, number> = {
+  any: layout.TIME_ANY,
+  likely: layout.TIME_LIKELY,
+  rfc3339: layout.TIME_RFC3339,
+  epoch: layout.TIME_EPOCH,
+};
+
+/** The fields that may say a record's time, and a record with no field as their end. */
+function encodeTimes(writer: Writer, { times }: Compiled): Fields {
+  const records = times.map(({ field, path, format }) => {
+    const name = encodeText(writer, JSON.stringify(path));
+    const named = Object.hasOwn(TIME_FORMATS, format) ? TIME_FORMATS[format]! : undefined;
+    return {
+      [layout.TIME_FIELD]: field,
+      [layout.TIME_FORMAT]: named ?? encodeText(writer, `${format}\0`).offset,
+      [layout.TIME_PATH_OFFSET]: name.offset,
+      [layout.TIME_PATH_SIZE]: name.size,
+    };
+  });
+  const end = { [layout.TIME_FIELD]: layout.NONE };
+  return { [layout.HEADER_TIMES_OFFSET]: writer.records(layout.TIME_SIZE, [...records, end]) };
 }
 
 // ── Gates and needles ───────────────────────────────────────────────────────────────────────────────
@@ -714,9 +738,10 @@ function encodeTemplates(writer: Writer, templates: CompiledTemplate[]): number 
 }
 
 function encodeParts(writer: Writer, parts: CompiledPart[]): number {
-  const records = parts.map(({ kind, text, index = 0 }) => {
+  const records = parts.map(({ kind, text, index = 0, chained }) => {
     const { offset, size } = text === undefined ? { offset: index, size: 0 } : encodeText(writer, text);
-    return { [layout.PART_KIND]: kind, [layout.PART_A]: offset, [layout.PART_B]: size };
+    const flags = chained ? layout.PART_CHAINED : 0;
+    return { [layout.PART_KIND]: kind | flags, [layout.PART_A]: offset, [layout.PART_B]: size };
   });
   return writer.sharedRecords(layout.PART_SIZE, records);
 }

@@ -103,6 +103,10 @@ export type Keys = Record<string, Key>;
 
 export const FILE_KEYS = {
   groups: { kind: 'groups', required: true, description: 'The groups of rules.' },
+  timestamp: {
+    kind: 'timestamp',
+    description: 'Where a record says its time; "@timestamp", "timestamp" or "time" if left out.',
+  },
   limits: { kind: 'limits', description: 'What the module may use and send, for all rules together.' },
 } satisfies Keys;
 
@@ -113,6 +117,15 @@ export const MANIFEST_KEYS = {
   metadata: { kind: 'any', description: 'For Kubernetes.' },
   status: { kind: 'any', description: 'For Kubernetes.' },
   spec: { kind: 'file', required: true, description: 'The rules file.' },
+} satisfies Keys;
+
+export const TIMESTAMP_KEYS = {
+  field: { kind: 'field', required: true, description: 'The field that holds the time of a record.' },
+  format: {
+    kind: 'timeFormat',
+    description:
+      'rfc3339, epoch (numbers of s, ms, µs or ns), or as for strptime: %d/%b/%Y:%H:%M:%S %z; a number or RFC 3339 if left out.',
+  },
 } satisfies Keys;
 
 export const LIMITS_KEYS = {
@@ -460,6 +473,11 @@ export const KINDS = {
   steps: { expected: 'a list of conditions', schema: listOf(reference('step'), STEPS_MIN, STEPS_MAX) },
   any: { expected: 'anything', schema: {} },
   file: { expected: 'a map', schema: reference('file') },
+  timestamp: { expected: 'a map', schema: reference('timestamp') },
+  timeFormat: {
+    expected: 'a time format',
+    schema: { type: 'string', pattern: '^(?:rfc3339|epoch|.*%[YF].*)$' },
+  },
   limits: { expected: 'a map', schema: reference('limits') },
   threshold: { expected: 'a map', schema: reference('threshold') },
   sequence: { expected: 'a map', schema: reference('sequence') },
@@ -502,6 +520,7 @@ export function rulesSchema(): object {
     else: reference('file'),
     $defs: {
       file: mapOf(FILE_KEYS),
+      timestamp: mapOf(TIMESTAMP_KEYS),
       limits: mapOf(LIMITS_KEYS),
       list: mapOf(LIST_KEYS),
       group: mapOf(GROUP_KEYS),

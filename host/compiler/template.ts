@@ -1,12 +1,17 @@
 // The value of a label or annotation: text with references in `{{ }}`, such as
 // `{{ $captures.method }} failed in {{ $labels.pod }}`. This file knows the form only; whether a capture or
 // label of that name exists is for rules.ts to say.
+//
+//   reference = operand ( '|' call )*  |  call operand* ( '|' call )*
+//   operand   = '$record' path | '$captures.' name | '$labels.' name | '$value' | '$alert' | '"' text '"'
+//   call      = function, `truncate` a number, `default` a text, `or` operands
 import { TextError, nearest, quote } from '../error.ts';
 import type { Span, TextProblem } from '../error.ts';
 import { parseFieldPath } from './field.ts';
+import { CONDITIONS, functionHint, isFunction } from './functions.ts';
 import type { FieldPath, TemplatePart } from './model.ts';
 
-/** A part and its position in the template's text: a reference without its braces and spaces. */
+/** A part and its position in the template's text: an operand or a function, without braces and spaces. */
 export interface PlacedPart {
   part: TemplatePart;
   span: Span;
@@ -47,8 +52,7 @@ export function parseTemplate(text: string, reportMistake: TextReport): PlacedPa
       at = open + OPEN.length;
       continue;
     }
-    const part = reference(text, open + OPEN.length, close, report);
-    if (part) parts.push(part);
+    parts.push(...reference(text, open + OPEN.length, close, report));
     at = close + CLOSE.length;
   }
   return parts;
@@ -77,28 +81,170 @@ function closingBraces(text: string, start: number): number | undefined {
   return mark !== '' && plain >= 0 ? plain : undefined;
 }
 
-function reference(text: string, start: number, end: number, report: TextReport): PlacedPart | undefined {
+function reference(text: string, start: number, end: number, report: TextReport): PlacedPart[] {
   const inner = text.slice(start, end);
   const trimmed = inner.trim();
   const at = start + inner.length - inner.trimStart().length;
   const span = spanOf(trimmed === '' ? start - OPEN.length : at, trimmed || OPEN + inner + CLOSE);
   try {
-    return { part: parseReference(trimmed, span), span };
+    return parsePipe(trimmed, span);
   } catch (error) {
     if (!(error instanceof TextError)) throw error;
     report(error);
-    return undefined;
+    return [];
   }
 }
 
-function parseReference(text: string, span: Span): TemplatePart {
+function parsePipe(text: string, span: Span): PlacedPart[] {
   if (/^-\s|\s-$/.test(text))
     throw new TextError('a template cannot trim with "-"', span, 'leave out the "-"');
+  if (text === '') throw new TextError('empty reference', span, REFERENCE_FORMS);
+  const [first, ...calls] = splitPipe(text, span.start);
+  const parts = [...parseFirst(first!), ...calls.flatMap(parseCall)];
+  for (const { part, span } of parts) {
+    if (part.kind === 'value' && part.chained)
+      throw new TextError('$value cannot be a second choice', span, 'it is never empty: write it first');
+  }
+  return parts;
+}
+
+/** A word of a reference: an operand, the name of a function, or a number. */
+interface Word {
+  text: string;
+  span: Span;
+}
+
+/** The words between the bars. Quotes hold bars and spaces together. */
+function splitPipe(text: string, start: number): Word[][] {
+  const segments: Word[][] = [[]];
+  const pattern = /(\|)|(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|["'`]|[^|\s"'`])+/g;
+  for (const match of text.matchAll(pattern)) {
+    const span = spanOf(start + match.index, match[0]);
+    if (match[1] === undefined) segments.at(-1)!.push({ text: match[0], span });
+    else {
+      if (segments.at(-1)!.length === 0) throw emptyCall(span);
+      segments.push([]);
+    }
+  }
+  if (segments.at(-1)!.length === 0) throw emptyCall(spanOf(start + text.length - 1, '|'));
+  return segments;
+}
+
+function emptyCall(span: Span): TextError {
+  const hint = 'write a function on both sides of "|", or leave it out: {{ $record.a | toUpper }}';
+  return new TextError('nothing to pipe', span, hint);
+}
+
+/** `$record.a`, or as Go has it with the function first: `toUpper $record.a`, `or $record.a "x"`. */
+function parseFirst(words: Word[]): PlacedPart[] {
+  const [head, ...rest] = words as [Word, ...Word[]];
+  if (!/^[\p{L}_]/u.test(head.text)) {
+    if (rest.length === 0) return [parseOperand(head)];
+    throw twoValues(head, rest);
+  }
+  if (head.text === 'or' && rest.length > 0) {
+    const [first, ...others] = rest.map(parseOperand);
+    return [first!, ...others.map(chained)];
+  }
+  const operand = rest.pop();
+  const call = () => parseCall([head, ...rest]);
+  if (operand && isOperand(operand)) return [parseOperand(operand), ...call()];
+  parseCall(operand ? [...words] : words); // says so if there is no such function
+  throw new TextError(
+    `"${head.text}" is given nothing`,
+    head.span,
+    `write {{ $record.log | ${words.map(word => word.text).join(' ')} }}`,
+  );
+}
+
+function twoValues(head: Word, rest: Word[]): TextError {
+  const span = { start: head.span.start, end: rest.at(-1)!.span.end };
+  if (rest[0]!.text === ':=') return new TextError('a template has no variables', span, CONDITIONS);
+  if (head.text.startsWith('('))
+    return new TextError('a template has no parentheses', span, 'write a pipe from the left to the right');
+  const hint = `choose with "or", or pipe it: {{ ${head.text} | toUpper }}`;
+  return new TextError('a reference has one value', span, hint);
+}
+
+function isOperand({ text }: Word): boolean {
+  return /^[$"'`.]/.test(text);
+}
+
+function chained({ part, span }: PlacedPart): PlacedPart {
+  return { part: { ...part, chained: true }, span };
+}
+
+/** A function that is applied to what is before the bar. */
+function parseCall([head, ...given]: Word[]): PlacedPart[] {
+  const { text: name, span } = head!;
+  if (name === 'default') return [chained(parseText(name, given, span))];
+  if (name === 'or') {
+    if (given.length === 0)
+      throw new TextError('"or" is given nothing', span, 'write or $record.b, or default "?"');
+    return given.map(word => chained(parseOperand(word)));
+  }
+  if (isOperand(head!)) throw new TextError(`${quote(name)} is not a function`, span, `write or ${name}`);
+  if (!isFunction(name)) throw new TextError(`unknown function ${quote(name)}`, span, functionHint(name));
+  if (name === 'truncate') {
+    const count = parseLimit(given, span);
+    return [{ part: { kind: 'function', name, count, chained: true }, span }];
+  }
+  if (given.length > 0)
+    throw new TextError(
+      `"${name}" takes nothing but a value`,
+      given[0]!.span,
+      `write {{ $record.log | ${name} }}`,
+    );
+  return [{ part: { kind: 'function', name, chained: true }, span }];
+}
+
+function parseText(name: string, given: Word[], span: Span): PlacedPart {
+  const [word] = given;
+  if (word && given.length === 1 && /^["'`]/.test(word.text)) return parseOperand(word);
+  if (word && given.length === 1 && word.text.startsWith('$'))
+    throw new TextError(`"default" takes a text`, word.span, `for a reference write or ${word.text}`);
+  const written = word?.text.replace(/^["'`]|["'`]$/g, '') || '?';
+  throw new TextError(`"${name}" takes a text in quotes`, word?.span ?? span, `write default "${written}"`);
+}
+
+// A text of more characters is cut in any case.
+const TRUNCATE_MAX = 4_096;
+
+function parseLimit(given: Word[], span: Span): number {
+  const [word] = given;
+  const count = given.length === 1 && /^\d+$/.test(word!.text) ? Number(word!.text) : 0;
+  if (count >= 1 && count <= TRUNCATE_MAX) return count;
+  const hint = 'write {{ $record.log | truncate 80 }}';
+  throw new TextError(`"truncate" takes a number of characters, from 1 to 4,096`, word?.span ?? span, hint);
+}
+
+function parseOperand({ text, span }: Word): PlacedPart {
+  return { part: /^["'`]/.test(text) ? textOperand(text, span) : parseReference(text, span), span };
+}
+
+function textOperand(text: string, span: Span): TemplatePart {
+  const mark = text[0]!;
+  if (text.length < 2 || text.at(-1) !== mark || (mark !== '`' && /[^\\](?:\\\\)*\\.$/.test(text)))
+    throw new TextError('quote is not closed', span, `close it with ${mark}`);
+  const inner = text.slice(1, -1);
+  if (mark === '`') return { kind: 'text', text: inner };
+  const read = inner.replace(/\\(u[\da-fA-F]{4}|.)/g, (whole, escape: string) => {
+    if (escape.length > 1) return String.fromCharCode(parseInt(escape.slice(1), 16));
+    const value = escape === mark ? mark : ESCAPES[escape];
+    if (value === undefined)
+      throw new TextError(`unknown escape "${whole}"`, span, 'a backslash itself is written \\\\');
+    return value;
+  });
+  if (/\p{Surrogate}/u.test(read)) throw new TextError('the text holds half a surrogate pair', span);
+  return { kind: 'text', text: read };
+}
+
+const ESCAPES: Record<string, string> = { '\\': '\\', n: '\n', t: '\t', r: '\r', '/': '/' };
+
+function parseReference(text: string, span: Span): TemplatePart {
   const head = /^\$?\w*/.exec(text)![0];
   const rest = text.slice(head.length);
   if (!REFERENCES.includes(head)) throw unknownReference(text, head, span);
-  const unquoted = text.replace(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/g, '');
-  if (unquoted.includes('|')) throw noFunctions(text, span);
   switch (head) {
     case '$record':
       return { kind: 'record', field: recordField(rest, span.start + head.length, span) };
@@ -113,9 +259,8 @@ function parseReference(text: string, span: Span): TemplatePart {
 }
 
 function unknownReference(text: string, head: string, span: Span): TextError {
-  if (text === '') return new TextError('empty reference', span, REFERENCE_FORMS);
   if (text.startsWith('.')) return goReference(text, span);
-  if (!text.startsWith('$')) return noFunctions(text, span);
+  if (!text.startsWith('$')) return notReference(text, span);
   const near = nearest(head, REFERENCES);
   const message = `unknown reference ${quote(head)}`;
   const headSpan = spanOf(span.start, head);
@@ -135,12 +280,8 @@ function goReference(text: string, span: Span): TextError {
   return new TextError(`unknown reference ${quote(text)}`, span, hint);
 }
 
-function noFunctions(text: string, span: Span): TextError {
-  return new TextError(
-    `${quote(text)} is not a reference`,
-    span,
-    `${REFERENCE_FORMS}; no functions, no pipes`,
-  );
+function notReference(text: string, span: Span): TextError {
+  return new TextError(`${quote(text)} is not a reference`, span, REFERENCE_FORMS);
 }
 
 /** The path after `$record`; the spans of its mistakes are positions in the template. */
@@ -149,7 +290,7 @@ function recordField(rest: string, start: number, span: Span): FieldPath {
     throw new TextError('$record names no field', span, 'write {{ $record.log }}');
   }
   const dot = rest.startsWith('.') ? 1 : 0;
-  if (dot === 0 && !rest.startsWith('[')) throw noFunctions(`$record${rest}`, span);
+  if (dot === 0 && !rest.startsWith('[')) throw notReference(`$record${rest}`, span);
   try {
     return parseFieldPath(rest.slice(dot));
   } catch (error) {

@@ -3,6 +3,7 @@ import * as layout from '../../assembly/layout.ts';
 import type { Report } from '../error.ts';
 import type { CompiledExtract, CompiledPart, CompiledTemplate, Tables, TestCondition } from './compiled.ts';
 import { fieldOf } from './fields.ts';
+import { FUNCTION_KINDS } from './functions.ts';
 import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model.ts';
 import { patternOf } from './patterns.ts';
 import { isToldByClock } from './sequence.ts';
@@ -111,22 +112,33 @@ function partsOf(
   fields: Table<FieldPath>,
 ): CompiledPart[] {
   return parts.flatMap((part): CompiledPart | CompiledPart[] => {
+    const chained = part.chained && { chained: part.chained };
     switch (part.kind) {
       case 'text':
-        return { kind: layout.PART_TEXT, text: part.text };
+        return { kind: layout.PART_TEXT, text: part.text, ...chained };
       case 'alert':
-        return { kind: layout.PART_TEXT, text: rule.alert };
+        return { kind: layout.PART_TEXT, text: rule.alert, ...chained };
       case 'record':
-        return { kind: layout.PART_RECORD, index: fieldOf(fields, part.field) };
+        return { kind: layout.PART_RECORD, index: fieldOf(fields, part.field), ...chained };
       case 'capture':
         // The steps of a sequence each have slots of their own: those of other steps are empty.
-        return slots.byName.get(part.name)!.map(index => ({ kind: layout.PART_CAPTURE, index }));
+        return slots.byName.get(part.name)!.map((index, i) => ({
+          kind: layout.PART_CAPTURE,
+          index,
+          ...(i > 0 ? { chained: true } : chained),
+        }));
       case 'label':
-        return { kind: layout.PART_LABEL, index: labels.findIndex(label => label.name === part.name) };
+        return {
+          kind: layout.PART_LABEL,
+          index: labels.findIndex(label => label.name === part.name),
+          ...chained,
+        };
       case 'value':
         return { kind: layout.PART_VALUE };
       case 'samples':
         return { kind: layout.PART_SAMPLES };
+      case 'function':
+        return { kind: FUNCTION_KINDS[part.name], index: part.count ?? 0, chained: true };
     }
   });
 }

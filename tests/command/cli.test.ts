@@ -479,7 +479,7 @@ describe('run', () => {
     const { stderr } = await earshot('run', 'rules.yaml', 'times.ndjson');
     assert.match(
       stderr,
-      /\n3 records that match have no "@timestamp" that can be read, one has null: the file's time is taken\. Name the field of their time with "timestamp" at the top of the rules file\n  Broken/,
+      /\n2 records that match have a time in "@timestamp" that cannot be read, such as null: the file's time is taken\n1 record that matches has no "@timestamp", "timestamp" or "time": the file's time is taken\nName the field of their time with "timestamp" at the top of the rules file\.\n  Broken/,
     );
   });
 
@@ -488,7 +488,10 @@ describe('run', () => {
     utimesSync(join(folder, 'untimed.ndjson'), 1600000000, 1600000000.25);
     const { stdout, stderr } = await earshot('run', 'rules.yaml', 'untimed.ndjson');
     assert.equal(JSON.parse(stdout).alerts[0].startsAt, '2020-09-13T12:26:40.250Z');
-    assert.match(stderr, /\n1 record that matches has no "@timestamp": the file's time is taken\. Name/);
+    assert.match(
+      stderr,
+      /\n1 record that matches has no "@timestamp", "timestamp" or "time": the file's time is taken\nName/,
+    );
   });
 
   test('a gzip file that is cut short', async () => {

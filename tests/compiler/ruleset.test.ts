@@ -28,13 +28,13 @@ const TINY = 'groups: [{name: g, rules: [{alert: r, match: {field: a, eq: b}}]}]
 // Its header, after magic, version and checksum, up to the offset of the texts. A new version of the format is a
 // visible difference here.
 const HEADER = `
-size 20090000  fields 02000000  hash @@hash
-nodes 04000000 b8000000  edges 38010000  fields 88010000
-gates 02000000 d0010000  indexes 00000000 f0010000  needles 00000000
-always, mask 00000000 offset 70010000 count 00000000  ungated 00000000  gate fields 01000000
-rules 01000000 20020000  atoms 01000000 f0010000  patterns f0010000  sets f0010000
-timestamp field 01000000  slots 00000000  labels 01000000  keys 00400000
-steps 01000000 00020000  look back e093040000000000  rate 14000000  absence 00000000
+size 480a0000  fields 04000000  hash @@hash
+nodes 06000000 b8000000  edges 78010000  fields 80020000
+gates 02000000 e8020000  indexes 00000000 08030000  needles 00000000
+always, mask 00000000 offset e0010000 count 00000000  ungated 00000000  gate fields 01000000
+rules 01000000 38030000  atoms 01000000 08030000  patterns 08030000  sets 08030000
+times 40020000  slots 00000000  labels 01000000  keys 00400000
+steps 01000000 18030000  look back e093040000000000  rate 14000000  absence 00000000
 `;
 
 test('the worked example', () => {
