@@ -4,6 +4,7 @@ import type { Report, Span } from '../error.ts';
 import type { TestCondition } from './compiled.ts';
 import { testsOf, textsIn } from './condition.ts';
 import { formatFieldPath } from './field.ts';
+import { networkHint } from './foreign.ts';
 import { matchesEverything } from './nfa.ts';
 import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model.ts';
 import { isList, isPlain, isSamePath, isText } from './path.ts';
@@ -207,6 +208,9 @@ function textForm(op: TestCondition['op'], text: string): Form | undefined {
       hint: `if any text is meant by it, ${hint}`,
     };
   }
+  const network = op === 'contains' ? undefined : networkHint(text);
+  if (network !== undefined)
+    return { message: `"${op}" takes the network ${quote(text)} letter by letter`, hint: network };
   if (!PATTERN_SIGNS.test(text) && !ALTERNATIVES.test(text)) return undefined;
   return {
     message: `"${op}" takes ${quote(text)} letter by letter`,

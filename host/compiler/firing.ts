@@ -258,7 +258,7 @@ export const JSON_HINT =
 
 // ------------------------------------------------------------------------------------------ fixed texts
 
-const TEMPLATE = /\{\{\s*\$(record|captures|labels|value|alert)\b/;
+const TEMPLATE = /\{\{\s*\$(record|captures|labels|value|alert)\b|^\$(?:record|captures|labels)[.[]/;
 
 /** A test compares with a text; a template in it would be compared letter by letter. */
 function comparedTemplate(test: TestCondition): Problem | undefined {

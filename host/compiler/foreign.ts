@@ -11,6 +11,7 @@ export function foreignHint(name: string, keys: Keys, isAlone: boolean): string 
   const words = FOREIGN_WORDS.get(keys);
   const word = plain(name);
   if (keys === schema.CONDITION_KEYS && isAlone && FIELD_NAMES.includes(word)) return undefined;
+  if (keys === schema.CONDITION_KEYS && isAlone && word === 'alert') return ALERTS;
   if (words && Object.hasOwn(words, word)) return words[word];
   return misplacedHint(name, keys);
 }
@@ -48,7 +49,7 @@ const ALERTS = 'a rule sees records, not alerts: use inhibit_rules of Alertmanag
 const REFUSED: Record<string, string> = {
   ...each(['avg', 'average', 'mean', 'median', 'sum', 'stddev', 'minimum', 'maximum', 'metricaggregation'], AVERAGES),
   ...each(['quantile', 'percentile', 'percentiles', 'histogramquantile', 'p50', 'p90', 'p95', 'p99', 'p999'], QUANTILES),
-  ...each(['spike', 'spikeheight', 'spiketype', 'anomaly', 'trend', 'baseline', 'delta', 'deriv', 'increase', 'change'], SPIKES),
+  ...each(['spike', 'spikeheight', 'spiketype', 'anomaly', 'trend', 'baseline', 'delta', 'deriv', 'increase', 'change', 'rateofchange', 'comparedto', 'offset', 'previous', 'weekoverweek'], SPIKES),
   ...each(['cidr', 'subnet', 'network', 'iprange', 'ip', 'ipaddress'], NETWORKS),
   ...each(['eqfield', 'equalsfield', 'fieldref', 'samefield', 'sameas', 'comparefield', 'compareto', 'comparekey', 'otherfield'], FIELDS),
   ...each(['alerts', 'inhibit', 'inhibitrules', 'dependson', 'correlation', 'correlate', 'parent'], ALERTS),
@@ -139,6 +140,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
     schema.CONDITION_KEYS,
     {
       ...REFUSED,
+      ...each(['alertname', 'alertid', 'rule', 'ruleid'], ALERTS),
       ...each(['and', 'must', 'allof', 'every'], 'use "all"'),
       ...each(['or', 'should', 'anyof', 'some', '1of'], 'use "any"'),
       unless: 'use "not" for what the record itself must not hold; in a sequence a step is {unless: {…}}, on its own',
@@ -349,6 +351,21 @@ export function asTestHint(name: string, isList: boolean, hasOthers: boolean): s
   }
   if (hasOthers || nearest(name, Object.keys(schema.CONDITION_KEYS)) !== undefined) return undefined;
   return `a test names its field: write {field: ${name}, ${isList ? 'in: […]' : 'eq: …'}}`;
+}
+
+/** What is said of a text where a number is expected, or of a map where a value is. */
+export function valueHint(text: string): string | undefined {
+  if (/^(?:avg|average|mean|sum|stddev|median)\w*\s*\(/i.test(text)) return AVERAGES;
+  if (/^(?:quantile|percentile|p\d\d)\w*\s*\(/i.test(text)) return QUANTILES;
+  if (/^(?:rate|increase|delta|deriv)\w*\s*\(/i.test(text)) return SPIKES;
+  return /^\{?\s*(?:\$|field\b)|^[a-z_][\w-]*(?:\.[\w-]+)+$/i.test(text) ? FIELDS : undefined;
+}
+
+const ADDRESS = /^(?:\d{1,3}(?:\.\d{1,3}){3}\/\d{1,2}|[\da-f:]*::[\da-f:]*\/\d{1,3})$/i;
+
+/** For `10.0.0.0/8`, which no record has as the text of an address. */
+export function networkHint(text: string): string | undefined {
+  return ADDRESS.test(text) ? NETWORKS : undefined;
 }
 
 /** What is said of a condition that is a text. */

@@ -10,7 +10,7 @@ import { TEMPLATE_HINT, isDamaged, resolveAlias, spanOf, spanWithin, writtenAs }
 import type { Document, Node } from './document.ts';
 import { parseDuration } from './duration.ts';
 import { formatFieldPath, parseFieldPath } from './field.ts';
-import { asTestHint, foreignHint, meantKey } from './foreign.ts';
+import { asTestHint, foreignHint, meantKey, valueHint } from './foreign.ts';
 import type { Lists } from './list-file.ts';
 import type { FieldPath, ParseFormat, Scalar } from './model.ts';
 import { throughTexts } from './parse.ts';
@@ -346,6 +346,7 @@ function typeHint(context: Context, node: Node, kind: keyof typeof schema.KINDS)
   if (isMap(node) && written.startsWith('{{')) return TEMPLATE_HINT;
   if (isMap(node) && node.has('file'))
     return 'a list from a file takes the place of the whole list: in: {file: hosts.txt}';
+  if (isMap(node) && kind === 'scalar' && valueHint(written)) return valueHint(written);
   if (isMap(node) && LISTS.has(kind)) return 'begin each item with "- "';
   if (isMap(node)) return kind === 'duration' ? 'write it as 15m, 1h30m, 500ms or 1d' : undefined;
   if (isSeq(node)) return LIST_HINTS[kind];
@@ -372,7 +373,7 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
     case 'texts':
       return node.value === null ? undefined : `put it in quotes: '${written}'`;
     case 'number':
-      return /^['"]?-?\d/.test(written) ? 'leave out the quotes and the unit' : undefined;
+      return /^['"]?-?\d/.test(written) ? 'leave out the quotes and the unit' : valueHint(String(node.value));
     case 'count':
     case 'keyCount':
     case 'rate':
