@@ -41,6 +41,7 @@ const ALERT_SIZE: usize = SUBJECT_SIZE + 72;
 // What to remember when an alert has been told.
 export const EFFECT_COOL_DOWN: u32 = 1; // the cool-down of the label set KEY begins
 export const EFFECT_MISSING: u32 = 2; // the absence of KEY has been told
+export const EFFECT_RESOLVED: u32 = 3; // the trouble of the label set KEY is over
 
 let firstAlert: usize = 0;
 let lastAlert: usize = 0;

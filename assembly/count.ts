@@ -16,6 +16,7 @@ import {
   ALERT_TIME,
   EFFECT_COOL_DOWN,
   EFFECT_MISSING,
+  EFFECT_RESOLVED,
   NO_END,
   RESOLVED,
   addAlert,
@@ -78,8 +79,11 @@ import {
   countInWindow,
   countKept,
   endClock,
+  endCooling,
+  endMissing,
   hasRate,
   isCooling,
+  isKeyOfClock,
   keepCapped,
   keepTime,
   knownCoolDown,
@@ -93,14 +97,16 @@ import {
   newestOfTimes,
   nextAbsence,
   nextCapped,
-  nextSuppressed,
+  nextUnsaid,
   oldestTime,
   readCapped,
   readLabels,
   reportEvicted,
+  seeAgain,
   seeKey,
   setClock,
   setSuppressed,
+  setTrouble,
   settleSeen,
   slotAt,
   slotRule,
@@ -141,13 +147,13 @@ function ruleCount(): u32 {
 }
 
 let capped: usize = 0; // u32 for each rule: alerts that the rate cap suppressed
-let absenceSizeMax: usize = 0; // bytes that one alert of an absence and its body may need
+let absenceSizeMax: usize = 0; // bytes that one alert that the clock tells, and its body, may need
 
 /** Takes memory at `at`, and returns the address after it. */
 export function placeCount(at: usize): usize {
   capped = at;
   for (let index: u32 = 0; index < ruleCount(); index++) {
-    if (isAbsence(ruleAt(index))) absenceSizeMax = max(absenceSizeMax, keptSizeMax(ruleAt(index)));
+    if (watchMs(ruleAt(index)) != 0) absenceSizeMax = max(absenceSizeMax, keptSizeMax(ruleAt(index)));
   }
   return at + (((<usize>ruleCount() + 1) & ~1) << 2);
 }
@@ -165,6 +171,11 @@ function isAbsence(rule: usize): bool {
   return load<u32>(rule, layout.RULE_KIND) == layout.KIND_ABSENCE;
 }
 
+/** How long the clock waits for a key of the rule: until it is missing, or its trouble is over. 0: it waits for none. */
+function watchMs(rule: usize): i64 {
+  return isAbsence(rule) ? windowOf(rule) : load<i64>(rule, layout.RULE_RESOLVE_MS);
+}
+
 // ── Hits ────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A record says that the stream has reached `time`. */
@@ -175,6 +186,7 @@ export function countTime(time: i64): void {
 /** Counts a hit, and adds its alert when one is due. */
 export function countHit(hit: usize): void {
   const value = dueBy(hit);
+  if (keepsTrouble(hit)) seeTrouble(hit);
   if (value != 0) fire(hit, value);
 }
 
@@ -185,7 +197,11 @@ export function countTold(hit: usize): void {
   if (isAbsence(rule)) return;
   const labels = load<usize>(hit, SUBJECT_LABELS);
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-  startCoolDown(rule, hash, tenantOf(rule, labels), load<i64>(hit, HIT_TIME));
+  const time = load<i64>(hit, HIT_TIME);
+  const link = keepsTrouble(hit) ? seeTrouble(hit) : 0;
+  if (link != 0) endTrouble(rule, hash, troubleEnd(link));
+  startCoolDown(rule, hash, tenantOf(rule, labels), time);
+  startTrouble(rule, labels, hash, time, time);
 }
 
 /** Counts a hit and returns `$value` of the alert that it makes due, or 0. An absence adds its alerts itself. */
@@ -226,7 +242,8 @@ function fire(hit: usize, value: u64): void {
   const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   // `realert: 0s` asks for every match: there is no cool-down.
   const coolDown = realertMs == 0 ? <usize>0 : knownCoolDown(index, hash);
-  if (coolDown != 0 && isCooling(coolDown, time, realertMs)) {
+  const over = overBefore(hit, hash);
+  if (coolDown != 0 && over == 0 && isCooling(coolDown, time, realertMs)) {
     addSuppressed(coolDown);
     return;
   }
@@ -235,12 +252,16 @@ function fire(hit: usize, value: u64): void {
     cap(rule, tenant, labels, hash, time);
     return;
   }
+  if (over != 0) {
+    tellResolved(over);
+    endMissing(over);
+  }
   const alert = newAlert(rule, labels, hash);
   if (alert == 0) return;
   store<usize>(alert, load<usize>(hit, SUBJECT_CAPTURES), SUBJECT_CAPTURES);
   store<u32>(alert, load<u32>(hit, SUBJECT_STAGE), SUBJECT_STAGE);
   store<u64>(alert, value, SUBJECT_VALUE);
-  if (coolDown != 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
+  if (coolDown != 0 && over == 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
   const others = cappedCount(index, tenant);
   if (others != 0) store<u64>(alert, firstCapped(rule, tenant), SUBJECT_FIRST);
   store<u64>(alert, others + takeEvicted(), SUBJECT_OTHERS);
@@ -263,6 +284,75 @@ export function tellAgain(hit: usize): void {
   store<u64>(alert, max(<u64>load<u32>(rule, layout.RULE_COUNT), 1), SUBJECT_VALUE);
   store<i64>(alert, load<i64>(hit, HIT_TIME), ALERT_STARTS);
   addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
+}
+
+// ── Resolved alerts ─────────────────────────────────────────────────────────────────────────────────
+// A label set is in trouble from an alert on, until nothing matches for `resolveAfter`. The trouble is over at that time, not
+// at the match that comes after it: a match that finds it over begins another, and its alert is told with the resolved one.
+
+/** Whether matches of a label set put off the end of its trouble. */
+function keepsTrouble(hit: usize): bool {
+  const rule = load<usize>(hit, HIT_RULE);
+  return !isAbsence(rule) && load<i64>(rule, layout.RULE_RESOLVE_MS) != 0;
+}
+
+/** The trouble of a label set, as a link, or 0 when it has none. */
+function troubleOf(rule: usize, hash: u64): u32 {
+  const link = absenceOf(indexOf(rule), hash);
+  return link == 0 || missingSince(link) == NEVER ? 0 : link;
+}
+
+function troubleEnd(link: u32): i64 {
+  return lastSeen(link) + watchMs(ruleAt(slotRule(link)));
+}
+
+/** A match puts off the end of its label set's trouble. Returns the trouble, as a link, if it is over already; else 0. */
+function seeTrouble(hit: usize): u32 {
+  const rule = load<usize>(hit, HIT_RULE);
+  const time = load<i64>(hit, HIT_TIME);
+  const link = troubleOf(rule, fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), u64.MAX_VALUE));
+  if (link == 0) return 0;
+  settle(link);
+  const seen = min(time, clockTime());
+  if (seen >= troubleEnd(link)) return link;
+  seeAgain(link, time, max(lastSeen(link), seen));
+  return 0;
+}
+
+/** The trouble that was over before a match, as a link, or 0. */
+function overBefore(hit: usize, hash: u64): u32 {
+  const link = keepsTrouble(hit) ? troubleOf(load<usize>(hit, HIT_RULE), hash) : 0;
+  return link != 0 && min(load<i64>(hit, HIT_TIME), clockTime()) >= troubleEnd(link) ? link : 0;
+}
+
+/** Adds the alert that the trouble of a label set is over. */
+function tellResolved(link: u32): void {
+  const rule = ruleAt(slotRule(link));
+  const end = troubleEnd(link);
+  const since = missingSince(link);
+  const alert = tellAbsence(link, since, max(since, end), 0); // a wrong clock may have begun it in the future
+  if (alert == 0) return;
+  store<u32>(alert, EFFECT_RESOLVED, ALERT_EFFECT);
+  store<u64>(alert, absenceHash(link), ALERT_KEY);
+  store<i64>(alert, end, ALERT_TIME);
+}
+
+/** An alert said that the trouble of a label set was over at `end`: the next match is told at once. */
+function endTrouble(rule: usize, hash: u64, end: i64): void {
+  const link = troubleOf(rule, hash);
+  if (link != 0) endMissing(link);
+  const coolDown = knownCoolDown(indexOf(rule), hash);
+  if (coolDown == 0) return;
+  endCooling(coolDown, end, load<i64>(rule, layout.RULE_REALERT_MS));
+  clearSuppressed(coolDown);
+}
+
+/** An alert of a label set was told: it is in trouble since `since`, unless it is already. It was last seen at `time`. */
+function startTrouble(rule: usize, labels: usize, hash: u64, since: i64, time: i64): void {
+  if (isAbsence(rule) || load<i64>(rule, layout.RULE_RESOLVE_MS) == 0 || troubleOf(rule, hash) != 0) return;
+  if (!wait(rule, hash, time, labels))
+    countEvicted(); // its end can't be waited for
+  else setTrouble(absenceOf(indexOf(rule), hash), since);
 }
 
 /** When the alert is told, the cool-down of the label set `hash` begins at `time`. */
@@ -414,11 +504,14 @@ export function beginReserve(): void {
 /** Adds up what the alert of a hit may need. */
 export function measureHit(hit: usize): void {
   const rule = load<usize>(hit, HIT_RULE);
-  const size = alertSizeMax(rule, isAbsence(rule) ? 0 : hit);
-  // An absence may have two alerts: the key is missing, and it is back.
-  const count: usize = isAbsence(rule) ? 2 : 1;
-  blocksSize += count * (alertBlocksSizeMax(rule, 0) + keptBlocksSizeMax(rule));
-  jsonSize = min(jsonSize + count * size, layout.BODY_SIZE_MAX);
+  measureAlert(rule, alertSizeMax(rule, isAbsence(rule) ? 0 : hit));
+  // There may be two alerts: the key is missing, and it is back; or the trouble is over, and there is a new one.
+  if (watchMs(rule) != 0) measureAlert(rule, alertSizeMax(rule, 0));
+}
+
+function measureAlert(rule: usize, size: usize): void {
+  blocksSize += alertBlocksSizeMax(rule, 0) + keptBlocksSizeMax(rule);
+  jsonSize = min(jsonSize + size, layout.BODY_SIZE_MAX);
   jsonSizeMax = max(jsonSizeMax, size);
 }
 
@@ -471,6 +564,7 @@ function see(hit: usize, index: u32, by: u64): void {
     if (since != NEVER) {
       if (seen + windowMs <= clockTime()) return; // too few, or late: the key has been missing again since, and still is
       tellAbsence(link, since, max(since, newest), matchesWhenBack(link, newest));
+      endMissing(link);
     } else if (newest - before >= windowMs) {
       if (seen + windowMs <= newest) return; // too few: it falls due as before
       tellGap(link, newest);
@@ -508,14 +602,17 @@ function tellGap(link: u32, end: i64): void {
   tellAbsence(link, since, end, matchesWhenBack(link, end));
 }
 
-/** Adds the alert that a key is missing, or back, with the labels that it had when it was seen. `matches` are in the window. */
+/** Adds the alert of a key that is missing or back, or of a trouble that is over, with the labels that it had when it was seen. */
 function tellAbsence(link: u32, since: i64, endsAt: i64, matches: u64): usize {
   const rule = ruleAt(slotRule(link));
   const labels = absenceLabels(link);
   if (labels == 0) return 0;
   if (!takeRoom(alertSizeMax(rule, 0))) return 0; // if it still lasts, the next call tells it
-  const alert = newAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE));
+  const hash = fingerprint(rule, labels, u64.MAX_VALUE);
+  const alert = newAlert(rule, labels, hash);
   if (alert == 0) return 0;
+  const coolDown = knownCoolDown(slotRule(link), hash);
+  if (coolDown != 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
   if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
   store<u64>(alert, matches, SUBJECT_VALUE);
   store<u64>(alert, takeEvicted(), SUBJECT_OTHERS);
@@ -553,15 +650,23 @@ export function tellDue(): void {
   beginDue();
   for (let link = nextAbsence(1); link != 0; link = nextAbsence(link + 1)) {
     const rule = ruleAt(slotRule(link));
+    const resolves = !isAbsence(rule);
+    if (resolves && missingSince(link) == NEVER) continue; // it is over
     settle(link);
     const since = missingSince(link);
-    const due = since == NEVER ? lastSeen(link) + windowOf(rule) : missingTold(link) + repeatMs(rule);
+    const isSeen = resolves || since == NEVER;
+    const due = isSeen ? lastSeen(link) + watchMs(rule) : missingTold(link) + repeatMs(rule);
     // Memory for one alert is reserved. Without memory for more, the next call adds the rest.
     if (due > clock || count == layout.DUE_COUNT_MAX || (count != 0 && !reserve(keptSizeMax(rule)))) {
       lookAgainAt(due);
       continue;
     }
     count++;
+    if (resolves) {
+      tellResolved(link);
+      lookAgainAt(clock); // until it is told
+      continue;
+    }
     if (since != NEVER && load<i64>(rule, layout.RULE_REALERT_MS) == 0) {
       remindOf(link, since);
       continue;
@@ -581,7 +686,8 @@ export function passTime(time: i64): void {
   setClock(time);
   tellDue();
   if (!hasAlerts()) tellCapped(time);
-  remindOfSuppressed();
+  // What an alert changes is not known to be true before it is told: the next call adds the marks.
+  if (!hasAlerts()) remindOfUnsaid();
 }
 
 /** The stream has ended: the time in its last records is believed. */
@@ -637,14 +743,14 @@ export function expectAll(time: i64): void {
   for (let index: u32 = 0; index < ruleCount(); index++) expect(index, time);
 }
 
-/** Waits for a key that was seen, or expected, at `seen`. */
+/** Waits for a key that was seen, or expected, at `seen`. False when its labels are too long to be kept. */
 function wait(rule: usize, key: u64, seen: i64, labels: usize): bool {
   const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
   if (packed == 0) return false;
   const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
   if (end == 0) return false;
   if (clockTime() < seen) moveClock(seen);
-  seeKey(indexOf(rule), key, seen, min(seen, clockTime()), windowOf(rule), packed, end - packed);
+  seeKey(indexOf(rule), key, seen, min(seen, clockTime()), watchMs(rule), packed, end - packed);
   return true;
 }
 
@@ -668,8 +774,12 @@ export function markTold(): void {
     const effect = load<u32>(alert, ALERT_EFFECT);
     const key = load<u64>(alert, ALERT_KEY);
     const time = load<i64>(alert, ALERT_TIME);
-    if (effect == EFFECT_COOL_DOWN) startCoolDown(rule, key, load<u64>(alert, ALERT_TENANT), time);
-    else if (effect == EFFECT_MISSING) {
+    if (effect == EFFECT_COOL_DOWN) {
+      startCoolDown(rule, key, load<u64>(alert, ALERT_TENANT), time);
+      startTrouble(rule, load<usize>(alert, SUBJECT_LABELS), key, load<i64>(alert, ALERT_STARTS), time);
+    } else if (effect == EFFECT_RESOLVED) {
+      endTrouble(rule, key, time);
+    } else if (effect == EFFECT_MISSING) {
       const link = absenceOf(indexOf(rule), key);
       if (link != 0) markMissing(link, load<i64>(alert, ALERT_STARTS), time);
     }
@@ -678,8 +788,8 @@ export function markTold(): void {
 
 // ── Marks ───────────────────────────────────────────────────────────────────────────────────────────
 // What no hit says must be found again after a restart, which reads only the last look-back. So it is written again before
-// it is too old: an absence with each alert that repeats it, or as a mark alone where no alert does; suppressed matches
-// that are not reported, as long as their label set is quiet.
+// it is too old: an absence with each alert that repeats it, or as a mark alone where no alert does; a trouble, as long as it
+// lasts; suppressed matches that are not reported, as long as their label set is quiet.
 
 let firstMark: usize = 0; // marks without an alert
 
@@ -699,24 +809,31 @@ function remindOf(link: u32, since: i64): void {
 }
 
 /**
- * Adds marks of suppressed matches that are not reported, of label sets that are quiet, some of them at a time. A walk over
- * all of them begins every quarter of a look-back. It skips label sets whose hits are still found until the next walk ends.
+ * Adds marks of troubles, and of suppressed matches that are not reported, of label sets that are quiet, some of them at a
+ * time. A walk over all of them begins every quarter of a look-back. It skips label sets whose suppressed hits are still
+ * found until the next walk ends.
  */
-function remindOfSuppressed(): void {
+function remindOfUnsaid(): void {
   const everyMs = lookBackMs() >> 2;
   let count: u32 = 0;
-  for (let link = nextSuppressed(everyMs); link != 0; link = nextSuppressed(everyMs)) {
+  for (let link = nextUnsaid(everyMs); link != 0; link = nextUnsaid(everyMs)) {
     const rule = ruleAt(slotRule(link));
-    if (isCooling(slotAt(link), clockTime(), max(3 * everyMs - windowOf(rule), 0))) continue;
-    const mark = addMark(rule, layout.MARK_SUPPRESSED, coolDownHash(link));
-    if (mark == 0) return;
-    store<u64>(mark, suppressedSince(slotAt(link)), MARK_COUNT);
-    if (++count == SUPPRESSED_COUNT_MAX) return;
+    if (isKeyOfClock(link)) {
+      if (isAbsence(rule)) continue; // it has its own marks
+      const labels = absenceLabels(link);
+      if (labels != 0) addTrouble(rule, absenceHash(link), lastSeen(link), missingSince(link), labels);
+    } else {
+      if (isCooling(slotAt(link), clockTime(), max(3 * everyMs - windowOf(rule), 0))) continue;
+      const mark = addMark(rule, layout.MARK_SUPPRESSED, coolDownHash(link));
+      if (mark == 0) return;
+      store<u64>(mark, suppressedSince(slotAt(link)), MARK_COUNT);
+    }
+    if (++count == UNSAID_COUNT_MAX) return;
   }
 }
 
-/** Marks of suppressed matches that one call of `due` may add. */
-const SUPPRESSED_COUNT_MAX: u32 = 500;
+/** Marks of one walk that one call of `due` may add. */
+const UNSAID_COUNT_MAX: u32 = 500;
 
 function lookBackMs(): i64 {
   return load<i64>(RULESET, layout.HEADER_LOOK_BACK_MS);
@@ -727,6 +844,14 @@ function addMissing(rule: usize, key: u64, since: i64, told: i64, labels: usize)
   if (mark == 0) return;
   store<i64>(mark, since - windowOf(rule), MARK_TIME);
   store<i64>(mark, told, MARK_TOLD);
+  store<usize>(mark, labels, SUBJECT_LABELS);
+}
+
+function addTrouble(rule: usize, key: u64, seen: i64, since: i64, labels: usize): void {
+  const mark = addMark(rule, layout.MARK_FIRING, key);
+  if (mark == 0) return;
+  store<i64>(mark, seen, MARK_TIME);
+  store<i64>(mark, since, MARK_TOLD);
   store<usize>(mark, labels, SUBJECT_LABELS);
 }
 
@@ -755,6 +880,13 @@ export function writeMarks(): bool {
       if (mark == 0) return false;
       store<u64>(mark, load<u64>(alert, ALERT_TENANT), MARK_TENANT);
       store<i64>(mark, time, MARK_TIME);
+      const isNew = watchMs(rule) != 0 && troubleOf(rule, key) == 0;
+      if (isNew)
+        addTrouble(rule, key, time, load<i64>(alert, ALERT_STARTS), load<usize>(alert, SUBJECT_LABELS));
+    } else if (effect == EFFECT_RESOLVED) {
+      const mark = addMark(rule, layout.MARK_RESOLVED, key);
+      if (mark == 0) return false;
+      store<i64>(mark, time, MARK_TIME);
     }
   }
   if (firstMark == 0) return false;
@@ -773,7 +905,15 @@ export function countMark(mark: usize): void {
   const kind = load<u32>(mark, MARK_KIND);
   const key = load<u64>(mark, MARK_KEY);
   const time = load<i64>(mark, MARK_TIME);
-  if (kind == layout.MARK_REPORTED) startCoolDown(rule, key, load<u64>(mark, MARK_TENANT), time);
+  if (kind == layout.MARK_FIRING) {
+    const labels = load<usize>(mark, SUBJECT_LABELS);
+    startTrouble(rule, labels, key, time, time);
+    const link = troubleOf(rule, key);
+    if (link != 0) setTrouble(link, load<i64>(mark, MARK_TOLD));
+  } else if (kind == layout.MARK_RESOLVED) {
+    const link = troubleOf(rule, key);
+    if (link == 0 || troubleEnd(link) <= time) endTrouble(rule, key, time); // else it has been seen since
+  } else if (kind == layout.MARK_REPORTED) startCoolDown(rule, key, load<u64>(mark, MARK_TENANT), time);
   else if (kind == layout.MARK_SUPPRESSED)
     setSuppressed(coolDownOf(indexOf(rule), key), load<u64>(mark, MARK_COUNT));
   else {

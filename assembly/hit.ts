@@ -101,21 +101,25 @@ export function writeMark(mark: usize): void {
       writeConstant(layout.TEXT_MARK_TENANT);
       writeHash(load<u64>(mark, MARK_TENANT));
     }
-    writeConstant(kind == layout.MARK_REPORTED ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
+    writeConstant(kind > layout.MARK_FIRING ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
     writeMoment(load<i64>(mark, MARK_TIME));
-    if (kind == layout.MARK_MISSING) {
+    if (hasTold(kind)) {
       writeConstant(layout.TEXT_MARK_TOLD);
       writeMoment(load<i64>(mark, MARK_TOLD));
     }
     writeConstant(layout.TEXT_HIT_ALERT);
   }
   writeString(RULESET + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
-  if (kind <= layout.MARK_EXPECTED) {
+  if (kind <= layout.MARK_FIRING) {
     writeConstant(layout.TEXT_HIT_LABELS);
     writeTexts(rule, true, load<usize>(mark, SUBJECT_LABELS));
     writeByte(CLOSE_BRACE);
   }
   writeConstant(layout.TEXT_MARK_END);
+}
+
+function hasTold(kind: u32): bool {
+  return kind == layout.MARK_MISSING || kind == layout.MARK_FIRING;
 }
 
 /** Writes the members of labels or annotations; empty ones are left out. */
@@ -233,16 +237,16 @@ export function readMark(text: usize, end: usize, mark: usize): i32 {
       take(layout.TEXT_MARK_TENANT);
       store<u64>(mark, takeHash(), MARK_TENANT);
     }
-    take(kind == layout.MARK_REPORTED ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
+    take(kind > layout.MARK_FIRING ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
     store<i64>(mark, takeMoment(), MARK_TIME);
-    if (kind == layout.MARK_MISSING) {
+    if (hasTold(kind)) {
       take(layout.TEXT_MARK_TOLD);
       store<i64>(mark, takeMoment(), MARK_TOLD);
     }
     take(layout.TEXT_HIT_ALERT);
   }
   takeQuoted();
-  if (kind <= layout.MARK_EXPECTED) {
+  if (kind <= layout.MARK_FIRING) {
     take(layout.TEXT_HIT_LABELS);
     store<usize>(mark, takeTexts(rule, true), SUBJECT_LABELS);
     if (load<usize>(mark, SUBJECT_LABELS) == 0) return layout.TOO_LARGE;

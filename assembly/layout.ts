@@ -10,12 +10,12 @@
 // A field is a u32 unless its comment says otherwise; host/compiler/widths.ts has the others as lists.
 //
 // Example, the header of a ruleset with one rule that asks `{field: a, eq: b}`:
-//   45 41 52 53 | 05 00 00 00 | checksum, 8 bytes | size u32 | …
-//   "EARS"        version 5
+//   45 41 52 53 | 06 00 00 00 | checksum, 8 bytes | size u32 | …
+//   "EARS"        version 6
 // A test checks the whole example, byte for byte (tests/compiler/ruleset.test.ts).
 
 export const MAGIC: u32 = 0x53524145; // "EARS"
-export const VERSION: u32 = 5;
+export const VERSION: u32 = 6;
 export const NONE: u32 = 0xffffffff; // no index
 
 // ── Header ──────────────────────────────────────────────────────────────────────────────────────────
@@ -54,7 +54,7 @@ export const HEADER_STEP_COUNT = 128; // steps of all rules: what gates, needles
 export const HEADER_STEPS_OFFSET = 132;
 export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state looks back
 export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
-export const HEADER_HAS_ABSENCE = 148; // 1 when some rule is an absence
+export const HEADER_HAS_ABSENCE = 148; // 1 when some rule is told by the clock: an absence, or one that resolves
 export const HEADER_TEXTS_OFFSET = 152; // a TEXT_OFFSET and a TEXT_SIZE for each text
 export const HEADER_LATE_NODE_OFFSET = 156; // the trie of fields that only a match needs
 export const HEADER_FINGERPRINTS_OFFSET = 160; // FINGERPRINT_… records, one per rule, sorted
@@ -103,43 +103,49 @@ export const TEXT_HIT_END = 26;
 //     an alert said at `told` that the key, last seen at `seen`, is missing
 //   {"earshot":1,"expected":"<hash>","rule":"<hash>","seen":"…Z","alert":"No backup","labels":{…}}
 //     nobody has seen the key, which has been waited for since `seen`
+//   {"earshot":1,"firing":"<hash>","rule":"<hash>","seen":"…Z","told":"…Z","alert":"404 Request","labels":{…}}
+//     the label set, last matched at `seen`, is in trouble since the alert at `told`, and not resolved
 //   {"earshot":1,"reported":"<hash>","rule":"<hash>","tenant":"<hash>","time":"…Z","alert":"404 Request"}
 //     an alert of this label set reported what the rate cap had suppressed of the rule and tenant
 //   {"earshot":1,"suppressed":"<hash>","rule":"<hash>","count":12,"alert":"404 Request"}
 //     `count` matches of this label set are suppressed and not reported
+//   {"earshot":1,"resolved":"<hash>","rule":"<hash>","time":"…Z","alert":"404 Request"}
+//     an alert said that the trouble of this label set was over at `time`
 //
 // Their first texts are in the order of MARK_….
 export const TEXT_MARK = 27;
-export const TEXT_MARK_SEEN = 31;
-export const TEXT_MARK_TOLD = 32;
-export const TEXT_MARK_TENANT = 33;
-export const TEXT_MARK_TIME = 34;
-export const TEXT_MARK_COUNT = 35;
-export const TEXT_MARK_ALERT = 36;
-export const TEXT_MARK_END = 37;
+export const TEXT_MARK_SEEN = 33;
+export const TEXT_MARK_TOLD = 34;
+export const TEXT_MARK_TENANT = 35;
+export const TEXT_MARK_TIME = 36;
+export const TEXT_MARK_COUNT = 37;
+export const TEXT_MARK_ALERT = 38;
+export const TEXT_MARK_END = 39;
 // What leaves Fluent Bit's filter (edge.ts shows it).
-export const TEXT_EDGE_HIT_KEY = 38;
-export const TEXT_EDGE_HIT = 39;
-export const TEXT_EDGE_HITS = 40;
-export const TEXT_EDGE_ALERTS = 41;
-export const TEXT_UNREADABLE = 42; // the notice of records that could not be read
-export const TEXT_UNREADABLE_TAG = 43;
-export const TEXT_UNREADABLE_TIME = 44;
-export const TEXT_UNREADABLE_WHY = 45;
-export const TEXT_UNREADABLE_RECORD = 46;
-export const TEXT_UNREADABLE_KEY = 47;
-export const TEXT_UNREADABLE_LABELS = 48; // the same notice as an alert
-export const TEXT_UNREADABLE_MESSAGE = 49;
-export const TEXT_UNREADABLE_COUNT = 50;
-export const TEXT_WHY_MALFORMED = 51;
-export const TEXT_WHY_TOO_LARGE = 52;
-export const TEXT_COUNT = 53;
+export const TEXT_EDGE_HIT_KEY = 40;
+export const TEXT_EDGE_HIT = 41;
+export const TEXT_EDGE_HITS = 42;
+export const TEXT_EDGE_ALERTS = 43;
+export const TEXT_UNREADABLE = 44; // the notice of records that could not be read
+export const TEXT_UNREADABLE_TAG = 45;
+export const TEXT_UNREADABLE_TIME = 46;
+export const TEXT_UNREADABLE_WHY = 47;
+export const TEXT_UNREADABLE_RECORD = 48;
+export const TEXT_UNREADABLE_KEY = 49;
+export const TEXT_UNREADABLE_LABELS = 50; // the same notice as an alert
+export const TEXT_UNREADABLE_MESSAGE = 51;
+export const TEXT_UNREADABLE_COUNT = 52;
+export const TEXT_WHY_MALFORMED = 53;
+export const TEXT_WHY_TOO_LARGE = 54;
+export const TEXT_COUNT = 55;
 
 export const MARK_MISSING: u32 = 0;
 export const MARK_EXPECTED: u32 = 1;
-export const MARK_REPORTED: u32 = 2;
-export const MARK_SUPPRESSED: u32 = 3;
-export const MARK_KINDS: u32 = 4;
+export const MARK_FIRING: u32 = 2; // the last with labels
+export const MARK_REPORTED: u32 = 3;
+export const MARK_SUPPRESSED: u32 = 4;
+export const MARK_RESOLVED: u32 = 5;
+export const MARK_KINDS: u32 = 6;
 export const TEXT_OFFSET = 0;
 export const TEXT_SIZE = 4;
 export const TEXT_ENTRY_SIZE = 8;
@@ -376,7 +382,8 @@ export const RULE_DISTINCT_FIELD = 56; // or NONE
 export const RULE_ALERTNAME_LABEL = 60; // u16, label index: alerts are grouped by these two
 export const RULE_NAMESPACE_LABEL = 62; // u16, or NO_LABEL
 export const RULE_FINGERPRINT = 64; // u64: the same rule has the same one in every rules file
-export const RULE_SIZE = 72;
+export const RULE_RESOLVE_MS = 72; // u64: after so long without a match an alert is resolved; 0: it is not
+export const RULE_SIZE = 80;
 
 // The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;

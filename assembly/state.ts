@@ -13,7 +13,7 @@ import * as layout from './layout';
 //
 // A hash table with chains, and a list of all slots from the one seen last to the one seen longest ago.
 // Links are slot indexes + 1, 0: none. Times are milliseconds of event time, i64.
-export const STATE_VERSION: u32 = 3;
+export const STATE_VERSION: u32 = 4;
 export const STATE_FORMAT = 0; // STATE_VERSION
 export const STATE_KEY_COUNT = 4;
 export const STATE_RULESET_HASH = 8; // u64: a region belongs to its rules
@@ -292,6 +292,14 @@ function swapEras(front: usize, size: usize): void {
   }
 }
 
+/** An alert said that the trouble was over at `end`: what comes then is news. What is late stays suppressed. */
+export function endCooling(slot: usize, end: i64, realertMs: i64): void {
+  for (let era = slot + SLOT_DATA; era < slot + COOL_SUPPRESSED; era += ERA_SIZE) {
+    const last = load<i64>(era, 8);
+    if (last != NEVER && last <= end && last + realertMs > end) store<i64>(era, end - realertMs, 8);
+  }
+}
+
 export function addSuppressed(slot: usize): void {
   store<u64>(slot, load<u64>(slot, COOL_SUPPRESSED) + 1, COOL_SUPPRESSED);
 }
@@ -312,10 +320,10 @@ export function coolDownHash(link: u32): u64 {
 }
 
 /**
- * The next cool-down with suppressed matches that are not reported, or 0 when the walk over all of them is done; the next
- * walk begins `everyMs` after this one began.
+ * The next cool-down with suppressed matches that are not reported, or key that is missing or in trouble, or 0 when the walk
+ * over all of them is done; the next walk begins `everyMs` after this one began.
  */
-export function nextSuppressed(everyMs: i64): u32 {
+export function nextUnsaid(everyMs: i64): u32 {
   const clock = load<i64>(state, STATE_CLOCK);
   let link = load<u32>(state, STATE_WALK);
   if (link == 0) {
@@ -326,8 +334,12 @@ export function nextSuppressed(everyMs: i64): u32 {
   const used = load<u32>(state, STATE_USED_COUNT);
   while (++link <= used) {
     const slot = slotAt(link);
-    if ((load<u32>(slot, SLOT_USE) & USE_MASK) != USE_COOL_DOWN || load<u64>(slot, COOL_SUPPRESSED) == 0)
-      continue;
+    const purpose = load<u32>(slot, SLOT_USE) & USE_MASK;
+    const isUnsaid =
+      purpose == USE_ABSENCE
+        ? load<i64>(slot, ABSENCE_SINCE) != NEVER
+        : purpose == USE_COOL_DOWN && load<u64>(slot, COOL_SUPPRESSED) != 0;
+    if (!isUnsaid) continue;
     store<u32>(state, link, STATE_WALK);
     return link;
   }
@@ -861,6 +873,9 @@ function clearChains(slot: usize): void {
 // said so; for any other, how many milliseconds after that earliest time the last claim is.
 // A new key whose record is ahead of the clock was not seen at the clock's time: a bit of the size says so, until the
 // claim counts or the key is seen again.
+//
+// The label set of a rule that resolves has such a key, too, when it was in trouble: then it is missing when the trouble is
+// over. Since when it is in trouble is where the other has since when it is missing; NEVER: it is over.
 
 const SEEN_IS_CLOCK: u32 = 1 << 31;
 const ABSENCE_SEEN = SLOT_DATA;
@@ -979,18 +994,23 @@ export function seeKey(
     store<i64>(slot, NEVER, ABSENCE_CLAIMED);
     store<i64>(slot, NEVER, ABSENCE_SINCE);
   }
+  const isNew = wasAdded || (load<u32>(slot, ABSENCE_LABELS_SIZE) & SEEN_IS_CLOCK) != 0;
+  const isAhead = time > load<i64>(state, STATE_CLOCK);
+  seeAgain(linkOf(slot), time, seen);
+  store<u32>(slot, (<u32>labelsSize) | (isNew && isAhead ? SEEN_IS_CLOCK : 0), ABSENCE_LABELS_SIZE);
+  store<u64>(slot, hash, ABSENCE_HASH);
+  lookAgainAt(seen + windowMs);
+  writeLabels(rule, hash, ABSENCE_PARTS, labels, labelsSize);
+}
+
+/** Like `seeKey`, for a key whose labels are kept. */
+export function seeAgain(link: u32, time: i64, seen: i64): void {
+  const slot = slotAt(link);
   // A time that is not believed must not make the key look alive until then.
   const clock = load<i64>(state, STATE_CLOCK);
   const claimed = load<i64>(slot, ABSENCE_CLAIMED);
   store<i64>(slot, seen, ABSENCE_SEEN);
-  if (load<i64>(slot, ABSENCE_SINCE) != NEVER) store<u32>(slot, 0, ABSENCE_REACH);
-  store<i64>(slot, NEVER, ABSENCE_SINCE);
   if (time > clock) claimSeen(slot, time, claimed <= clock ? time : claimed);
-  const isNew = wasAdded || (load<u32>(slot, ABSENCE_LABELS_SIZE) & SEEN_IS_CLOCK) != 0;
-  store<u32>(slot, (<u32>labelsSize) | (isNew && time > clock ? SEEN_IS_CLOCK : 0), ABSENCE_LABELS_SIZE);
-  store<u64>(slot, hash, ABSENCE_HASH);
-  lookAgainAt(seen + windowMs);
-  writeLabels(rule, hash, ABSENCE_PARTS, labels, labelsSize);
 }
 
 /** A record ahead of the clock claims to have seen the key; the claims before it begin at `claimed`. */
@@ -1008,11 +1028,16 @@ export function beginDue(): void {
   store<i64>(state, i64.MAX_VALUE, STATE_NEXT_DUE);
 }
 
-/** The next absence from `link` on, or 0. */
+/** Whether this is a key of an absence or a trouble. */
+export function isKeyOfClock(link: u32): bool {
+  return (load<u32>(slotAt(link), SLOT_USE) & USE_MASK) == USE_ABSENCE;
+}
+
+/** The next absence, or trouble, from `link` on, or 0. */
 export function nextAbsence(link: u32): u32 {
   const used = load<u32>(state, STATE_USED_COUNT);
   for (; link <= used; link++) {
-    if ((load<u32>(slotAt(link), SLOT_USE) & USE_MASK) == USE_ABSENCE) return link;
+    if (isKeyOfClock(link)) return link;
   }
   return 0;
 }
@@ -1060,6 +1085,17 @@ export function markMissing(link: u32, since: i64, told: i64): void {
   const slot = slotAt(link);
   store<i64>(slot, since, ABSENCE_SINCE);
   store<u32>(slot, <u32>((max(told - since, 0) + 999) / 1000), ABSENCE_TOLD); // rounded up: not before the alert
+}
+
+/** Notes since when the label set of a key is in trouble. */
+export function setTrouble(link: u32, since: i64): void {
+  store<i64>(slotAt(link), since, ABSENCE_SINCE);
+}
+
+/** Notes that the key is no longer missing, or the trouble over. */
+export function endMissing(link: u32): void {
+  store<i64>(slotAt(link), NEVER, ABSENCE_SINCE);
+  store<u32>(slotAt(link), 0, ABSENCE_REACH);
 }
 
 /** Copies the label values of an absence to `target` and returns their size; 0 when they are lost. */

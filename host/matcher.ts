@@ -32,8 +32,10 @@ export interface RuleInfo {
   alert: string;
   /** The cool-down of an alert, in milliseconds of event time. */
   realertMs: number;
-  /** The rule also reports the end of its alerts: it is an absence. */
+  /** The rule also reports the end of its alerts, by the clock: an absence, or one with "resolveAfter". */
   resolves: boolean;
+  /** How long after the last match an alert is resolved; an absence has no such time. */
+  resolveAfterMs?: number;
   /** For an absence with only one key: the key of its hits. It is waited for even if nobody has ever seen it. */
   expectedKey?: string;
 }
@@ -219,12 +221,14 @@ function readInfo(doors: Doors): RulesetInfo {
     );
     const alert = Buffer.from(name).toString();
     alerts.push(alert);
-    const resolves = u32(at + layout.RULE_KIND) === layout.KIND_ABSENCE;
+    const resolveAfterMs = Number(u64(at + layout.RULE_RESOLVE_MS));
+    const resolves = resolveAfterMs > 0 || u32(at + layout.RULE_KIND) === layout.KIND_ABSENCE;
     const key = BigInt.asUintN(64, doors.expectedKey(rule));
     rules.push({
       alert,
       realertMs: Number(u64(at + layout.RULE_REALERT_MS)),
       resolves,
+      ...(resolveAfterMs > 0 && { resolveAfterMs }),
       ...(key !== 0n && { expectedKey: hex(key) }),
     });
   }

@@ -224,6 +224,7 @@ function rulesetOf(paths: FieldPath[]): Uint8Array {
     count: 1,
     realertMs: 0,
     windowMs: 0,
+    resolveMs: 0,
     byMask: 0n,
     distinctField: null,
     fingerprint: 1n,

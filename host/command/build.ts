@@ -1,7 +1,7 @@
 // `earshot build`: a rules file → the module, and a table of what is in it.
 import { join } from 'node:path';
-import { KIND_ABSENCE } from '../../assembly/layout.ts';
 import type { CompiledRuleset } from '../compiler/compile.ts';
+import { comesByClock } from '../compiler/compiled.ts';
 import { formatCount, formatDuration } from '../error.ts';
 import { formatFieldPath } from '../compiler/field.ts';
 import { largest, sum } from '../compiler/numbers.ts';
@@ -180,13 +180,13 @@ function describeKafka({ compiled: { rules, lookBackMs } }: CompiledRuleset): st
   const lines = [
     `With Kafka, the hits topic needs cleanup.policy=delete, ${retention}, and a partition for each counter`,
   ];
-  const names = rules.flatMap(({ kind, alert }) => (kind === KIND_ABSENCE ? [alert] : []));
+  const names = rules.filter(comesByClock).map(({ alert }) => alert);
   if (names.length === 0) return lines;
   const more = names.length > NAMES_MAX ? ` and ${formatCount(names.length - NAMES_MAX)} more` : '';
   const shown = names.slice(0, NAMES_MAX).join(', ') + more;
   return [
     ...lines,
-    `With Kafka, absence needs a counter that is always awake (minReplicaCount: 1): ${shown}`,
+    `With Kafka, what comes by the clock needs a counter that is always awake (minReplicaCount: 1): ${shown}`,
   ];
 }
 

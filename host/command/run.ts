@@ -25,8 +25,8 @@ without FILE. Alerts go to standard output, one body a line; a summary goes to s
   --envelope NAME    what is posted: ${ENVELOPES.join(' or ')} (${ENVELOPES[0]})
   --deadline SECONDS how long a post is tried again (60)
   --alert-hold-ms MS alertmanager only: an alert ends this long after its post, 0: after Alertmanager's
-                     resolve_timeout; by default after its rule's cool-down and 10 minutes more, and an
-                     absence when it is over
+                     resolve_timeout; by default after its rule's cool-down and 10 minutes more (and its
+                     resolveAfter), and an absence when it is over
   --strict           end at the first line that is not a record
 
 An alert starts at its record's "@timestamp"; without one, at the file's last change, or, on standard

@@ -13,6 +13,7 @@ import type {
   Needle,
   NeedleIndex,
 } from './compiled.ts';
+import { comesByClock } from './compiled.ts';
 import type { ByteString } from './literals.ts';
 import { bestWindow, fold, requiredLiterals, selectivity, utf8, windowsOf } from './literals.ts';
 import type { Condition, FieldPath, Scalar } from './model.ts';
@@ -204,13 +205,13 @@ export function candidatesOf(steps: CompiledStep[], rules: CompiledRule[]): Cand
     return index;
   }
 
-  // An absence needs every record's time, so no record may be rejected early.
-  const absenceCount = rules.filter(rule => rule.kind === layout.KIND_ABSENCE).length;
+  // What comes by the clock needs every record's time, so no record may be rejected early.
+  const timedCount = rules.filter(comesByClock).length;
   return {
     gates: [...gates.values()],
     always,
     alwaysMask,
-    unrejectableCount: steps.filter(step => step.gates.length === 0).length + absenceCount,
+    unrejectableCount: steps.filter(step => step.gates.length === 0).length + timedCount,
     indexes: [...indexes.values()].map(({ field, gramSize, needles }) =>
       layOut(field, gramSize, sortedNeedles(needles)),
     ),

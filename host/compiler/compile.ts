@@ -63,7 +63,9 @@ function assemble({ rules: models, limits }: RuleFile, report: Report): Compiled
   }
   const steps = chooseNeedles(drafts);
   preferCaptures(tables.patterns.list, steps, tables.atoms.list);
-  const needsState = rules.some(rule => rule.realertMs > 0 || rule.kind !== layout.KIND_EACH);
+  const needsState = rules.some(
+    ({ realertMs, kind, resolveMs }) => realertMs > 0 || kind !== layout.KIND_EACH || resolveMs > 0,
+  );
   return {
     timestampField: indexOfEqual(tables.fields, ['@timestamp']),
     fields: tables.fields.list,
@@ -108,6 +110,7 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
     count: rule.threshold?.count ?? rule.absence?.below ?? rule.steps.length,
     realertMs: rule.realertMs,
     windowMs: rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0,
+    resolveMs: rule.resolveAfterMs ?? 0,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
     distinctField: rule.threshold?.distinct ? indexOfEqual(fields, rule.threshold.distinct) : null,
   };
@@ -115,10 +118,11 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
 
 /**
  * How far back a counter must read to know what it knew before: which alerts are cooling down, and for each suppressed
- * match since then, whether it was in a window with enough matches. An absence has no such window.
+ * match since then, whether it was in a window with enough matches. An absence has no such window. What resolves is noted
+ * again every quarter of this time.
  */
-function lookBackOf({ kind, realertMs, windowMs }: CompiledRule): number {
-  return realertMs + (kind === layout.KIND_ABSENCE ? windowMs : 2 * windowMs);
+function lookBackOf({ kind, realertMs, windowMs, resolveMs }: CompiledRule): number {
+  return Math.max(realertMs + (kind === layout.KIND_ABSENCE ? windowMs : 2 * windowMs), resolveMs);
 }
 
 function kindOf(rule: Rule): number {

@@ -1,5 +1,6 @@
 // The compiled rules: what patterns, decisions, candidates and templates make of the model, and what ruleset
 // writes as bytes. Things refer to each other by index; each thing keeps what it was made from.
+import * as layout from '../../assembly/layout.ts';
 import type { Dfa } from './dfa.ts';
 import type { ByteString } from './literals.ts';
 import type { Condition, FieldPath } from './model.ts';
@@ -147,10 +148,17 @@ export interface CompiledRule {
   count: number;
   realertMs: number;
   windowMs: number;
+  /** After so long without a match an alert is resolved; 0: it is not. */
+  resolveMs: number;
   byMask: bigint;
   distinctField: number | null;
   /** Names the rule in hits. */
   fingerprint: bigint;
+}
+
+/** Whether alerts of a rule come when a time is over, so that something must tell the time. */
+export function comesByClock({ kind, resolveMs }: CompiledRule): boolean {
+  return kind === layout.KIND_ABSENCE || resolveMs > 0;
 }
 
 export interface Compiled {

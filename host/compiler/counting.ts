@@ -102,6 +102,16 @@ export function readAbsence(
   return forMs === undefined ? undefined : { forMs, by, span: map.span };
 }
 
+export function readResolveAfter(
+  context: Context,
+  entry: Entry | undefined,
+  isAbsence: boolean,
+): number | undefined {
+  if (!entry || !isAbsence) return readDuration(context, entry, schema.ABSENCE_MIN_MS);
+  const hint = 'leave it out: the alert is resolved when there are enough matches again';
+  return fail(context, entry.key, '"resolveAfter" cannot be used with "absence" or "below"', hint);
+}
+
 export interface SequenceDraft {
   steps: Step[];
   withinMs: number | undefined;

@@ -111,8 +111,8 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['percentage', 'ratio', 'percentagematch', 'errorrate'], `a share of all records ${METRICS}`),
       ...each(['newterm', 'newvalue', 'firstseen'], 'a value that is seen for the first time cannot be asked for; name the known ones in a "not" with "in"'),
       // how often
-      ...each(['keepfiringfor', 'silence', 'cooldown', 'throttle', 'suppress', 'mute', 'repeatinterval', 'groupinterval', 'groupwait', 'dedup', 'dedupe', 'debounce', 'backoff', 'exponentialrealert', 'snooze', 'minimuminterval'], 'use "realert" for the time between two alerts with the same labels'),
-      ...each(['resolve', 'resolveafter', 'resolvetimeout', 'autoresolve'], 'leave it out: an alert ends by itself, and an absence when its key comes back'),
+      ...each(['silence', 'cooldown', 'throttle', 'suppress', 'mute', 'repeatinterval', 'groupinterval', 'groupwait', 'dedup', 'dedupe', 'debounce', 'backoff', 'exponentialrealert', 'snooze', 'minimuminterval'], 'use "realert" for the time between two alerts with the same labels'),
+      ...each(['keepfiringfor', 'resolve', 'resolved', 'resolvetimeout', 'autoresolve', 'recover', 'recovery'], 'use "resolveAfter" for the time without a match after which an alert is resolved: resolveAfter: 10m; an absence is resolved when its key is back'),
       // Sigma and ElastAlert
       ...each(['name', 'title', 'alertname'], 'use "alert"'),
       ...each(['detection', 'filter', 'condition', 'conditions', 'query', 'querystring', 'where', 'when', 'if', 'selector', 'keywords', 'search', 'pattern', 'regexp', 'matches', 'matcher', 'matchers'], 'use "match", such as match: {field: log, contains: error}'),

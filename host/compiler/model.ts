@@ -57,6 +57,8 @@ export interface Rule {
   labels: Template[];
   annotations: Template[];
   realertMs: number;
+  /** An alert is resolved after so long without a match of its labels. */
+  resolveAfterMs?: number;
   threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
   sequence?: { withinMs: number; by: string[]; span: Span };
   /** Fewer matches than `below` within `forMs`; fewer than one if it is left out. */

@@ -7,7 +7,7 @@ import { formatCount, quote } from '../error.ts';
 import type { Report } from '../error.ts';
 import { adviseNames, adviseRule } from './advice.ts';
 import { readMatch } from './conditions.ts';
-import { readAbsence, readSequence, readThreshold, tieSteps } from './counting.ts';
+import { readAbsence, readResolveAfter, readSequence, readThreshold, tieSteps } from './counting.ts';
 import { isDamaged, readDocument, resolveAlias, spanOf } from './document.ts';
 import type { Node } from './document.ts';
 import { foreignFile } from './foreign.ts';
@@ -135,6 +135,7 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
     map.get('threshold'),
     labelNames,
   );
+  const resolveAfterMs = readResolveAfter(context, map.get('resolveAfter'), absence !== undefined);
   const tied = sequence && tieSteps(context, sequence, labels);
   if (context.errorCount > errorsBefore) return undefined;
   const rule: Rule = {
@@ -145,6 +146,7 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
     labels: labels.map(toTemplate),
     annotations: annotations.map(toTemplate),
     realertMs,
+    ...(resolveAfterMs !== undefined && { resolveAfterMs }),
     ...(threshold && { threshold }),
     ...(tied && { sequence: tied }),
     ...(absence && { absence }),

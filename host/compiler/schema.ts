@@ -109,6 +109,11 @@ export const RULE_KEYS = {
     kind: 'duration',
     description: 'How long an alert with the same labels is suppressed after one was sent; 5m if left out.',
   },
+  resolveAfter: {
+    kind: 'duration',
+    description:
+      'After how long without a match with the same labels the alert is resolved; never if left out.',
+  },
   labels: {
     kind: 'labels',
     description: 'What identifies the alert: few values, the same for the same trouble.',
@@ -323,6 +328,7 @@ function ruleKinds(): object {
       { not: { required: ['sequence', 'threshold'] } },
       { not: { required: ['sequence', 'absence'] } },
       { not: { required: ['threshold', 'absence'] } },
+      { not: { required: ['resolveAfter', 'absence'] } },
     ],
   };
 }

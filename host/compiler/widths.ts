@@ -12,6 +12,12 @@ export const NEEDLE: Widths = { u64: [layout.NEEDLE_WORD, layout.NEEDLE_MASK] };
 export const CODE: Widths = { u16: [layout.CODE_ON_TRUE, layout.CODE_ON_FALSE] };
 export const RULE: Widths = {
   u16: [layout.RULE_ALERTNAME_LABEL, layout.RULE_NAMESPACE_LABEL],
-  u64: [layout.RULE_REALERT_MS, layout.RULE_WINDOW_MS, layout.RULE_BY_MASK, layout.RULE_FINGERPRINT],
+  u64: [
+    layout.RULE_REALERT_MS,
+    layout.RULE_WINDOW_MS,
+    layout.RULE_BY_MASK,
+    layout.RULE_FINGERPRINT,
+    layout.RULE_RESOLVE_MS,
+  ],
 };
 export const TEMPLATE: Widths = { u16: [layout.TEMPLATE_NAME_SIZE, layout.TEMPLATE_REQUIRES] };

@@ -65,7 +65,7 @@ export function fluentBitSetup({
 }: SetupOptions): Setup {
   const folder = directory.replace(/(?<=.)\/+$/, '');
   const prefilter = derivePrefilter(rules);
-  const needsClock = rules.some(rule => rule.absence !== undefined);
+  const needsClock = rules.some(rule => rule.absence !== undefined || rule.resolveAfterMs !== undefined);
   const receiver = RECEIVERS[target];
   const options: PipelineOptions = {
     prefilter,

@@ -265,7 +265,8 @@ describe('build', () => {
           `      - {alert: ${alert}, match: {field: log, eq: x}, annotations: {message: m}, ${keys}}\n`,
       )
       .join('')}`;
-  const AWAKE = 'With Kafka, absence needs a counter that is always awake (minReplicaCount: 1):';
+  const AWAKE =
+    'With Kafka, what comes by the clock needs a counter that is always awake (minReplicaCount: 1):';
   const hitsTopic = (retentionMs: number, lookBack: string) =>
     `With Kafka, the hits topic needs cleanup.policy=delete, retention.ms=${retentionMs} or more (look-back ${lookBack}, outage 1d), and a partition for each counter`;
   const DAY = 86_400_000;
