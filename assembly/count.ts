@@ -84,6 +84,8 @@ import {
   hasRate,
   isCooling,
   isKeyOfClock,
+  isNew,
+  isWatch,
   keepCapped,
   keepTime,
   knownCoolDown,
@@ -102,6 +104,7 @@ import {
   readCapped,
   readLabels,
   reportEvicted,
+  restoreWatch,
   seeAgain,
   seeKey,
   setClock,
@@ -115,6 +118,8 @@ import {
   suppressedSince,
   takeRate,
   wasSeen,
+  watchRule,
+  watchedSince,
 } from './state';
 import {
   NOTHING,
@@ -218,6 +223,8 @@ function dueBy(hit: usize): u64 {
   const time = load<i64>(hit, HIT_TIME);
   const windowMs = windowOf(rule);
   const wanted = load<u32>(rule, layout.RULE_COUNT);
+  if (kind == layout.KIND_FIRST_SEEN)
+    return <u64>isNew(index, by, time, windowMs, load<i64>(rule, layout.RULE_LEARN_MS));
   if (kind == layout.KIND_SEQUENCE) {
     const ordinal = load<u32>(hit, HIT_ORDINAL);
     return <u64>advanceSequence(index, by, ordinal, wanted, time, windowMs);
@@ -721,11 +728,12 @@ export function oneKey(index: u32): u64 {
 }
 
 /**
- * Waits for the only key of an absence from now on, even if nobody ever sees it. True when it was not waited for before:
- * then there is a mark of it.
+ * Waits for the only key of an absence from now on, even if nobody ever sees it; or begins to learn what is first seen. True
+ * when it did not before: then there is a mark of it.
  */
 export function expect(index: u32, time: i64): bool {
   const rule = ruleAt(index);
+  if (load<u32>(rule, layout.RULE_KIND) == layout.KIND_FIRST_SEEN) return learn(rule, time);
   const key = oneKey(index);
   if (key == 0 || absenceOf(index, key) != 0) return false;
   // Labels that need a record are empty.
@@ -735,6 +743,17 @@ export function expect(index: u32, time: i64): bool {
   if (mark == 0) return false;
   store<i64>(mark, time, MARK_TIME);
   store<usize>(mark, labels, SUBJECT_LABELS);
+  return true;
+}
+
+function learn(rule: usize, time: i64): bool {
+  if (watchedSince(indexOf(rule)) != NEVER) return false;
+  if (clockTime() < time) moveClock(time);
+  const since = watchRule(indexOf(rule));
+  if (since == NEVER) return false;
+  const mark = addMark(rule, layout.MARK_WATCHED, 0);
+  if (mark == 0) return false;
+  store<i64>(mark, since, MARK_TIME);
   return true;
 }
 
@@ -822,6 +841,9 @@ function remindOfUnsaid(): void {
       if (isAbsence(rule)) continue; // it has its own marks
       const labels = absenceLabels(link);
       if (labels != 0) addTrouble(rule, absenceHash(link), lastSeen(link), missingSince(link), labels);
+    } else if (isWatch(link)) {
+      const mark = addMark(rule, layout.MARK_WATCHED, 0);
+      if (mark != 0) store<i64>(mark, watchedSince(slotRule(link)), MARK_TIME);
     } else {
       if (isCooling(slotAt(link), clockTime(), max(3 * everyMs - windowOf(rule), 0))) continue;
       const mark = addMark(rule, layout.MARK_SUPPRESSED, coolDownHash(link));
@@ -905,7 +927,10 @@ export function countMark(mark: usize): void {
   const kind = load<u32>(mark, MARK_KIND);
   const key = load<u64>(mark, MARK_KEY);
   const time = load<i64>(mark, MARK_TIME);
-  if (kind == layout.MARK_FIRING) {
+  if (kind == layout.MARK_WATCHED) {
+    const known = watchedSince(indexOf(rule));
+    if (known == NEVER || known > time) restoreWatch(indexOf(rule), time);
+  } else if (kind == layout.MARK_FIRING) {
     const labels = load<usize>(mark, SUBJECT_LABELS);
     startTrouble(rule, labels, key, time, time);
     const link = troubleOf(rule, key);

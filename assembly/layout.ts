@@ -54,7 +54,7 @@ export const HEADER_STEP_COUNT = 128; // steps of all rules: what gates, needles
 export const HEADER_STEPS_OFFSET = 132;
 export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state looks back
 export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
-export const HEADER_HAS_ABSENCE = 148; // 1 when some rule is told by the clock: an absence, or one that resolves
+export const HEADER_HAS_ABSENCE = 148; // 1 when some rule needs the clock: an absence, one that resolves, or first seen
 export const HEADER_TEXTS_OFFSET = 152; // a TEXT_OFFSET and a TEXT_SIZE for each text
 export const HEADER_LATE_NODE_OFFSET = 156; // the trie of fields that only a match needs
 export const HEADER_FINGERPRINTS_OFFSET = 160; // FINGERPRINT_… records, one per rule, sorted
@@ -111,33 +111,35 @@ export const TEXT_HIT_END = 26;
 //     `count` matches of this label set are suppressed and not reported
 //   {"earshot":1,"resolved":"<hash>","rule":"<hash>","time":"…Z","alert":"404 Request"}
 //     an alert said that the trouble of this label set was over at `time`
+//   {"earshot":1,"watched":"<zeros>","rule":"<hash>","time":"…Z","alert":"New user"}
+//     label sets of the rule are known since then: what was not seen before is new some time later
 //
 // Their first texts are in the order of MARK_….
 export const TEXT_MARK = 27;
-export const TEXT_MARK_SEEN = 33;
-export const TEXT_MARK_TOLD = 34;
-export const TEXT_MARK_TENANT = 35;
-export const TEXT_MARK_TIME = 36;
-export const TEXT_MARK_COUNT = 37;
-export const TEXT_MARK_ALERT = 38;
-export const TEXT_MARK_END = 39;
+export const TEXT_MARK_SEEN = 34;
+export const TEXT_MARK_TOLD = 35;
+export const TEXT_MARK_TENANT = 36;
+export const TEXT_MARK_TIME = 37;
+export const TEXT_MARK_COUNT = 38;
+export const TEXT_MARK_ALERT = 39;
+export const TEXT_MARK_END = 40;
 // What leaves Fluent Bit's filter (edge.ts shows it).
-export const TEXT_EDGE_HIT_KEY = 40;
-export const TEXT_EDGE_HIT = 41;
-export const TEXT_EDGE_HITS = 42;
-export const TEXT_EDGE_ALERTS = 43;
-export const TEXT_UNREADABLE = 44; // the notice of records that could not be read
-export const TEXT_UNREADABLE_TAG = 45;
-export const TEXT_UNREADABLE_TIME = 46;
-export const TEXT_UNREADABLE_WHY = 47;
-export const TEXT_UNREADABLE_RECORD = 48;
-export const TEXT_UNREADABLE_KEY = 49;
-export const TEXT_UNREADABLE_LABELS = 50; // the same notice as an alert
-export const TEXT_UNREADABLE_MESSAGE = 51;
-export const TEXT_UNREADABLE_COUNT = 52;
-export const TEXT_WHY_MALFORMED = 53;
-export const TEXT_WHY_TOO_LARGE = 54;
-export const TEXT_COUNT = 55;
+export const TEXT_EDGE_HIT_KEY = 41;
+export const TEXT_EDGE_HIT = 42;
+export const TEXT_EDGE_HITS = 43;
+export const TEXT_EDGE_ALERTS = 44;
+export const TEXT_UNREADABLE = 45; // the notice of records that could not be read
+export const TEXT_UNREADABLE_TAG = 46;
+export const TEXT_UNREADABLE_TIME = 47;
+export const TEXT_UNREADABLE_WHY = 48;
+export const TEXT_UNREADABLE_RECORD = 49;
+export const TEXT_UNREADABLE_KEY = 50;
+export const TEXT_UNREADABLE_LABELS = 51; // the same notice as an alert
+export const TEXT_UNREADABLE_MESSAGE = 52;
+export const TEXT_UNREADABLE_COUNT = 53;
+export const TEXT_WHY_MALFORMED = 54;
+export const TEXT_WHY_TOO_LARGE = 55;
+export const TEXT_COUNT = 56;
 
 export const MARK_MISSING: u32 = 0;
 export const MARK_EXPECTED: u32 = 1;
@@ -145,7 +147,8 @@ export const MARK_FIRING: u32 = 2; // the last with labels
 export const MARK_REPORTED: u32 = 3;
 export const MARK_SUPPRESSED: u32 = 4;
 export const MARK_RESOLVED: u32 = 5;
-export const MARK_KINDS: u32 = 6;
+export const MARK_WATCHED: u32 = 6;
+export const MARK_KINDS: u32 = 7;
 export const TEXT_OFFSET = 0;
 export const TEXT_SIZE = 4;
 export const TEXT_ENTRY_SIZE = 8;
@@ -383,7 +386,8 @@ export const RULE_ALERTNAME_LABEL = 60; // u16, label index: alerts are grouped 
 export const RULE_NAMESPACE_LABEL = 62; // u16, or NO_LABEL
 export const RULE_FINGERPRINT = 64; // u64: the same rule has the same one in every rules file
 export const RULE_RESOLVE_MS = 72; // u64: after so long without a match an alert is resolved; 0: it is not
-export const RULE_SIZE = 80;
+export const RULE_LEARN_MS = 80; // u64: first seen: how long nothing is new from the start on
+export const RULE_SIZE = 88;
 
 // The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;
@@ -395,6 +399,7 @@ export const KIND_EACH: u32 = 0;
 export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
+export const KIND_FIRST_SEEN: u32 = 4;
 
 export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key after another member: `,"name":`
 export const TEMPLATE_NAME_SIZE = 4; // u16, without comma, quotes and colon

@@ -50,6 +50,8 @@ export const USE_LABELS: u32 = 6; // label values that an absence, or a report o
 export const USE_TIMES: u32 = 7; // when the last matches of a window were
 export const USE_RATE: u32 = 8; // alerts of a rule and tenant in one second
 export const USE_CAPPED: u32 = 9; // alerts of a rule and tenant above the rate cap
+export const USE_SEEN: u32 = 12; // when a combination of labels was seen
+export const USE_WATCHED: u32 = 13; // since when a rule's combinations are known
 const USE_BITS: u32 = 4;
 const USE_MASK: u32 = 15;
 
@@ -242,7 +244,11 @@ export function knownCoolDown(rule: u32, labelsHash: u64): usize {
 
 /** The cool-down of a label set, a new one if it has none; 0 when the state holds no keys. */
 export function coolDownOf(rule: u32, labelsHash: u64): usize {
-  const slot = findOrAdd(rule, USE_COOL_DOWN, 0, labelsHash);
+  return erasOf(rule, USE_COOL_DOWN, labelsHash);
+}
+
+function erasOf(rule: u32, purpose: u32, hash: u64): usize {
+  const slot = findOrAdd(rule, purpose, 0, hash);
   if (slot != 0 && wasAdded) {
     for (let i: usize = 0; i < 4; i++) store<i64>(slot + (i << 3), NEVER, SLOT_DATA);
   }
@@ -320,8 +326,8 @@ export function coolDownHash(link: u32): u64 {
 }
 
 /**
- * The next cool-down with suppressed matches that are not reported, or key that is missing or in trouble, or 0 when the walk
- * over all of them is done; the next walk begins `everyMs` after this one began.
+ * The next cool-down with suppressed matches that are not reported, key that is missing or in trouble, or rule that learns, or
+ * 0 when the walk over all of them is done; the next walk begins `everyMs` after this one began.
  */
 export function nextUnsaid(everyMs: i64): u32 {
   const clock = load<i64>(state, STATE_CLOCK);
@@ -338,7 +344,7 @@ export function nextUnsaid(everyMs: i64): u32 {
     const isUnsaid =
       purpose == USE_ABSENCE
         ? load<i64>(slot, ABSENCE_SINCE) != NEVER
-        : purpose == USE_COOL_DOWN && load<u64>(slot, COOL_SUPPRESSED) != 0;
+        : purpose == USE_WATCHED || (purpose == USE_COOL_DOWN && load<u64>(slot, COOL_SUPPRESSED) != 0);
     if (!isUnsaid) continue;
     store<u32>(state, link, STATE_WALK);
     return link;
@@ -781,6 +787,50 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
     count++;
   }
   return min(count, layout.DISTINCT_COUNT_MAX);
+}
+
+// ── First seen ──────────────────────────────────────────────────────────────────────────────────────
+// A combination of labels has eras as a cool-down has, of all its matches. A rule has a time since when its combinations are
+// known (i64, NEVER: not yet). That is a time of the clock, so that no record alone ends the time to learn.
+
+/** Notes a match. True when its combination was not seen for `forMs`, and the rule's are known for longer than `learnMs`. */
+export function isNew(rule: u32, hash: u64, time: i64, forMs: i64, learnMs: i64): bool {
+  const since = watchRule(rule);
+  const slot = erasOf(rule, USE_SEEN, hash);
+  if (slot == 0 || since == NEVER) return false;
+  const isKnown = isCooling(slot, time, forMs);
+  startCooling(slot, time, forMs);
+  return !isKnown && load<i64>(state, STATE_CLOCK) - since >= learnMs;
+}
+
+/** Since when the combinations of a rule are known, or NEVER. */
+export function watchedSince(rule: u32): i64 {
+  const slot = use(keyOf(rule, USE_WATCHED, 0, 0));
+  return slot == 0 ? NEVER : load<i64>(slot, SLOT_DATA);
+}
+
+/** Notes that the combinations of a rule are known from now on, if they are not already. Returns since when, or NEVER. */
+export function watchRule(rule: u32): i64 {
+  const slot = findOrAdd(rule, USE_WATCHED, 0, 0);
+  if (slot == 0) return NEVER;
+  const clock = load<i64>(state, STATE_CLOCK);
+  const since = wasAdded ? clock : min(load<i64>(slot, SLOT_DATA), clock); // a clock that was wrong may have gone back
+  store<i64>(slot, since, SLOT_DATA);
+  return since;
+}
+
+/** Sets since when the combinations of a rule are known. */
+export function restoreWatch(rule: u32, since: i64): void {
+  const slot = findOrAdd(rule, USE_WATCHED, 0, 0);
+  if (slot != 0) store<i64>(slot, since, SLOT_DATA);
+}
+
+/** Whether this says since when a rule's combinations are known. It is never the one used longest ago. */
+export function isWatch(link: u32): bool {
+  const slot = slotAt(link);
+  if ((load<u32>(slot, SLOT_USE) & USE_MASK) != USE_WATCHED) return false;
+  touch(slot, link);
+  return true;
 }
 
 // ── Sequences ───────────────────────────────────────────────────────────────────────────────────────

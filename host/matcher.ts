@@ -36,6 +36,8 @@ export interface RuleInfo {
   resolves: boolean;
   /** How long after the last match an alert is resolved; an absence has no such time. */
   resolveAfterMs?: number;
+  /** The rule looks for what is new: from its start on it learns what is not. */
+  learns?: true;
   /** For an absence with only one key: the key of its hits. It is waited for even if nobody has ever seen it. */
   expectedKey?: string;
 }
@@ -229,6 +231,7 @@ function readInfo(doors: Doors): RulesetInfo {
       realertMs: Number(u64(at + layout.RULE_REALERT_MS)),
       resolves,
       ...(resolveAfterMs > 0 && { resolveAfterMs }),
+      ...(u32(at + layout.RULE_KIND) === layout.KIND_FIRST_SEEN && { learns: true as const }),
       ...(key !== 0n && { expectedKey: hex(key) }),
     });
   }

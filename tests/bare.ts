@@ -110,6 +110,7 @@ function bareRule(program: Program, rule: number): CompiledRule {
     realertMs: 0,
     windowMs: 0,
     resolveMs: 0,
+    learnMs: 0,
     byMask: 0n,
     distinctField: null,
     fingerprint: 1n,

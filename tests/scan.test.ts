@@ -225,6 +225,7 @@ function rulesetOf(paths: FieldPath[]): Uint8Array {
     realertMs: 0,
     windowMs: 0,
     resolveMs: 0,
+    learnMs: 0,
     byMask: 0n,
     distinctField: null,
     fingerprint: 1n,

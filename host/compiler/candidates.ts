@@ -13,7 +13,7 @@ import type {
   Needle,
   NeedleIndex,
 } from './compiled.ts';
-import { comesByClock } from './compiled.ts';
+import { needsClock } from './compiled.ts';
 import type { ByteString } from './literals.ts';
 import { bestWindow, fold, requiredLiterals, selectivity, utf8, windowsOf } from './literals.ts';
 import type { Condition, FieldPath, Scalar } from './model.ts';
@@ -205,8 +205,8 @@ export function candidatesOf(steps: CompiledStep[], rules: CompiledRule[]): Cand
     return index;
   }
 
-  // What comes by the clock needs every record's time, so no record may be rejected early.
-  const timedCount = rules.filter(comesByClock).length;
+  // The clock needs every record's time, so no record may be rejected early.
+  const timedCount = rules.filter(needsClock).length;
   return {
     gates: [...gates.values()],
     always,

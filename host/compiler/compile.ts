@@ -101,7 +101,7 @@ function compileStep(
 
 function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<CompiledRule, 'fingerprint'> {
   const labels = labelsOf(rule, slots, fields);
-  const by = rule.threshold?.by ?? rule.sequence?.by ?? rule.absence?.by ?? [];
+  const by = (rule.threshold ?? rule.sequence ?? rule.absence ?? rule.firstSeen)?.by ?? [];
   return {
     alert: rule.alert,
     labels,
@@ -109,7 +109,9 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
     kind: kindOf(rule),
     count: rule.threshold?.count ?? rule.absence?.below ?? rule.steps.length,
     realertMs: rule.realertMs,
-    windowMs: rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0,
+    windowMs:
+      rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? (rule.absence ?? rule.firstSeen)?.forMs ?? 0,
+    learnMs: rule.firstSeen?.learnMs ?? 0,
     resolveMs: rule.resolveAfterMs ?? 0,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
     distinctField: rule.threshold?.distinct ? indexOfEqual(fields, rule.threshold.distinct) : null,
@@ -122,12 +124,16 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
  * again every quarter of this time.
  */
 function lookBackOf({ kind, realertMs, windowMs, resolveMs }: CompiledRule): number {
-  return Math.max(realertMs + (kind === layout.KIND_ABSENCE ? windowMs : 2 * windowMs), resolveMs);
+  const hasWindow = kind !== layout.KIND_ABSENCE && kind !== layout.KIND_FIRST_SEEN;
+  // What is first seen is known from one mark a quarter of the look-back on: before the cool-downs that still last.
+  const markMs = kind === layout.KIND_FIRST_SEEN ? Math.ceil(realertMs / 3) : 0;
+  return Math.max(realertMs + Math.max(hasWindow ? 2 * windowMs : windowMs, markMs), resolveMs);
 }
 
 function kindOf(rule: Rule): number {
   if (rule.threshold) return layout.KIND_THRESHOLD;
   if (rule.sequence) return layout.KIND_SEQUENCE;
+  if (rule.firstSeen) return layout.KIND_FIRST_SEEN;
   return rule.absence ? layout.KIND_ABSENCE : layout.KIND_EACH;
 }
 

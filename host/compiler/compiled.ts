@@ -150,6 +150,8 @@ export interface CompiledRule {
   windowMs: number;
   /** After so long without a match an alert is resolved; 0: it is not. */
   resolveMs: number;
+  /** First seen: how long nothing is new from the start on. */
+  learnMs: number;
   byMask: bigint;
   distinctField: number | null;
   /** Names the rule in hits. */
@@ -159,6 +161,11 @@ export interface CompiledRule {
 /** Whether alerts of a rule come when a time is over, so that something must tell the time. */
 export function comesByClock({ kind, resolveMs }: CompiledRule): boolean {
   return kind === layout.KIND_ABSENCE || resolveMs > 0;
+}
+
+/** Whether a rule needs the time of records that it does not match. */
+export function needsClock(rule: CompiledRule): boolean {
+  return comesByClock(rule) || rule.kind === layout.KIND_FIRST_SEEN;
 }
 
 export interface Compiled {

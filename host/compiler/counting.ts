@@ -102,6 +102,26 @@ export function readAbsence(
   return forMs === undefined ? undefined : { forMs, by, span: map.span };
 }
 
+export function readFirstSeen(
+  context: Context,
+  entry: Entry | undefined,
+  labelNames: string[],
+): Rule['firstSeen'] {
+  const map = entry?.value && readMap(context, entry.value, '"firstSeen"', schema.FIRST_SEEN_KEYS);
+  if (!map) return undefined;
+  const forMs = readDuration(context, map.get('for'), 1_000);
+  const learnMs = readDuration(context, map.get('learn'), 0) ?? forMs;
+  const by = readBy(context, map.get('by'), labelNames);
+  if (by.length === 0) {
+    const place = map.get('by')?.key ?? entry.key;
+    const hint =
+      "give the rule a label, such as user: '{{ $record.user }}'; each combination of labels is seen on its own";
+    fail(context, place, '"firstSeen" has no label to look at', hint);
+  }
+  if (forMs === undefined || learnMs === undefined) return undefined;
+  return { forMs, learnMs, by, span: map.span };
+}
+
 export function readResolveAfter(
   context: Context,
   entry: Entry | undefined,

@@ -61,6 +61,8 @@ export interface Rule {
   resolveAfterMs?: number;
   threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
   sequence?: { withinMs: number; by: string[]; span: Span };
+  /** A combination of labels that was not seen for so long, once the rule has learned. */
+  firstSeen?: { forMs: number; learnMs: number; by: string[]; span: Span };
   /** Fewer matches than `below` within `forMs`; fewer than one if it is left out. */
   absence?: { forMs: number; below?: number; by: string[]; span: Span };
 }

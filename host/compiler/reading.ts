@@ -66,6 +66,8 @@ export interface ReadMap {
   span: Span;
 }
 
+const MAPS_OF_RULES = new Set<string>(schema.COUNTINGS);
+
 export function readMap(
   context: Context,
   node: Node,
@@ -78,7 +80,7 @@ export function readMap(
   if (!isMap(map)) {
     const found = describe(context, map);
     const kind = what.replaceAll('"', '');
-    const form = kind === 'threshold' || kind === 'absence' || kind === 'sequence' ? kind : 'limits';
+    const form = MAPS_OF_RULES.has(kind) ? (kind as keyof typeof schema.KINDS) : 'limits';
     const message = `${what} must be a map, found ${found}`;
     return fail(context, map, message, hint?.() ?? typeHint(context, map, form));
   }
@@ -357,6 +359,8 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
         : 'write it as 5/s, 10/m or 0.5/h';
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
+    case 'firstSeen':
+      return `write {for: ${isDuration(String(node.value)) ? written : '7d'}}`;
     case 'labelNames':
     case 'scalars':
     case 'allTexts':

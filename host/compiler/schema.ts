@@ -105,6 +105,7 @@ export const RULE_KEYS = {
   sequence: { kind: 'sequence', description: 'Conditions that must be met one after the other.' },
   threshold: { kind: 'threshold', description: 'How many matches within which time make an alert.' },
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
+  firstSeen: { kind: 'firstSeen', description: 'What makes an alert when it was not seen for so long.' },
   realert: {
     kind: 'duration',
     description: 'How long an alert with the same labels is suppressed after one was sent; 5m if left out.',
@@ -123,6 +124,9 @@ export const RULE_KEYS = {
     description: 'What a person reads: "message" or "summary" is shown first.',
   },
 } satisfies Keys;
+
+/** What makes an alert of matches: a rule has one of these, or none. */
+export const COUNTINGS = ['sequence', 'threshold', 'absence', 'firstSeen'] as const;
 
 export const GROUPING_KEYS = {
   all: { kind: 'conditions', description: 'Conditions that must all be met.' },
@@ -212,6 +216,15 @@ export const ABSENCE_KEYS = {
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
 } satisfies Keys;
 
+export const FIRST_SEEN_KEYS = {
+  for: { kind: 'duration', required: true, description: 'The time without the combination of labels.' },
+  learn: {
+    kind: 'duration',
+    description: 'How long nothing is new from the start of the rule on; as long as "for" if left out.',
+  },
+  by: { kind: 'labelNames', description: BY_DESCRIPTION },
+} satisfies Keys;
+
 export const MERGE_KEY_HINT =
   'YAML 1.2 has no merge keys: write the keys out, or use an alias for a whole value';
 
@@ -267,6 +280,7 @@ export const KINDS = {
   threshold: { expected: 'a map', schema: reference('threshold') },
   sequence: { expected: 'a map', schema: reference('sequence') },
   absence: { expected: 'a map', schema: reference('absence') },
+  firstSeen: { expected: 'a map', schema: reference('firstSeen') },
 } satisfies Record<string, Kind>;
 
 function reference(name: string): object {
@@ -301,6 +315,7 @@ export function rulesSchema(): object {
       threshold: { ...mapOf(THRESHOLD_KEYS), ...thresholdLevels() },
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
+      firstSeen: mapOf(FIRST_SEEN_KEYS),
     },
   };
 }
@@ -320,14 +335,14 @@ function property({ kind, description }: Key): object {
   return { description, ...KINDS[kind].schema };
 }
 
-/** A rule has either match or sequence; threshold and absence need match, and exclude each other. */
+/** A rule has either match or sequence, and one of what makes an alert of matches. */
 function ruleKinds(): object {
   return {
     oneOf: [{ required: ['match'] }, { required: ['sequence'] }],
     allOf: [
-      { not: { required: ['sequence', 'threshold'] } },
-      { not: { required: ['sequence', 'absence'] } },
-      { not: { required: ['threshold', 'absence'] } },
+      ...COUNTINGS.flatMap((name, i) =>
+        COUNTINGS.slice(i + 1).map(other => ({ not: { required: [name, other] } })),
+      ),
       { not: { required: ['resolveAfter', 'absence'] } },
     ],
   };

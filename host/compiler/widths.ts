@@ -18,6 +18,7 @@ export const RULE: Widths = {
     layout.RULE_BY_MASK,
     layout.RULE_FINGERPRINT,
     layout.RULE_RESOLVE_MS,
+    layout.RULE_LEARN_MS,
   ],
 };
 export const TEMPLATE: Widths = { u16: [layout.TEMPLATE_NAME_SIZE, layout.TEMPLATE_REQUIRES] };

@@ -253,3 +253,21 @@ test('an alert is resolved when its label set is not matched for so long, and wh
       `${labels.key} ${annotations.suppressed ?? 0} ${startsMs}${endsMs === null ? '' : ` to ${endsMs}`}`,
   );
 });
+
+test('a key is new that was not seen for so long, once its rule has learned', async () => {
+  await holds(
+    `  - {alert: new, match: {field: log, eq: x}, firstSeen: {for: 70s, learn: 100s}, realert: 0s, ${LABELS}}`,
+    streams(['x', 'x', 'other'], { keys: 5 }),
+    (past, event) => {
+      const clockAt = (end: number) =>
+        Math.max(...past.slice(0, end).map(({ clock, ms }) => (clock === 0 ? ms : -Infinity)));
+      if (event.kind !== 'x') return [];
+      const since = clockAt(past.findIndex(({ kind }) => kind === 'x') + 1);
+      const isKnown = alike(past.slice(0, -1), event).some(
+        ({ kind, ms }) => kind === 'x' && Math.abs(event.ms - ms) < WITHIN_MS,
+      );
+      return !isKnown && clockAt(past.length) - since >= 100_000 ? [event.key] : [];
+    },
+    ({ labels }) => labels.key!,
+  );
+});
