@@ -45,6 +45,7 @@ const ALERT_SIZE: usize = SUBJECT_SIZE + 88;
 export const EFFECT_COOL_DOWN: u32 = 1; // the cool-down of the label set KEY begins
 export const EFFECT_MISSING: u32 = 2; // the absence of KEY has been told
 export const EFFECT_OVERDUE: u32 = 3; // that the sequence of KEY, which began at TIME, did not end
+export const EFFECT_RESOLVED: u32 = 4; // the trouble of the label set KEY is over
 
 let firstAlert: usize = 0;
 let last: usize = 0;

@@ -19,6 +19,7 @@ import {
   EFFECT_COOL_DOWN,
   EFFECT_MISSING,
   EFFECT_OVERDUE,
+  EFFECT_RESOLVED,
   NO_END,
   RESOLVED,
   addAlert,
@@ -90,11 +91,16 @@ import {
   countInWindow,
   countKept,
   endClock,
+  endCooling,
+  endMissing,
   endWaiting,
   hasRate,
   isAwaited,
   isCooling,
+  isKeyOfClock,
+  isNew,
   isWaiting,
+  isWatch,
   keepCapped,
   keepTime,
   knownCoolDown,
@@ -108,7 +114,7 @@ import {
   newestOfTimes,
   nextAbsence,
   nextCapped,
-  nextSuppressed,
+  nextUnsaid,
   oldestTime,
   readCapped,
   readFirst,
@@ -117,11 +123,14 @@ import {
   readSample,
   readWaiting,
   reportEvicted,
+  restoreWatch,
   sampleCount,
   sampleText,
+  seeAgain,
   seeKey,
   setClock,
   setSuppressed,
+  setTrouble,
   settleSeen,
   slotAt,
   slotRule,
@@ -134,6 +143,8 @@ import {
   waitingOf,
   waitingSince,
   wasSeen,
+  watchRule,
+  watchedSince,
   writeSample,
 } from './state';
 import {
@@ -169,13 +180,15 @@ function ruleCount(): u32 {
 }
 
 let capped: usize = 0; // u32 for each rule: alerts that the rate cap suppressed
-let absenceSizeMax: usize = 0; // bytes that one alert of an absence and its body may need
+let absenceSizeMax: usize = 0; // bytes that one alert that the clock tells, and its body, may need
 
 /** Takes memory at `at`, and returns the address after it. */
 export function placeCount(at: usize): usize {
   capped = at;
   for (let index: u32 = 0; index < ruleCount(); index++) {
-    if (isToldByClock(ruleAt(index))) absenceSizeMax = max(absenceSizeMax, keptSizeMax(ruleAt(index)));
+    const rule = ruleAt(index);
+    if (isToldByClock(rule) || watchMs(rule) != 0)
+      absenceSizeMax = max(absenceSizeMax, keptSizeMax(rule) * alertsAtOnce(rule));
   }
   return at + (((<usize>ruleCount() + 1) & ~1) << 2);
 }
@@ -198,6 +211,16 @@ function isToldByClock(rule: usize): bool {
   return isAbsence(rule) || (load<u32>(rule, layout.RULE_ORDER) & layout.ORDER_WAITS) != 0;
 }
 
+/** How long the clock waits for a key of the rule: until it is missing, or its trouble is over. 0: it waits for none. */
+function watchMs(rule: usize): i64 {
+  return isAbsence(rule) ? windowOf(rule) : load<i64>(rule, layout.RULE_RESOLVE_MS);
+}
+
+/** Alerts that one key may have at once: it is missing, and it is back; or its trouble is over, and there is a new one. */
+function alertsAtOnce(rule: usize): usize {
+  return watchMs(rule) != 0 ? 2 : 1;
+}
+
 // ── Hits ────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A record says that the stream has reached `time`. */
@@ -208,6 +231,7 @@ export function countTime(time: i64): void {
 /** Counts a hit, and adds its alert when one is due. */
 export function countHit(hit: usize): void {
   const value = dueBy(hit);
+  if (keepsTrouble(hit)) seeTrouble(hit);
   if (value != 0) fire(hit, value);
 }
 
@@ -221,13 +245,18 @@ export function countTold(hit: usize): void {
     if (labels != 0) coolOverdue(rule, labels, waitingSince(link));
     if (link != 0) endWaiting(link);
     dueBy(hit);
+    if (keepsTrouble(hit)) seeTrouble(hit);
     return;
   }
   dueBy(hit);
   clearSamples(indexOf(rule), keyOf(hit));
   const labels = load<usize>(hit, SUBJECT_LABELS);
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-  startCoolDown(rule, hash, tenantOf(rule, labels), load<i64>(hit, HIT_TIME));
+  const time = load<i64>(hit, HIT_TIME);
+  const link = keepsTrouble(hit) ? seeTrouble(hit) : 0;
+  if (link != 0) endTrouble(rule, hash, troubleEnd(link));
+  startCoolDown(rule, hash, tenantOf(rule, labels), time);
+  startTrouble(rule, labels, hash, time, time);
 }
 
 /** Counts a hit and returns `$value` of the alert that it makes due, or 0. An absence adds its alerts itself. */
@@ -245,6 +274,8 @@ function dueBy(hit: usize): u64 {
   const time = load<i64>(hit, HIT_TIME);
   const windowMs = windowOf(rule);
   const wanted = load<u32>(rule, layout.RULE_COUNT);
+  if (kind == layout.KIND_FIRST_SEEN)
+    return <u64>isNew(index, by, time, windowMs, load<i64>(rule, layout.RULE_LEARN_MS));
   if (kind == layout.KIND_SEQUENCE) return <u64>isSequenceMet(hit, rule, index, by);
   if (load<u32>(hit, HIT_HAS_DISTINCT) != 0) {
     const count = countDistinct(index, by, load<u64>(hit, HIT_DISTINCT), time, windowMs);
@@ -274,7 +305,8 @@ function fire(hit: usize, value: u64): void {
   const realertMs = load<i64>(rule, layout.RULE_REALERT_MS);
   // `realert: 0s` asks for every match: there is no cool-down.
   const coolDown = realertMs == 0 ? <usize>0 : knownCoolDown(index, hash);
-  if (coolDown != 0 && isCooling(coolDown, time, realertMs)) {
+  const over = overBefore(hit, hash);
+  if (coolDown != 0 && over == 0 && isCooling(coolDown, time, realertMs)) {
     addSuppressed(coolDown);
     return;
   }
@@ -283,12 +315,16 @@ function fire(hit: usize, value: u64): void {
     cap(rule, tenant, labels, hash, time);
     return;
   }
+  if (over != 0) {
+    tellResolved(over);
+    endMissing(over);
+  }
   const alert = newAlert(rule, labels, hash);
   if (alert == 0) return;
   store<usize>(alert, load<usize>(hit, SUBJECT_CAPTURES), SUBJECT_CAPTURES);
   store<u32>(alert, load<u32>(hit, SUBJECT_STAGE), SUBJECT_STAGE);
   store<u64>(alert, value, SUBJECT_VALUE);
-  if (coolDown != 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
+  if (coolDown != 0 && over == 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
   const others = cappedCount(index, tenant);
   if (others != 0) store<u64>(alert, firstCapped(rule, tenant), SUBJECT_FIRST);
   store<u64>(alert, others + takeEvicted(), SUBJECT_OTHERS);
@@ -313,6 +349,75 @@ export function tellAgain(hit: usize): void {
   store<i64>(alert, load<i64>(hit, HIT_TIME), ALERT_STARTS);
   store<u64>(alert, load<u64>(hit, HIT_SAMPLE), SUBJECT_SAMPLES);
   addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
+}
+
+// ── Resolved alerts ─────────────────────────────────────────────────────────────────────────────────
+// A label set is in trouble from an alert on, until nothing matches for `resolveAfter`. The trouble is over at that time, not
+// at the match that comes after it: a match that finds it over begins another, and its alert is told with the resolved one.
+
+/** Whether matches of a label set put off the end of its trouble. */
+function keepsTrouble(hit: usize): bool {
+  const rule = load<usize>(hit, HIT_RULE);
+  return !isAbsence(rule) && load<i64>(rule, layout.RULE_RESOLVE_MS) != 0;
+}
+
+/** The trouble of a label set, as a link, or 0 when it has none. */
+function troubleOf(rule: usize, hash: u64): u32 {
+  const link = absenceOf(indexOf(rule), hash);
+  return link == 0 || missingSince(link) == NEVER ? 0 : link;
+}
+
+function troubleEnd(link: u32): i64 {
+  return lastSeen(link) + watchMs(ruleAt(slotRule(link)));
+}
+
+/** A match puts off the end of its label set's trouble. Returns the trouble, as a link, if it is over already; else 0. */
+function seeTrouble(hit: usize): u32 {
+  const rule = load<usize>(hit, HIT_RULE);
+  const time = load<i64>(hit, HIT_TIME);
+  const link = troubleOf(rule, fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), u64.MAX_VALUE));
+  if (link == 0) return 0;
+  settle(link);
+  const seen = min(time, clockTime());
+  if (seen >= troubleEnd(link)) return link;
+  seeAgain(link, time, max(lastSeen(link), seen));
+  return 0;
+}
+
+/** The trouble that was over before a match, as a link, or 0. */
+function overBefore(hit: usize, hash: u64): u32 {
+  const link = keepsTrouble(hit) ? troubleOf(load<usize>(hit, HIT_RULE), hash) : 0;
+  return link != 0 && min(load<i64>(hit, HIT_TIME), clockTime()) >= troubleEnd(link) ? link : 0;
+}
+
+/** Adds the alert that the trouble of a label set is over. */
+function tellResolved(link: u32): void {
+  const rule = ruleAt(slotRule(link));
+  const end = troubleEnd(link);
+  const since = missingSince(link);
+  const alert = tellAbsence(link, since, max(since, end), 0); // a wrong clock may have begun it in the future
+  if (alert == 0) return;
+  store<u32>(alert, EFFECT_RESOLVED, ALERT_EFFECT);
+  store<u64>(alert, absenceHash(link), ALERT_KEY);
+  store<i64>(alert, end, ALERT_TIME);
+}
+
+/** An alert said that the trouble of a label set was over at `end`: the next match is told at once. */
+function endTrouble(rule: usize, hash: u64, end: i64): void {
+  const link = troubleOf(rule, hash);
+  if (link != 0) endMissing(link);
+  const coolDown = knownCoolDown(indexOf(rule), hash);
+  if (coolDown == 0) return;
+  endCooling(coolDown, end, load<i64>(rule, layout.RULE_REALERT_MS));
+  clearSuppressed(coolDown);
+}
+
+/** An alert of a label set was told: it is in trouble since `since`, unless it is already. It was last seen at `time`. */
+function startTrouble(rule: usize, labels: usize, hash: u64, since: i64, time: i64): void {
+  if (isAbsence(rule) || load<i64>(rule, layout.RULE_RESOLVE_MS) == 0 || troubleOf(rule, hash) != 0) return;
+  if (!wait(rule, hash, time, labels))
+    countEvicted(); // its end can't be waited for
+  else setTrouble(absenceOf(indexOf(rule), hash), since);
 }
 
 /** When the alert is told, the cool-down of the label set `hash` begins at `time`. */
@@ -564,11 +669,13 @@ export function beginReserve(): void {
 /** Adds up what the alert of a hit may need. */
 export function measureHit(hit: usize): void {
   const rule = load<usize>(hit, HIT_RULE);
-  const size = alertSizeMax(rule, isToldByClock(rule) ? 0 : hit);
-  // An absence may have two alerts: the key is missing, and it is back.
-  const count: usize = isAbsence(rule) ? 2 : 1;
-  blocksSize += count * (alertBlocksSizeMax(rule, 0) + keptBlocksSizeMax(rule));
-  jsonSize = min(jsonSize + count * size, layout.BODY_SIZE_MAX);
+  measureAlert(rule, alertSizeMax(rule, isToldByClock(rule) ? 0 : hit));
+  if (alertsAtOnce(rule) == 2) measureAlert(rule, alertSizeMax(rule, 0));
+}
+
+function measureAlert(rule: usize, size: usize): void {
+  blocksSize += alertBlocksSizeMax(rule, 0) + keptBlocksSizeMax(rule);
+  jsonSize = min(jsonSize + size, layout.BODY_SIZE_MAX);
   jsonSizeMax = max(jsonSizeMax, size);
 }
 
@@ -684,7 +791,9 @@ function fireOverdue(rule: usize, labels: usize, samples: u64, began: i64): bool
 /** An alert said that the end of a sequence did not come. */
 function coolOverdue(rule: usize, labels: usize, began: i64): void {
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-  startCoolDown(rule, hash, tenantOf(rule, labels), began + windowOf(rule));
+  const due = began + windowOf(rule);
+  startCoolDown(rule, hash, tenantOf(rule, labels), due);
+  startTrouble(rule, labels, hash, due, due);
 }
 
 /** Tells that the end of a sequence did not come, or makes a mark when that is suppressed. */
@@ -731,6 +840,7 @@ function see(hit: usize, index: u32, by: u64): void {
     if (since != NEVER) {
       if (seen + windowMs <= clockTime()) return; // too few, or late: the key has been missing again since, and still is
       tellAbsence(link, since, max(since, newest), matchesWhenBack(link, newest));
+      endMissing(link);
     } else if (newest - before >= windowMs) {
       if (seen + windowMs <= newest) return; // too few: it falls due as before
       tellGap(link, newest);
@@ -768,14 +878,17 @@ function tellGap(link: u32, end: i64): void {
   tellAbsence(link, since, end, matchesWhenBack(link, end));
 }
 
-/** Adds the alert that a key is missing, or back, with the labels that it had when it was seen. `matches` are in the window. */
+/** Adds the alert of a key that is missing or back, or of a trouble that is over, with the labels that it had when it was seen. */
 function tellAbsence(link: u32, since: i64, endsAt: i64, matches: u64): usize {
   const rule = ruleAt(slotRule(link));
   const labels = absenceLabels(link);
   if (labels == 0) return 0;
   if (!takeRoom(alertSizeMax(rule, 0))) return 0; // if it still lasts, the next call tells it
-  const alert = newAlert(rule, labels, fingerprint(rule, labels, u64.MAX_VALUE));
+  const hash = fingerprint(rule, labels, u64.MAX_VALUE);
+  const alert = newAlert(rule, labels, hash);
   if (alert == 0) return 0;
+  const coolDown = knownCoolDown(slotRule(link), hash);
+  if (coolDown != 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
   if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
   store<u64>(alert, matches, SUBJECT_VALUE);
   if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) != 0)
@@ -818,19 +931,27 @@ export function tellDue(): void {
     if (isWaiting(link)) {
       const due = waitingSince(link) + windowOf(rule);
       // One at a time: what one alert changes decides about the next.
-      if (due > clock || hasAlerts() || !reserve(keptSizeMax(rule))) lookAgainAt(due);
+      if (due > clock || hasAlerts() || !reserve(keptSizeMax(rule) * alertsAtOnce(rule))) lookAgainAt(due);
       else tellOverdue(link);
       continue;
     }
+    const resolves = !isAbsence(rule);
+    if (resolves && missingSince(link) == NEVER) continue; // it is over
     settle(link);
     const since = missingSince(link);
-    const due = since == NEVER ? lastSeen(link) + windowOf(rule) : missingTold(link) + repeatMs(rule);
+    const isSeen = resolves || since == NEVER;
+    const due = isSeen ? lastSeen(link) + watchMs(rule) : missingTold(link) + repeatMs(rule);
     // Memory for one alert is reserved. Without memory for more, the next call adds the rest.
     if (due > clock || count == layout.DUE_COUNT_MAX || (count != 0 && !reserve(keptSizeMax(rule)))) {
       lookAgainAt(due);
       continue;
     }
     count++;
+    if (resolves) {
+      tellResolved(link);
+      lookAgainAt(clock); // until it is told
+      continue;
+    }
     if (since != NEVER && load<i64>(rule, layout.RULE_REALERT_MS) == 0) {
       remindOf(link, since);
       continue;
@@ -850,7 +971,8 @@ export function passTime(time: i64): void {
   setClock(time);
   tellDue();
   if (!hasAlerts()) tellCapped(time);
-  remindOfSuppressed();
+  // What an alert changes is not known to be true before it is told: the next call adds the marks.
+  if (!hasAlerts()) remindOfUnsaid();
 }
 
 /** The stream has ended: the time in its last records is believed. */
@@ -884,11 +1006,12 @@ export function oneKey(index: u32): u64 {
 }
 
 /**
- * Waits for the only key of an absence from now on, even if nobody ever sees it. True when it was not waited for before:
- * then there is a mark of it.
+ * Waits for the only key of an absence from now on, even if nobody ever sees it; or begins to learn what is first seen. True
+ * when it did not before: then there is a mark of it.
  */
 export function expect(index: u32, time: i64): bool {
   const rule = ruleAt(index);
+  if (load<u32>(rule, layout.RULE_KIND) == layout.KIND_FIRST_SEEN) return learn(rule, time);
   const key = oneKey(index);
   if (key == 0 || absenceOf(index, key) != 0) return false;
   // Labels that need a record are empty.
@@ -901,19 +1024,30 @@ export function expect(index: u32, time: i64): bool {
   return true;
 }
 
+function learn(rule: usize, time: i64): bool {
+  if (watchedSince(indexOf(rule)) != NEVER) return false;
+  if (clockTime() < time) moveClock(time);
+  const since = watchRule(indexOf(rule));
+  if (since == NEVER) return false;
+  const mark = addMark(rule, layout.MARK_WATCHED, 0);
+  if (mark == 0) return false;
+  store<i64>(mark, since, MARK_TIME);
+  return true;
+}
+
 /** Like `expect`, for all rules: for a caller that sees the whole stream. */
 export function expectAll(time: i64): void {
   for (let index: u32 = 0; index < ruleCount(); index++) expect(index, time);
 }
 
-/** Waits for a key that was seen, or expected, at `seen`. */
+/** Waits for a key that was seen, or expected, at `seen`. False when its labels are too long to be kept. */
 function wait(rule: usize, key: u64, seen: i64, labels: usize): bool {
   const packed = allocate(layout.ABSENCE_LABELS_SIZE_MAX);
   if (packed == 0) return false;
   const end = packLabels(rule, labels, packed, layout.ABSENCE_LABELS_SIZE_MAX);
   if (end == 0) return false;
   if (clockTime() < seen) moveClock(seen);
-  seeKey(indexOf(rule), key, seen, min(seen, clockTime()), windowOf(rule), packed, end - packed);
+  seeKey(indexOf(rule), key, seen, min(seen, clockTime()), watchMs(rule), packed, end - packed);
   return true;
 }
 
@@ -939,9 +1073,14 @@ export function markTold(): void {
     const time = load<i64>(alert, ALERT_TIME);
     if (load<u32>(alert, ALERT_HAS_SAMPLES) != 0)
       clearSamples(indexOf(rule), load<u64>(alert, ALERT_SAMPLES_KEY));
-    if (effect == EFFECT_COOL_DOWN) startCoolDown(rule, key, load<u64>(alert, ALERT_TENANT), time);
-    else if (effect == EFFECT_OVERDUE) coolOverdue(rule, load<usize>(alert, SUBJECT_LABELS), time);
-    else if (effect == EFFECT_MISSING) {
+    if (effect == EFFECT_COOL_DOWN) {
+      startCoolDown(rule, key, load<u64>(alert, ALERT_TENANT), time);
+      startTrouble(rule, load<usize>(alert, SUBJECT_LABELS), key, load<i64>(alert, ALERT_STARTS), time);
+    } else if (effect == EFFECT_OVERDUE) {
+      coolOverdue(rule, load<usize>(alert, SUBJECT_LABELS), time);
+    } else if (effect == EFFECT_RESOLVED) {
+      endTrouble(rule, key, time);
+    } else if (effect == EFFECT_MISSING) {
       const link = absenceOf(indexOf(rule), key);
       if (link != 0) markMissing(link, load<i64>(alert, ALERT_STARTS), time);
     }
@@ -950,8 +1089,8 @@ export function markTold(): void {
 
 // ── Marks ───────────────────────────────────────────────────────────────────────────────────────────
 // What no hit says must be found again after a restart, which reads only the last look-back. So it is written again before
-// it is too old: an absence with each alert that repeats it, or as a mark alone where no alert does; suppressed matches
-// that are not reported, as long as their label set is quiet.
+// it is too old: an absence with each alert that repeats it, or as a mark alone where no alert does; a trouble, as long as it
+// lasts; suppressed matches that are not reported, as long as their label set is quiet.
 
 let firstMark: usize = 0; // marks without an alert
 
@@ -971,24 +1110,34 @@ function remindOf(link: u32, since: i64): void {
 }
 
 /**
- * Adds marks of suppressed matches that are not reported, of label sets that are quiet, some of them at a time. A walk over
- * all of them begins every quarter of a look-back. It skips label sets whose hits are still found until the next walk ends.
+ * Adds marks of troubles, and of suppressed matches that are not reported, of label sets that are quiet, some of them at a
+ * time. A walk over all of them begins every quarter of a look-back. It skips label sets whose suppressed hits are still
+ * found until the next walk ends.
  */
-function remindOfSuppressed(): void {
+function remindOfUnsaid(): void {
   const everyMs = lookBackMs() >> 2;
   let count: u32 = 0;
-  for (let link = nextSuppressed(everyMs); link != 0; link = nextSuppressed(everyMs)) {
+  for (let link = nextUnsaid(everyMs); link != 0; link = nextUnsaid(everyMs)) {
     const rule = ruleAt(slotRule(link));
-    if (isCooling(slotAt(link), clockTime(), max(3 * everyMs - windowOf(rule), 0))) continue;
-    const mark = addMark(rule, layout.MARK_SUPPRESSED, coolDownHash(link));
-    if (mark == 0) return;
-    store<u64>(mark, suppressedSince(slotAt(link)), MARK_COUNT);
-    if (++count == SUPPRESSED_COUNT_MAX) return;
+    if (isKeyOfClock(link)) {
+      if (isAbsence(rule)) continue; // it has its own marks
+      const labels = absenceLabels(link);
+      if (labels != 0) addTrouble(rule, absenceHash(link), lastSeen(link), missingSince(link), labels);
+    } else if (isWatch(link)) {
+      const mark = addMark(rule, layout.MARK_WATCHED, 0);
+      if (mark != 0) store<i64>(mark, watchedSince(slotRule(link)), MARK_TIME);
+    } else {
+      if (isCooling(slotAt(link), clockTime(), max(3 * everyMs - windowOf(rule), 0))) continue;
+      const mark = addMark(rule, layout.MARK_SUPPRESSED, coolDownHash(link));
+      if (mark == 0) return;
+      store<u64>(mark, suppressedSince(slotAt(link)), MARK_COUNT);
+    }
+    if (++count == UNSAID_COUNT_MAX) return;
   }
 }
 
-/** Marks of suppressed matches that one call of `due` may add. */
-const SUPPRESSED_COUNT_MAX: u32 = 500;
+/** Marks of one walk that one call of `due` may add. */
+const UNSAID_COUNT_MAX: u32 = 500;
 
 function lookBackMs(): i64 {
   return load<i64>(RULESET, layout.HEADER_LOOK_BACK_MS);
@@ -1008,6 +1157,14 @@ function addOverdue(rule: usize, key: u64, began: i64, told: i64, labels: usize)
   if (mark == 0) return;
   store<i64>(mark, began, MARK_TIME);
   store<i64>(mark, told, MARK_TOLD);
+  store<usize>(mark, labels, SUBJECT_LABELS);
+}
+
+function addTrouble(rule: usize, key: u64, seen: i64, since: i64, labels: usize): void {
+  const mark = addMark(rule, layout.MARK_FIRING, key);
+  if (mark == 0) return;
+  store<i64>(mark, seen, MARK_TIME);
+  store<i64>(mark, since, MARK_TOLD);
   store<usize>(mark, labels, SUBJECT_LABELS);
 }
 
@@ -1038,6 +1195,13 @@ export function writeMarks(): bool {
       if (mark == 0) return false;
       store<u64>(mark, load<u64>(alert, ALERT_TENANT), MARK_TENANT);
       store<i64>(mark, time, MARK_TIME);
+      const isNew = watchMs(rule) != 0 && troubleOf(rule, key) == 0;
+      if (isNew)
+        addTrouble(rule, key, time, load<i64>(alert, ALERT_STARTS), load<usize>(alert, SUBJECT_LABELS));
+    } else if (effect == EFFECT_RESOLVED) {
+      const mark = addMark(rule, layout.MARK_RESOLVED, key);
+      if (mark == 0) return false;
+      store<i64>(mark, time, MARK_TIME);
     }
   }
   if (firstMark == 0) return false;
@@ -1056,7 +1220,18 @@ export function countMark(mark: usize): void {
   const kind = load<u32>(mark, MARK_KIND);
   const key = load<u64>(mark, MARK_KEY);
   const time = load<i64>(mark, MARK_TIME);
-  if (kind == layout.MARK_REPORTED) startCoolDown(rule, key, load<u64>(mark, MARK_TENANT), time);
+  if (kind == layout.MARK_WATCHED) {
+    const known = watchedSince(indexOf(rule));
+    if (known == NEVER || known > time) restoreWatch(indexOf(rule), time);
+  } else if (kind == layout.MARK_FIRING) {
+    const labels = load<usize>(mark, SUBJECT_LABELS);
+    startTrouble(rule, labels, key, time, time);
+    const link = troubleOf(rule, key);
+    if (link != 0) setTrouble(link, load<i64>(mark, MARK_TOLD));
+  } else if (kind == layout.MARK_RESOLVED) {
+    const link = troubleOf(rule, key);
+    if (link == 0 || troubleEnd(link) <= time) endTrouble(rule, key, time); // else it has been seen since
+  } else if (kind == layout.MARK_REPORTED) startCoolDown(rule, key, load<u64>(mark, MARK_TENANT), time);
   else if (kind == layout.MARK_SUPPRESSED)
     setSuppressed(coolDownOf(indexOf(rule), key), load<u64>(mark, MARK_COUNT));
   else if (kind == layout.MARK_OVERDUE) {

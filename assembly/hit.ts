@@ -98,11 +98,6 @@ function writeNumber(number: u64): void {
   write(addressOf(digits), sizeOf(digits));
 }
 
-/** Whether a mark of this kind has the labels of its key. */
-function hasLabels(kind: u32): bool {
-  return kind <= layout.MARK_EXPECTED || kind == layout.MARK_OVERDUE;
-}
-
 export function writeMark(mark: usize): void {
   const kind = load<u32>(mark, MARK_KIND);
   const rule = load<usize>(mark, HIT_RULE);
@@ -119,21 +114,25 @@ export function writeMark(mark: usize): void {
       writeConstant(layout.TEXT_MARK_TENANT);
       writeHash(load<u64>(mark, MARK_TENANT));
     }
-    writeConstant(kind == layout.MARK_REPORTED ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
+    writeConstant(kind > layout.MARK_OVERDUE ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
     writeMoment(load<i64>(mark, MARK_TIME));
-    if (kind == layout.MARK_MISSING || (kind == layout.MARK_OVERDUE && load<i64>(mark, MARK_TOLD) != NEVER)) {
+    if (hasTold(kind) && load<i64>(mark, MARK_TOLD) != NEVER) {
       writeConstant(layout.TEXT_MARK_TOLD);
       writeMoment(load<i64>(mark, MARK_TOLD));
     }
     writeConstant(layout.TEXT_HIT_ALERT);
   }
   writeString(RULESET + load<u32>(rule, layout.RULE_NAME_OFFSET), load<u32>(rule, layout.RULE_NAME_SIZE));
-  if (hasLabels(kind)) {
+  if (kind <= layout.MARK_OVERDUE) {
     writeConstant(layout.TEXT_HIT_LABELS);
     writeTexts(rule, true, load<usize>(mark, SUBJECT_LABELS));
     writeByte(CLOSE_BRACE);
   }
   writeConstant(layout.TEXT_MARK_END);
+}
+
+function hasTold(kind: u32): bool {
+  return kind <= layout.MARK_OVERDUE && kind != layout.MARK_EXPECTED;
 }
 
 /** Writes the members of labels or annotations; empty ones are left out. */
@@ -260,17 +259,17 @@ export function readMark(text: usize, end: usize, mark: usize): i32 {
       take(layout.TEXT_MARK_TENANT);
       store<u64>(mark, takeHash(), MARK_TENANT);
     }
-    take(kind == layout.MARK_REPORTED ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
+    take(kind > layout.MARK_OVERDUE ? layout.TEXT_MARK_TIME : layout.TEXT_MARK_SEEN);
     store<i64>(mark, takeMoment(), MARK_TIME);
     store<i64>(mark, NEVER, MARK_TOLD);
-    if (kind == layout.MARK_MISSING || (kind == layout.MARK_OVERDUE && isNext(layout.TEXT_MARK_TOLD))) {
+    if (hasTold(kind) && (kind != layout.MARK_OVERDUE || isNext(layout.TEXT_MARK_TOLD))) {
       take(layout.TEXT_MARK_TOLD);
       store<i64>(mark, takeMoment(), MARK_TOLD);
     }
     take(layout.TEXT_HIT_ALERT);
   }
   takeQuoted();
-  if (hasLabels(kind)) {
+  if (kind <= layout.MARK_OVERDUE) {
     take(layout.TEXT_HIT_LABELS);
     store<usize>(mark, takeTexts(rule, true), SUBJECT_LABELS);
     if (load<usize>(mark, SUBJECT_LABELS) == 0) return layout.TOO_LARGE;

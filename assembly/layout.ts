@@ -54,7 +54,7 @@ export const HEADER_STEP_COUNT = 128; // steps of all rules: what gates, needles
 export const HEADER_STEPS_OFFSET = 132;
 export const HEADER_LOOK_BACK_MS = 136; // u64, the longest time that the state looks back
 export const HEADER_RATE_COUNT = 144; // alerts that may leave within one second of event time; 0: no cap
-export const HEADER_HAS_ABSENCE = 148; // 1 when the clock tells alerts of some rule: an absence, or a sequence that waits
+export const HEADER_HAS_ABSENCE = 148; // 1 when some rule needs the clock: an absence, a sequence that waits, one that resolves, or first seen
 export const HEADER_TEXTS_OFFSET = 152; // a TEXT_OFFSET and a TEXT_SIZE for each text
 export const HEADER_LATE_NODE_OFFSET = 156; // the trie of fields that only a match needs
 export const HEADER_FINGERPRINTS_OFFSET = 160; // FINGERPRINT_… records, one per rule, sorted
@@ -109,12 +109,18 @@ export const TEXT_HIT_SAMPLE = 27;
 //     an alert said at `told` that the key, last seen at `seen`, is missing
 //   {"earshot":1,"expected":"<hash>","rule":"<hash>","seen":"…Z","alert":"No backup","labels":{…}}
 //     nobody has seen the key, which has been waited for since `seen`
+//   {"earshot":1,"firing":"<hash>","rule":"<hash>","seen":"…Z","told":"…Z","alert":"404 Request","labels":{…}}
+//     the label set, last matched at `seen`, is in trouble since the alert at `told`, and not resolved
 //   {"earshot":1,"reported":"<hash>","rule":"<hash>","tenant":"<hash>","time":"…Z","alert":"404 Request"}
 //     an alert of this label set reported what the rate cap had suppressed of the rule and tenant
 //   {"earshot":1,"suppressed":"<hash>","rule":"<hash>","count":12,"alert":"404 Request"}
 //     `count` matches of this label set are suppressed and not reported
 //   {"earshot":1,"overdue":"<hash>","rule":"<hash>","seen":"…Z","told":"…Z","alert":"Job hangs","labels":{…}}
 //     the end of the sequence that began at `seen` did not come, and an alert said so; without `told` it was suppressed
+//   {"earshot":1,"resolved":"<hash>","rule":"<hash>","time":"…Z","alert":"404 Request"}
+//     an alert said that the trouble of this label set was over at `time`
+//   {"earshot":1,"watched":"<zeros>","rule":"<hash>","time":"…Z","alert":"New user"}
+//     label sets of the rule are known since then: what was not seen before is new some time later
 //
 // Their first texts, from TEXT_MARK on, are in the order of MARK_….
 export const TEXT_MARK_SEEN = 28;
@@ -141,14 +147,17 @@ export const TEXT_UNREADABLE_COUNT = 47;
 export const TEXT_WHY_MALFORMED = 48;
 export const TEXT_WHY_TOO_LARGE = 49;
 export const TEXT_MARK = 50; // the last: as many as there are kinds
-export const TEXT_COUNT = 55;
+export const TEXT_COUNT = 58;
 
 export const MARK_MISSING: u32 = 0;
 export const MARK_EXPECTED: u32 = 1;
-export const MARK_REPORTED: u32 = 2;
-export const MARK_SUPPRESSED: u32 = 3;
-export const MARK_OVERDUE: u32 = 4;
-export const MARK_KINDS: u32 = 5;
+export const MARK_FIRING: u32 = 2;
+export const MARK_OVERDUE: u32 = 3; // the last with labels
+export const MARK_REPORTED: u32 = 4;
+export const MARK_SUPPRESSED: u32 = 5;
+export const MARK_RESOLVED: u32 = 6;
+export const MARK_WATCHED: u32 = 7;
+export const MARK_KINDS: u32 = 8;
 export const TEXT_OFFSET = 0;
 export const TEXT_SIZE = 4;
 export const TEXT_ENTRY_SIZE = 8;
@@ -431,7 +440,9 @@ export const RULE_SAMPLE_OFFSET = 84; // a TEMPLATE_… record: the text that is
 export const RULE_SAMPLE_FIRST = 88; // how many of the first texts are kept,
 export const RULE_SAMPLE_LAST = 92; // and of the last
 export const RULE_SAMPLE_SLICE_MS = 96; // u64: texts are kept for this time at least, and for twice as long at most
-export const RULE_SIZE = 104;
+export const RULE_RESOLVE_MS = 104; // u64: after so long without a match an alert is resolved; 0: it is not
+export const RULE_LEARN_MS = 112; // u64: first seen: how long nothing is new from the start on
+export const RULE_SIZE = 120;
 
 // The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;
@@ -460,6 +471,7 @@ export const KIND_EACH: u32 = 0;
 export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
+export const KIND_FIRST_SEEN: u32 = 4;
 
 // A step of a sequence that must be met has as many places as it counts matches, one after the other (count.ts says how a
 // match goes on from place to place). An `unless` names the places whose chains it takes back.

@@ -50,8 +50,10 @@ export const USE_LABELS: u32 = 6; // texts that an alert needs when it fires: la
 export const USE_TIMES: u32 = 7; // when the last matches of a window were
 export const USE_RATE: u32 = 8; // alerts of a rule and tenant in one second
 export const USE_CAPPED: u32 = 9; // alerts of a rule and tenant above the rate cap
+export const USE_SEEN: u32 = 12; // when a combination of labels was seen
 export const USE_WAITING: u32 = 13; // a sequence that was met and waits for its end
 export const USE_SAMPLES: u32 = 14; // how many texts of matches are kept
+export const USE_WATCHED: u32 = 15; // since when a rule's combinations are known
 const USE_BITS: u32 = 4;
 const USE_MASK: u32 = 15;
 
@@ -244,7 +246,11 @@ export function knownCoolDown(rule: u32, labelsHash: u64): usize {
 
 /** The cool-down of a label set, a new one if it has none; 0 when the state holds no keys. */
 export function coolDownOf(rule: u32, labelsHash: u64): usize {
-  const slot = findOrAdd(rule, USE_COOL_DOWN, 0, labelsHash);
+  return erasOf(rule, USE_COOL_DOWN, labelsHash);
+}
+
+function erasOf(rule: u32, purpose: u32, hash: u64): usize {
+  const slot = findOrAdd(rule, purpose, 0, hash);
   if (slot != 0 && wasAdded) {
     for (let i: usize = 0; i < 4; i++) store<i64>(slot + (i << 3), NEVER, SLOT_DATA);
   }
@@ -294,6 +300,14 @@ function swapEras(front: usize, size: usize): void {
   }
 }
 
+/** An alert said that the trouble was over at `end`: what comes then is news. What is late stays suppressed. */
+export function endCooling(slot: usize, end: i64, realertMs: i64): void {
+  for (let era = slot + SLOT_DATA; era < slot + COOL_SUPPRESSED; era += ERA_SIZE) {
+    const last = load<i64>(era, 8);
+    if (last != NEVER && last <= end && last + realertMs > end) store<i64>(era, end - realertMs, 8);
+  }
+}
+
 export function addSuppressed(slot: usize): void {
   store<u64>(slot, load<u64>(slot, COOL_SUPPRESSED) + 1, COOL_SUPPRESSED);
 }
@@ -314,10 +328,10 @@ export function coolDownHash(link: u32): u64 {
 }
 
 /**
- * The next cool-down with suppressed matches that are not reported, or 0 when the walk over all of them is done; the next
- * walk begins `everyMs` after this one began.
+ * The next cool-down with suppressed matches that are not reported, key that is missing or in trouble, or rule that learns, or
+ * 0 when the walk over all of them is done; the next walk begins `everyMs` after this one began.
  */
-export function nextSuppressed(everyMs: i64): u32 {
+export function nextUnsaid(everyMs: i64): u32 {
   const clock = load<i64>(state, STATE_CLOCK);
   let link = load<u32>(state, STATE_WALK);
   if (link == 0) {
@@ -328,8 +342,12 @@ export function nextSuppressed(everyMs: i64): u32 {
   const used = load<u32>(state, STATE_USED_COUNT);
   while (++link <= used) {
     const slot = slotAt(link);
-    if ((load<u32>(slot, SLOT_USE) & USE_MASK) != USE_COOL_DOWN || load<u64>(slot, COOL_SUPPRESSED) == 0)
-      continue;
+    const purpose = load<u32>(slot, SLOT_USE) & USE_MASK;
+    const isUnsaid =
+      purpose == USE_ABSENCE
+        ? load<i64>(slot, ABSENCE_SINCE) != NEVER
+        : purpose == USE_WATCHED || (purpose == USE_COOL_DOWN && load<u64>(slot, COOL_SUPPRESSED) != 0);
+    if (!isUnsaid) continue;
     store<u32>(state, link, STATE_WALK);
     return link;
   }
@@ -775,6 +793,50 @@ export function countDistinct(rule: u32, hash: u64, value: u64, time: i64, windo
   return min(count, layout.DISTINCT_COUNT_MAX);
 }
 
+// ── First seen ──────────────────────────────────────────────────────────────────────────────────────
+// A combination of labels has eras as a cool-down has, of all its matches. A rule has a time since when its combinations are
+// known (i64, NEVER: not yet). That is a time of the clock, so that no record alone ends the time to learn.
+
+/** Notes a match. True when its combination was not seen for `forMs`, and the rule's are known for longer than `learnMs`. */
+export function isNew(rule: u32, hash: u64, time: i64, forMs: i64, learnMs: i64): bool {
+  const since = watchRule(rule);
+  const slot = erasOf(rule, USE_SEEN, hash);
+  if (slot == 0 || since == NEVER) return false;
+  const isKnown = isCooling(slot, time, forMs);
+  startCooling(slot, time, forMs);
+  return !isKnown && load<i64>(state, STATE_CLOCK) - since >= learnMs;
+}
+
+/** Since when the combinations of a rule are known, or NEVER. */
+export function watchedSince(rule: u32): i64 {
+  const slot = use(keyOf(rule, USE_WATCHED, 0, 0));
+  return slot == 0 ? NEVER : load<i64>(slot, SLOT_DATA);
+}
+
+/** Notes that the combinations of a rule are known from now on, if they are not already. Returns since when, or NEVER. */
+export function watchRule(rule: u32): i64 {
+  const slot = findOrAdd(rule, USE_WATCHED, 0, 0);
+  if (slot == 0) return NEVER;
+  const clock = load<i64>(state, STATE_CLOCK);
+  const since = wasAdded ? clock : min(load<i64>(slot, SLOT_DATA), clock); // a clock that was wrong may have gone back
+  store<i64>(slot, since, SLOT_DATA);
+  return since;
+}
+
+/** Sets since when the combinations of a rule are known. */
+export function restoreWatch(rule: u32, since: i64): void {
+  const slot = findOrAdd(rule, USE_WATCHED, 0, 0);
+  if (slot != 0) store<i64>(slot, since, SLOT_DATA);
+}
+
+/** Whether this says since when a rule's combinations are known. It is never the one used longest ago. */
+export function isWatch(link: u32): bool {
+  const slot = slotAt(link);
+  if ((load<u32>(slot, SLOT_USE) & USE_MASK) != USE_WATCHED) return false;
+  touch(slot, link);
+  return true;
+}
+
 // ── Sequences ───────────────────────────────────────────────────────────────────────────────────────
 // A match takes a chain from place to place; the last place is not kept. A place has the time at which the chain that
 // reached it began (i64 plus TIME_BIAS; 0: none), and how much later it was reached (u32): three places a slot, counted
@@ -1132,6 +1194,9 @@ export function sampleText(block: usize): usize {
 // said so; for any other, how many milliseconds after that earliest time the last claim is.
 // A new key whose record is ahead of the clock was not seen at the clock's time: a bit of the size says so, until the
 // claim counts or the key is seen again.
+//
+// The label set of a rule that resolves has such a key, too, when it was in trouble: then it is missing when the trouble is
+// over. Since when it is in trouble is where the other has since when it is missing; NEVER: it is over.
 
 const SEEN_IS_CLOCK: u32 = 1 << 31;
 const ABSENCE_SEEN = SLOT_DATA;
@@ -1250,18 +1315,23 @@ export function seeKey(
     store<i64>(slot, NEVER, ABSENCE_CLAIMED);
     store<i64>(slot, NEVER, ABSENCE_SINCE);
   }
+  const isNew = wasAdded || (load<u32>(slot, ABSENCE_LABELS_SIZE) & SEEN_IS_CLOCK) != 0;
+  const isAhead = time > load<i64>(state, STATE_CLOCK);
+  seeAgain(linkOf(slot), time, seen);
+  store<u32>(slot, (<u32>labelsSize) | (isNew && isAhead ? SEEN_IS_CLOCK : 0), ABSENCE_LABELS_SIZE);
+  store<u64>(slot, hash, ABSENCE_HASH);
+  lookAgainAt(seen + windowMs);
+  writeLabels(rule, hash, ABSENCE_PARTS, labels, labelsSize);
+}
+
+/** Like `seeKey`, for a key whose labels are kept. */
+export function seeAgain(link: u32, time: i64, seen: i64): void {
+  const slot = slotAt(link);
   // A time that is not believed must not make the key look alive until then.
   const clock = load<i64>(state, STATE_CLOCK);
   const claimed = load<i64>(slot, ABSENCE_CLAIMED);
   store<i64>(slot, seen, ABSENCE_SEEN);
-  if (load<i64>(slot, ABSENCE_SINCE) != NEVER) store<u32>(slot, 0, ABSENCE_REACH);
-  store<i64>(slot, NEVER, ABSENCE_SINCE);
   if (time > clock) claimSeen(slot, time, claimed <= clock ? time : claimed);
-  const isNew = wasAdded || (load<u32>(slot, ABSENCE_LABELS_SIZE) & SEEN_IS_CLOCK) != 0;
-  store<u32>(slot, (<u32>labelsSize) | (isNew && time > clock ? SEEN_IS_CLOCK : 0), ABSENCE_LABELS_SIZE);
-  store<u64>(slot, hash, ABSENCE_HASH);
-  lookAgainAt(seen + windowMs);
-  writeLabels(rule, hash, ABSENCE_PARTS, labels, labelsSize);
 }
 
 /** A record ahead of the clock claims to have seen the key; the claims before it begin at `claimed`. */
@@ -1279,12 +1349,16 @@ export function beginDue(): void {
   store<i64>(state, i64.MAX_VALUE, STATE_NEXT_DUE);
 }
 
-/** The next absence, or sequence that waits, from `link` on, or 0. */
+/** Whether this is a key of an absence or a trouble. */
+export function isKeyOfClock(link: u32): bool {
+  return (load<u32>(slotAt(link), SLOT_USE) & USE_MASK) == USE_ABSENCE;
+}
+
+/** The next absence, trouble, or sequence that waits, from `link` on, or 0. */
 export function nextAbsence(link: u32): u32 {
   const used = load<u32>(state, STATE_USED_COUNT);
   for (; link <= used; link++) {
-    const purpose = load<u32>(slotAt(link), SLOT_USE) & USE_MASK;
-    if (purpose == USE_ABSENCE || (purpose == USE_WAITING && waitingSince(link) != NEVER)) return link;
+    if (isKeyOfClock(link) || (isWaiting(link) && waitingSince(link) != NEVER)) return link;
   }
   return 0;
 }
@@ -1332,6 +1406,17 @@ export function markMissing(link: u32, since: i64, told: i64): void {
   const slot = slotAt(link);
   store<i64>(slot, since, ABSENCE_SINCE);
   store<u32>(slot, <u32>((max(told - since, 0) + 999) / 1000), ABSENCE_TOLD); // rounded up: not before the alert
+}
+
+/** Notes since when the label set of a key is in trouble. */
+export function setTrouble(link: u32, since: i64): void {
+  store<i64>(slotAt(link), since, ABSENCE_SINCE);
+}
+
+/** Notes that the key is no longer missing, or the trouble over. */
+export function endMissing(link: u32): void {
+  store<i64>(slotAt(link), NEVER, ABSENCE_SINCE);
+  store<u32>(slotAt(link), 0, ABSENCE_REACH);
 }
 
 /** Copies the label values of an absence to `target` and returns their size; 0 when they are lost. */

@@ -37,14 +37,18 @@ export interface RuleInfo {
   alert: string;
   /** The cool-down of an alert, in milliseconds of event time. */
   realertMs: number;
-  /** The rule also reports the end of its alerts: it is an absence. */
+  /** The rule also reports the end of its alerts, by the clock: an absence, or one with "resolveAfter". */
   resolves: boolean;
+  /** How long after the last match an alert is resolved; an absence has no such time. */
+  resolveAfterMs?: number;
   /** Alerts of the rule come when a time is over, without a record. */
   isToldByClock: boolean;
   /** A rule that counts: how many matches within how long make its first alert. */
   threshold?: { count: number; withinMs: number };
   /** What the rule remembers of earlier records; `each`: nothing, every match fires. */
-  kind: 'each' | 'threshold' | 'sequence' | 'absence' | 'other';
+  kind: (typeof KINDS)[number] | 'other';
+  /** The rule looks for what is new: from its start on it learns what is not. */
+  learns?: true;
   /** For an absence with only one key: the key of its hits. It is waited for even if nobody has ever seen it. */
   expectedKey?: string;
 }
@@ -230,7 +234,7 @@ function refusal(bytes: Uint8Array): string {
 }
 
 /** The names of KIND_…, in their order. */
-const KINDS = ['each', 'threshold', 'sequence', 'absence'] as const;
+const KINDS = ['each', 'threshold', 'sequence', 'absence', 'firstSeen'] as const;
 
 function readInfo(doors: Doors): RulesetInfo {
   const base = doors.rulesetAddress();
@@ -249,12 +253,14 @@ function readInfo(doors: Doors): RulesetInfo {
     const alert = Buffer.from(name).toString();
     alerts.push(alert);
     const kind = KINDS[u32(at + layout.RULE_KIND)] ?? 'other';
-    const resolves = kind === 'absence';
+    const resolveAfterMs = Number(u64(at + layout.RULE_RESOLVE_MS));
+    const resolves = resolveAfterMs > 0 || kind === 'absence';
     const key = BigInt.asUintN(64, doors.expectedKey(rule));
     rules.push({
       alert,
       realertMs: Number(u64(at + layout.RULE_REALERT_MS)),
       resolves,
+      ...(resolveAfterMs > 0 && { resolveAfterMs }),
       isToldByClock: resolves || (u32(at + layout.RULE_ORDER) & layout.ORDER_WAITS) !== 0,
       kind,
       ...(kind === 'threshold' && {
@@ -263,6 +269,7 @@ function readInfo(doors: Doors): RulesetInfo {
           withinMs: Number(u64(at + layout.RULE_WINDOW_MS)),
         },
       }),
+      ...(kind === 'firstSeen' && { learns: true as const }),
       ...(key !== 0n && { expectedKey: hex(key) }),
     });
   }

@@ -110,6 +110,8 @@ function bareRule(program: Program, rule: number): CompiledRule {
     count: 1,
     realertMs: 0,
     windowMs: 0,
+    resolveMs: 0,
+    learnMs: 0,
     byMask: 0n,
     distinctField: null,
     fingerprint: 1n,

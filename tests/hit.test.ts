@@ -274,21 +274,10 @@ test('what is suppressed, and what the rate cap reported, is known after a resta
   assert.equal(next('a', START + 601)[0]!.annotations.suppressed, '2');
 });
 
-test('a mark that is not whole, or is of another rule, does not count', async () => {
-  const { counter, matcher } = await pair(MARKED);
-  counter.expect(0, START, 0);
-  const marks = counter.marks();
-  counter.told();
-  for (const sec of [0, 0])
-    for (const hit of hitsOf(matcher, '{"log":"flood","pod":"a"}', START + sec)) counted(counter, hit);
-  for (const hit of hitsOf(matcher, '{"log":"flood","pod":"b"}', START)) counted(counter, hit);
-  marks.push(...dueAt(counter, START + 15).marks, ...dueAt(counter, START + 700).marks);
-  assert.deepEqual(
-    marks.map(mark => Object.keys(JSON.parse(String(Buffer.from(mark))) as object)[1]),
-    ['expected', 'reported', 'missing', 'suppressed'],
-  );
-  const { counter: fresh } = await pair(MARKED);
-  const { counter: other } = await pair(MARKED.replaceAll('realert: ', 'realert: 1'));
+/** A counter of these rules takes the marks whole only, one of other rules not at all. */
+async function refuses(rules: string, marks: Uint8Array[]): Promise<LoadedMatcher> {
+  const { counter: fresh } = await pair(rules);
+  const { counter: other } = await pair(rules.replaceAll('realert: ', 'realert: 1'));
   for (const mark of marks) {
     for (let size = 0; size < mark.length; size++)
       assert.equal(
@@ -299,6 +288,45 @@ test('a mark that is not whole, or is of another rule, does not count', async ()
     assert.equal(fresh.count(Buffer.concat([mark, Buffer.from(' ')]), 'silent'), MALFORMED);
     assert.equal(other.count(mark, 'silent'), UNKNOWN_RULE);
   }
+  return fresh;
+}
+
+const RESOLVED = `groups:
+- name: g
+  rules:
+  - {alert: Over, match: {field: log, eq: flood}, realert: 0s, resolveAfter: 10m, labels: {pod: '{{ $record.pod }}'}}
+  - {alert: New, match: {field: log, eq: flood}, firstSeen: {for: 1h}, realert: 0s, labels: {pod: '{{ $record.pod }}'}}
+`;
+
+test('a mark of a trouble, of its end, or of what is learned counts only whole, and for its own rule', async () => {
+  const { counter, matcher } = await pair(RESOLVED);
+  counter.expect(1, START, 0);
+  const marks = counter.marks();
+  counter.told();
+  for (const hit of hitsOf(matcher, '{"log":"flood","pod":"a"}', START)) counted(counter, hit);
+  for (const sec of [1, 600, 600]) marks.push(...dueAt(counter, START + sec).marks);
+  assert.deepEqual(
+    marks.map(mark => Object.keys(JSON.parse(String(Buffer.from(mark))) as object)[1]),
+    ['watched', 'firing', 'watched', 'resolved'],
+  );
+  await refuses(RESOLVED, marks);
+});
+
+test('a mark that is not whole, or is of another rule, does not count', async () => {
+  const { counter, matcher } = await pair(MARKED);
+  counter.expect(0, START, 0);
+  const marks = counter.marks();
+  counter.told();
+  for (const sec of [0, 0])
+    for (const hit of hitsOf(matcher, '{"log":"flood","pod":"a"}', START + sec)) counted(counter, hit);
+  for (const hit of hitsOf(matcher, '{"log":"flood","pod":"b"}', START)) counted(counter, hit);
+  // What is not reported is noted when what fell due is told.
+  for (const sec of [15, 700, 700]) marks.push(...dueAt(counter, START + sec).marks);
+  assert.deepEqual(
+    marks.map(mark => Object.keys(JSON.parse(String(Buffer.from(mark))) as object)[1]),
+    ['expected', 'reported', 'missing', 'suppressed'],
+  );
+  const fresh = await refuses(MARKED, marks);
   const huge = String(Buffer.from(marks[3]!)).replace(/"count":\d+/, '"count":18446744073709551616');
   assert.equal(fresh.count(Buffer.from(huge), 'silent'), MALFORMED);
 });

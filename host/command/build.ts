@@ -204,13 +204,13 @@ function describeKafka({ compiled: { rules, lookBackMs } }: CompiledRuleset): st
   const lines = [
     `With Kafka, the hits topic needs cleanup.policy=delete, ${retention}, and a partition for each counter`,
   ];
-  const names = rules.flatMap(rule => (comesByClock(rule) ? [rule.alert] : []));
+  const names = rules.filter(comesByClock).map(({ alert }) => alert);
   if (names.length === 0) return lines;
   const more = names.length > NAMES_MAX ? ` and ${formatCount(names.length - NAMES_MAX)} more` : '';
   const shown = names.slice(0, NAMES_MAX).join(', ') + more;
   return [
     ...lines,
-    `With Kafka, alerts that the clock tells need a counter that is always awake (minReplicaCount: 1): ${shown}`,
+    `With Kafka, what comes by the clock needs a counter that is always awake (minReplicaCount: 1): ${shown}`,
   ];
 }
 

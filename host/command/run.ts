@@ -21,8 +21,8 @@ standard error.
   --envelope NAME    what is posted: ${ENVELOPES.join(' or ')} (${ENVELOPES[0]})
   --deadline SECONDS how long a post is tried again (60)
   --alert-hold-ms MS alertmanager only: an alert ends this long after its post, 0: after Alertmanager's
-                     resolve_timeout; by default after its rule's cool-down and 10 minutes more, and an
-                     absence when it is over
+                     resolve_timeout; by default after its rule's cool-down and 10 minutes more (and its
+                     resolveAfter), and an absence when it is over
   --output FORM      text: alerts as people read them, with the text that matched; json: one body a line;
                      by default text on a terminal and json elsewhere. NO_COLOR is honoured
   --text             lines are plain text, not JSON: a line is the field "log"

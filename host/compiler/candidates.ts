@@ -13,7 +13,7 @@ import type {
   Needle,
   NeedleIndex,
 } from './compiled.ts';
-import { comesByClock } from './compiled.ts';
+import { needsClock } from './compiled.ts';
 import type { ByteString } from './literals.ts';
 import { bestWindow, fold, requiredLiterals, selectivity, utf8, windowsOf } from './literals.ts';
 import type { Condition, FieldPath, Scalar } from './model.ts';
@@ -207,13 +207,13 @@ export function candidatesOf(steps: CompiledStep[], rules: CompiledRule[]): Cand
     return index;
   }
 
-  // What the clock tells needs every record's time, so no record may be rejected early.
-  const clockCount = rules.filter(comesByClock).length;
+  // The clock needs every record's time, so no record may be rejected early.
+  const timedCount = rules.filter(needsClock).length;
   return {
     gates: [...gates.values()],
     always,
     alwaysMask,
-    unrejectableCount: steps.filter(step => step.gates.length === 0).length + clockCount,
+    unrejectableCount: steps.filter(step => step.gates.length === 0).length + timedCount,
     indexes: [...indexes.values()].map(({ field, gramSize, needles }) =>
       layOut(field, gramSize, sortedNeedles(needles)),
     ),

@@ -66,7 +66,10 @@ function assemble({ rules: models, limits, times }: RuleFile, report: Report): C
   const steps = chooseNeedles(drafts);
   const derivations = derivationsOf(tables);
   preferCaptures(tables.patterns.list, steps, tables.atoms.list, derivations);
-  const needsState = rules.some(rule => rule.realertMs > 0 || rule.kind !== layout.KIND_EACH || rule.samples);
+  const needsState = rules.some(
+    ({ realertMs, kind, resolveMs, samples }) =>
+      realertMs > 0 || kind !== layout.KIND_EACH || resolveMs > 0 || samples,
+  );
   return {
     times: times.map(({ field, format }) => ({ field: fieldOf(tables.fields, field), path: field, format })),
     fields: tables.fields.list,
@@ -104,8 +107,9 @@ function compileStep(
 function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<CompiledRule, 'fingerprint'> {
   const labels = labelsOf(rule, slots, fields);
   const sequence = sequenceOf(rule);
-  const by = rule.threshold?.by ?? rule.sequence?.by ?? rule.absence?.by ?? [];
-  const windowMs = rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? rule.absence?.forMs ?? 0;
+  const by = (rule.threshold ?? rule.sequence ?? rule.absence ?? rule.firstSeen)?.by ?? [];
+  const windowMs =
+    rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? (rule.absence ?? rule.firstSeen)?.forMs ?? 0;
   return {
     alert: rule.alert,
     labels,
@@ -114,6 +118,8 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
     count: rule.threshold?.count ?? rule.absence?.below ?? sequence?.end ?? 1,
     realertMs: rule.realertMs,
     windowMs,
+    learnMs: rule.firstSeen?.learnMs ?? 0,
+    resolveMs: rule.resolveAfterMs ?? 0,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
     distinctField: rule.threshold?.distinct ? fieldOf(fields, rule.threshold.distinct) : null,
     sequence,
@@ -130,10 +136,14 @@ function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<Compile
 
 /**
  * How far back a counter must read to know what it knew before: which alerts are cooling down, and for each suppressed
- * match since then, whether it was in a window with enough matches. An absence has no such window.
+ * match since then, whether it was in a window with enough matches. An absence has no such window. What resolves is noted
+ * again every quarter of this time.
  */
-function lookBackOf({ kind, realertMs, windowMs, sequence, samples }: CompiledRule): number {
-  const counted = realertMs + (kind === layout.KIND_ABSENCE ? windowMs : 2 * windowMs);
+function lookBackOf({ kind, realertMs, windowMs, resolveMs, sequence, samples }: CompiledRule): number {
+  const hasWindow = kind !== layout.KIND_ABSENCE && kind !== layout.KIND_FIRST_SEEN;
+  // What is first seen is known from one mark a quarter of the look-back on: before the cool-downs that still last.
+  const markMs = kind === layout.KIND_FIRST_SEEN ? Math.ceil(realertMs / 3) : 0;
+  const counted = Math.max(realertMs + Math.max(hasWindow ? 2 * windowMs : windowMs, markMs), resolveMs);
   // The texts of a sequence are as old as its chains.
   return samples && !sequence ? Math.max(counted, 2 * samples.sliceMs) : counted;
 }
@@ -148,6 +158,7 @@ function sampleSliceOf(ms: number): number {
 function kindOf(rule: Rule): number {
   if (rule.threshold) return layout.KIND_THRESHOLD;
   if (rule.sequence) return layout.KIND_SEQUENCE;
+  if (rule.firstSeen) return layout.KIND_FIRST_SEEN;
   return rule.absence ? layout.KIND_ABSENCE : layout.KIND_EACH;
 }
 

@@ -174,6 +174,10 @@ export interface CompiledRule {
   count: number;
   realertMs: number;
   windowMs: number;
+  /** After so long without a match an alert is resolved; 0: it is not. */
+  resolveMs: number;
+  /** First seen: how long nothing is new from the start on. */
+  learnMs: number;
   byMask: bigint;
   distinctField: number | null;
   sequence?: CompiledSequence | null;
@@ -182,9 +186,15 @@ export interface CompiledRule {
   fingerprint: bigint;
 }
 
-/** Whether the rule's alerts come when a time is over. */
-export function comesByClock({ kind, sequence }: CompiledRule): boolean {
-  return kind === layout.KIND_ABSENCE || ((sequence?.order ?? 0) & layout.ORDER_WAITS) !== 0;
+/** Whether alerts of a rule come when a time is over, so that something must tell the time. */
+export function comesByClock({ kind, resolveMs, sequence }: CompiledRule): boolean {
+  const waits = ((sequence?.order ?? 0) & layout.ORDER_WAITS) !== 0;
+  return kind === layout.KIND_ABSENCE || resolveMs > 0 || waits;
+}
+
+/** Whether a rule needs the time of records that it does not match. */
+export function needsClock(rule: CompiledRule): boolean {
+  return comesByClock(rule) || rule.kind === layout.KIND_FIRST_SEEN;
 }
 
 export interface CompiledTime {

@@ -148,6 +148,36 @@ export function readSamples(
   return { text, first: ofFirst, last: ofLast, span: map.span };
 }
 
+export function readFirstSeen(
+  context: Context,
+  entry: Entry | undefined,
+  labelNames: string[],
+): Rule['firstSeen'] {
+  const map = entry?.value && readMap(context, entry.value, '"firstSeen"', schema.FIRST_SEEN_KEYS);
+  if (!map) return undefined;
+  const forMs = readDuration(context, map.get('for'), 1_000);
+  const learnMs = readDuration(context, map.get('learn'), 0) ?? forMs;
+  const by = readBy(context, map.get('by'), labelNames);
+  if (by.length === 0) {
+    const place = map.get('by')?.key ?? entry.key;
+    const hint =
+      "give the rule a label, such as user: '{{ $record.user }}'; each combination of labels is seen on its own";
+    fail(context, place, '"firstSeen" has no label to look at', hint);
+  }
+  if (forMs === undefined || learnMs === undefined) return undefined;
+  return { forMs, learnMs, by, span: map.span };
+}
+
+export function readResolveAfter(
+  context: Context,
+  entry: Entry | undefined,
+  isAbsence: boolean,
+): number | undefined {
+  if (!entry || !isAbsence) return readDuration(context, entry, schema.ABSENCE_MIN_MS);
+  const hint = 'leave it out: the alert is resolved when there are enough matches again';
+  return fail(context, entry.key, '"resolveAfter" cannot be used with "absence" or "below"', hint);
+}
+
 export interface SequenceDraft {
   steps: Step[];
   /** How often each must be met, 0: it is an `unless`. */

@@ -114,16 +114,16 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['distinct', 'cardinality', 'cardinalityfield', 'maxcardinality', 'unique'], 'write threshold: {count: 20, within: 5m, distinct: kubernetes.pod_name}'),
       ...each(['flatline', 'missing', 'heartbeat', 'deadman', 'nodata', 'absent'], 'use "absence" for matches that stay away: absence: {for: 10m}; for too few of them write threshold: {below: 10, within: 1h}'),
       ...each(['percentage', 'ratio', 'percentagematch', 'errorrate'], `a share of all records ${METRICS}`),
-      ...each(['newterm', 'newvalue', 'firstseen'], 'a value that is seen for the first time cannot be asked for; name the known ones in a "not" with "in"'),
+      ...each(['newterm', 'newterms', 'newvalue', 'first', 'unseen', 'terms', 'termswindowsize', 'historywindow'], 'use "firstSeen" for a combination of labels that was not seen for so long: firstSeen: {for: 7d, by: [user]}'),
       // how often
-      ...each(['keepfiringfor', 'silence', 'cooldown', 'throttle', 'suppress', 'mute', 'repeatinterval', 'groupinterval', 'groupwait', 'dedup', 'dedupe', 'debounce', 'backoff', 'exponentialrealert', 'snooze', 'minimuminterval'], 'use "realert" for the time between two alerts with the same labels'),
-      ...each(['resolve', 'resolveafter', 'resolvetimeout', 'autoresolve'], 'leave it out: an alert ends by itself, and an absence when its key comes back'),
+      ...each(['silence', 'cooldown', 'throttle', 'suppress', 'mute', 'repeatinterval', 'groupinterval', 'groupwait', 'dedup', 'dedupe', 'debounce', 'backoff', 'exponentialrealert', 'snooze', 'minimuminterval'], 'use "realert" for the time between two alerts with the same labels'),
+      ...each(['keepfiringfor', 'resolve', 'resolved', 'resolvetimeout', 'autoresolve', 'recover', 'recovery'], 'use "resolveAfter" for the time without a match after which an alert is resolved: resolveAfter: 10m; an absence is resolved when its key is back'),
       // Sigma and ElastAlert
       ...each(['name', 'title', 'alertname'], 'use "alert"'),
       ...each(['detection', 'filter', 'condition', 'conditions', 'query', 'querystring', 'where', 'when', 'if', 'selector', 'keywords', 'search', 'pattern', 'regexp', 'matches', 'matcher', 'matchers'], 'use "match", such as match: {field: log, contains: error}'),
       logsource: 'test where a record comes from in "match", such as {field: kubernetes.container_name, eq: nginx}',
       index: 'a rule sees every record: test where it comes from in "match"',
-      type: 'leave it out: a frequency is "threshold", a flatline "threshold" with "below", a cardinality "threshold" with "distinct", a blacklist "in", a whitelist "not" with "in"',
+      type: 'leave it out: a frequency is "threshold", a flatline "threshold" with "below", a cardinality "threshold" with "distinct", a new_term "firstSeen", a blacklist "in", a whitelist "not" with "in"',
       ...each(['blacklist', 'whitelist', 'comparekey'], 'test it in "match": {field: user, in: [a, b]}, with "not" around it for a whitelist'),
       ...each(['steps', 'then', 'events', 'followedby', 'maxspan'], 'use "sequence", such as sequence: {steps: […], within: 5m}'),
       ...each(['unless', 'without', 'until', 'negate', 'notfollowedby'], 'use "sequence" with an "unless": sequence: {steps: [{field: log, contains: started}, {unless: {field: log, contains: finished}}], within: 10m}'),
@@ -264,6 +264,14 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
     },
   ],
   [
+    schema.FIRST_SEEN_KEYS,
+    {
+      ...each(['within', 'window', 'termswindowsize', 'historywindow', 'duration', 'timeframe', 'time', 'since', 'last'], 'use "for"'),
+      ...each(['fields', 'field', 'terms', 'newterms', 'groupby', 'querykey', 'keys', 'key', 'of', 'labels'], 'use "by", a list of label names'),
+      ...each(['warmup', 'training', 'initial', 'grace', 'learning', 'learnfor'], 'use "learn"'),
+    },
+  ],
+  [
     schema.LIMITS_KEYS,
     {
       ...each(['rate', 'ratelimit', 'maxalerts', 'alerts', 'alertspersec'], 'use "alertsPerSecond"'),
@@ -285,6 +293,7 @@ const PLACES: [keys: Keys, where: string][] = [
   [schema.ABSENCE_KEYS, '"absence"'],
   [schema.ACTIVE_KEYS, '"active"'],
   [schema.SAMPLES_KEYS, '"samples"'],
+  [schema.FIRST_SEEN_KEYS, '"firstSeen"'],
 ];
 
 /** A key that is right, one level too far to the left or to the right. */

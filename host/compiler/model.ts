@@ -104,9 +104,13 @@ export interface Rule {
   labels: Template[];
   annotations: Template[];
   realertMs: number;
+  /** An alert is resolved after so long without a match of its labels. */
+  resolveAfterMs?: number;
   threshold?: { count: number; withinMs: number; by: string[]; distinct?: FieldPath; span: Span };
   sequence?: Sequence;
   samples?: Samples;
+  /** A combination of labels that was not seen for so long, once the rule has learned. */
+  firstSeen?: { forMs: number; learnMs: number; by: string[]; span: Span };
   /** Fewer matches than `below` within `forMs`; fewer than one if it is left out. */
   absence?: { forMs: number; below?: number; by: string[]; span: Span };
   tests?: RuleTest[];

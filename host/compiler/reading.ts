@@ -113,7 +113,7 @@ export function readMap(
   return { get: name => known.get(name), wasMeant: name => meant.has(name), unknownCount, place, span };
 }
 
-const FORMS = ['threshold', 'absence', 'sequence', 'samples'] as const;
+const FORMS = [...schema.COUNTINGS, 'samples', 'parse'] as const;
 
 function failUnknownKey(
   context: Context,
@@ -394,6 +394,8 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
       return `write {text: ${written.includes('{{') ? written : "'{{ $record.log }}'"}}`;
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
+    case 'firstSeen':
+      return `write {for: ${isDuration(String(node.value)) ? written : '7d'}}`;
     case 'scalars':
     case 'allTexts':
       return /\.(?:txt|list|csv)$/.test(String(node.value))

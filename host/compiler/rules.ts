@@ -11,6 +11,8 @@ import {
   anyOf,
   filledFrom,
   readAbsence,
+  readFirstSeen,
+  readResolveAfter,
   readSamples,
   readSequence,
   readThreshold,
@@ -254,6 +256,8 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
     labelNames,
     steps,
   );
+  const resolveAfterMs = readResolveAfter(context, map.get('resolveAfter'), absence !== undefined);
+  const firstSeen = readFirstSeen(context, map.get('firstSeen'), labelNames);
   const tied = sequence && tieSteps(context, sequence, labels);
   const tests = readRuleTests(context, map.get('tests'));
   if (context.errorCount > errorsBefore) return undefined;
@@ -265,24 +269,26 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
     labels: labels.map(toTemplate),
     annotations: annotations.map(toTemplate),
     realertMs,
+    ...(resolveAfterMs !== undefined && { resolveAfterMs }),
     ...(threshold && { threshold }),
     ...(tied && { sequence: tied }),
     ...(absence && { absence }),
     ...(tests && { tests }),
     ...(samples?.text && { samples: toSamples(samples) }),
+    ...(firstSeen && { firstSeen }),
   };
-  const watched = ['threshold', 'sequence', 'absence'].flatMap(name => namedInBy(map.get(name)?.value, rule));
+  const watched = schema.COUNTINGS.flatMap(name => namedInBy(map.get(name)?.value, rule));
   adviseRule(rule, new Set(watched), context.report);
   adviseParse(rule, parsed, context.report);
   return rule;
 }
 
 /** The labels that are watched on their own because the rule says so; without "by" all are, but nobody said so. */
-function namedInBy(node: Node | undefined, { threshold, sequence, absence }: Rule): string[] {
-  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? absence)!.by : [];
+function namedInBy(node: Node | undefined, { threshold, sequence, absence, firstSeen }: Rule): string[] {
+  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? absence ?? firstSeen)!.by : [];
 }
 
-/** A rule has either match or sequence; threshold and absence need match, and exclude each other. */
+/** A rule has either match or sequence, and one of what makes an alert of matches. */
 function checkKindOfRule(context: Context, map: ReadMap): void {
   const apart = (name: string, other: string, hint: string) => {
     const entry = map.get(name);
@@ -294,9 +300,8 @@ function checkKindOfRule(context: Context, map: ReadMap): void {
     fail(context, map.place, 'missing key "match" in a rule', hint);
   }
   apart('sequence', 'match', 'a sequence has its conditions under "steps"');
-  apart('threshold', 'sequence', 'make them two rules');
-  apart('absence', 'sequence', 'make them two rules');
-  apart('absence', 'threshold', 'make them two rules');
+  const [first, ...others] = schema.COUNTINGS.filter(name => map.get(name));
+  for (const other of others) apart(other, first!, 'make them two rules');
 }
 
 /** Not a name that was refused. */

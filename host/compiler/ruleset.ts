@@ -10,7 +10,7 @@ import type {
   CompiledTemplate,
   NeedleIndex,
 } from './compiled.ts';
-import { comesByClock } from './compiled.ts';
+import { needsClock } from './compiled.ts';
 import { parseDecimal } from './decimal.ts';
 import type { Dfa } from './dfa.ts';
 import { dfaSize } from './dfa.ts';
@@ -67,9 +67,12 @@ const TEXTS: Record<number, string> = {
   [layout.TEXT_HIT_SAMPLE]: '},"sample":',
   [layout.TEXT_MARK + layout.MARK_MISSING]: '{"earshot":1,"missing":"',
   [layout.TEXT_MARK + layout.MARK_EXPECTED]: '{"earshot":1,"expected":"',
+  [layout.TEXT_MARK + layout.MARK_FIRING]: '{"earshot":1,"firing":"',
   [layout.TEXT_MARK + layout.MARK_REPORTED]: '{"earshot":1,"reported":"',
   [layout.TEXT_MARK + layout.MARK_SUPPRESSED]: '{"earshot":1,"suppressed":"',
   [layout.TEXT_MARK + layout.MARK_OVERDUE]: '{"earshot":1,"overdue":"',
+  [layout.TEXT_MARK + layout.MARK_RESOLVED]: '{"earshot":1,"resolved":"',
+  [layout.TEXT_MARK + layout.MARK_WATCHED]: '{"earshot":1,"watched":"',
   [layout.TEXT_MARK_SEEN]: '","seen":"',
   [layout.TEXT_MARK_TOLD]: '","told":"',
   [layout.TEXT_MARK_TENANT]: '","tenant":"',
@@ -665,7 +668,7 @@ function encodeRules(writer: Writer, { rules }: Compiled): Fields {
     [layout.HEADER_RULES_OFFSET]: offset,
     [layout.HEADER_FINGERPRINTS_OFFSET]: encodeFingerprints(writer, rules, offset),
     [layout.HEADER_RULE_COUNT]: rules.length,
-    [layout.HEADER_HAS_ABSENCE]: rules.some(comesByClock) ? 1 : 0,
+    [layout.HEADER_HAS_ABSENCE]: rules.some(needsClock) ? 1 : 0,
     [layout.HEADER_LABEL_COUNT]: largest([0, ...rules.map(rule => rule.labels.length)]),
   };
 }
@@ -697,6 +700,8 @@ function encodeRule(writer: Writer, at: number, rule: CompiledRule): void {
     [layout.RULE_COUNT]: rule.count,
     [layout.RULE_REALERT_MS]: BigInt(rule.realertMs),
     [layout.RULE_WINDOW_MS]: BigInt(rule.windowMs),
+    [layout.RULE_RESOLVE_MS]: BigInt(rule.resolveMs),
+    [layout.RULE_LEARN_MS]: BigInt(rule.learnMs),
     [layout.RULE_BY_MASK]: rule.byMask,
     [layout.RULE_FINGERPRINT]: rule.fingerprint,
     [layout.RULE_DISTINCT_FIELD]: rule.distinctField ?? layout.NONE,

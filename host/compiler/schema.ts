@@ -168,9 +168,15 @@ export const RULE_KEYS = {
   },
   threshold: { kind: 'threshold', description: 'How many matches within which time make an alert.' },
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
+  firstSeen: { kind: 'firstSeen', description: 'What makes an alert when it was not seen for so long.' },
   realert: {
     kind: 'duration',
     description: 'How long an alert with the same labels is suppressed after one was sent; 5m if left out.',
+  },
+  resolveAfter: {
+    kind: 'duration',
+    description:
+      'After how long without a match with the same labels the alert is resolved; never if left out.',
   },
   labels: {
     kind: 'labels',
@@ -205,6 +211,9 @@ export const RULE_TEST_KEYS = {
     description: 'Annotations that the match must have; others are not looked at.',
   },
 } satisfies Keys;
+
+/** What makes an alert of matches: a rule has one of these, or none. */
+export const COUNTINGS = ['sequence', 'threshold', 'absence', 'firstSeen'] as const;
 
 export const GROUPING_KEYS = {
   all: { kind: 'conditions', description: 'Conditions that must all be met.' },
@@ -363,6 +372,15 @@ export const ABSENCE_KEYS = {
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
 } satisfies Keys;
 
+export const FIRST_SEEN_KEYS = {
+  for: { kind: 'duration', required: true, description: 'The time without the combination of labels.' },
+  learn: {
+    kind: 'duration',
+    description: 'How long nothing is new from the start of the rule on; as long as "for" if left out.',
+  },
+  by: { kind: 'labelNames', description: BY_DESCRIPTION },
+} satisfies Keys;
+
 export const MERGE_KEY_HINT =
   'YAML 1.2 has no merge keys: write the keys out, or use an alias for a whole value';
 
@@ -490,6 +508,7 @@ export const KINDS = {
     schema: { type: 'object', additionalProperties: { type: 'string' } },
   },
   samples: { expected: 'a map', schema: reference('samples') },
+  firstSeen: { expected: 'a map', schema: reference('firstSeen') },
 } satisfies Record<string, Kind>;
 
 function reference(name: string): object {
@@ -533,6 +552,7 @@ export function rulesSchema(): object {
       absence: mapOf(ABSENCE_KEYS),
       test: { ...mapOf(RULE_TEST_KEYS), oneOf: [{ required: ['log'] }, { required: ['record'] }] },
       samples: mapOf(SAMPLES_KEYS),
+      firstSeen: mapOf(FIRST_SEEN_KEYS),
     },
   };
 }
@@ -552,14 +572,15 @@ function property({ kind, description }: Key): object {
   return { description, ...KINDS[kind].schema };
 }
 
-/** A rule has either match or sequence; threshold and absence need match, and exclude each other. */
+/** A rule has either match or sequence, and one of what makes an alert of matches. */
 function ruleKinds(): object {
   return {
     oneOf: [{ required: ['match'] }, { required: ['sequence'] }],
     allOf: [
-      { not: { required: ['sequence', 'threshold'] } },
-      { not: { required: ['sequence', 'absence'] } },
-      { not: { required: ['threshold', 'absence'] } },
+      ...COUNTINGS.flatMap((name, i) =>
+        COUNTINGS.slice(i + 1).map(other => ({ not: { required: [name, other] } })),
+      ),
+      { not: { required: ['resolveAfter', 'absence'] } },
     ],
   };
 }

@@ -18,6 +18,8 @@ export const RULE: Widths = {
     layout.RULE_BY_MASK,
     layout.RULE_FINGERPRINT,
     layout.RULE_SAMPLE_SLICE_MS,
+    layout.RULE_RESOLVE_MS,
+    layout.RULE_LEARN_MS,
   ],
 };
 export const SEQUENCE: Widths = {

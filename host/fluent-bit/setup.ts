@@ -66,7 +66,7 @@ export function fluentBitSetup({
 }: SetupOptions): Setup {
   const folder = directory.replace(/(?<=.)\/+$/, '');
   const prefilter = derivePrefilter(rules);
-  const needsClock = rules.some(isToldByClock);
+  const needsClock = rules.some(rule => isToldByClock(rule) || rule.resolveAfterMs !== undefined);
   const receiver = RECEIVERS[target];
   const options: PipelineOptions = {
     prefilter,

@@ -94,7 +94,7 @@ function countTask(parts: Parts, at: TopicPartition): Task {
   let due: Due | undefined;
   /** Everything that fell due until this time was told. Milliseconds since 1970; undefined: nobody has counted here yet. */
   let toldMs: number | undefined;
-  /** Rules that wait for their key here, whether or not it was ever seen. */
+  /** Rules that wait for their key here, whether or not it was ever seen, or learn what is not new. */
   let expected: number[] | undefined;
   /** Alerts that the rate cap suppressed, by rule, as of the last look. */
   let capped: number[] = [];
@@ -139,10 +139,11 @@ function countTask(parts: Parts, at: TopicPartition): Task {
     return { start: Math.min(Math.max(start, low), from), committed: from, end: high };
   }
 
-  /** Rules whose key has its hits in this partition. */
+  /** Rules whose key has its hits in this partition, and those that learn. */
   async function findExpected(): Promise<number[]> {
     const rules: number[] = [];
-    for (const [rule, { expectedKey }] of module.info.rules.entries()) {
+    for (const [rule, { expectedKey, learns }] of module.info.rules.entries()) {
+      if (learns) rules.push(rule); // Its keys are in all partitions, and all learn from the same time on.
       if (expectedKey === undefined) continue;
       if ((await source.partitionOf(at.topic, Buffer.from(expectedKey))) === at.partition) rules.push(rule);
     }

@@ -223,7 +223,7 @@ const SETTINGS = {
   alertHoldMs: {
     help:
       'alertmanager only: time until an alert ends, 0 for its resolve_timeout; by default the cool-down of the ' +
-      'rule and 10 minutes more, and an absence ends when Earshot says so',
+      'rule and 10 minutes more (and its resolveAfter), and an absence ends when Earshot says so',
     read: whole(0, HOLD_MAX_MS),
   },
 

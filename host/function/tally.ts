@@ -47,9 +47,9 @@ export async function openTally({ module, delivery, metrics, log, now = Date.now
   const seen = new Seen();
   let counter = await module.instantiate();
   let capped = counter.capped();
-  /** Rules that wait for their key, whether or not it was ever seen. */
-  let expected: number[] | undefined = module.info.rules.flatMap(({ expectedKey }, rule) =>
-    expectedKey === undefined ? [] : [rule],
+  /** Rules that wait for their key, whether or not it was ever seen, or learn what is not new. */
+  let expected: number[] | undefined = module.info.rules.flatMap(({ expectedKey, learns }, rule) =>
+    expectedKey === undefined && !learns ? [] : [rule],
   );
   /** What must be delivered before anything else is counted. */
   let pending: Parcel | undefined;

@@ -7,6 +7,8 @@ export interface HoldRule {
   realertMs: number;
   /** Earshot itself reports the end of its alerts. */
   resolves: boolean;
+  /** So long after the last match. */
+  resolveAfterMs?: number;
 }
 
 /** Milliseconds from the post of an alert with this `alertname` to its end. */
@@ -24,9 +26,13 @@ export const HOLD_MAX_MS = 365 * 86_400_000;
 
 export function holdsOf(rules: readonly HoldRule[]): HoldOf {
   const holds = new Map<string, number>();
-  for (const { alert, realertMs, resolves } of rules) {
-    // Earshot itself ends an absence; until then nothing else may.
-    const holdMs = resolves ? HOLD_MAX_MS : Math.min(realertMs + MARGIN_MS, HOLD_MAX_MS);
+  for (const { alert, realertMs, resolves, resolveAfterMs } of rules) {
+    // Earshot itself ends an absence; until then nothing else may. What it ends a time after the last match comes again
+    // before that, when its cool-down is over.
+    const isAbsence = resolves && resolveAfterMs === undefined;
+    const holdMs = isAbsence
+      ? HOLD_MAX_MS
+      : Math.min(realertMs + (resolveAfterMs ?? 0) + MARGIN_MS, HOLD_MAX_MS);
     // Rules can share a name. An alert that lasts too long is better than one that ends too early.
     holds.set(alert, Math.max(holdMs, holds.get(alert) ?? 0));
   }

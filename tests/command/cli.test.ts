@@ -238,7 +238,7 @@ describe('build', () => {
       )
       .join('')}`;
   const AWAKE =
-    'With Kafka, alerts that the clock tells need a counter that is always awake (minReplicaCount: 1):';
+    'With Kafka, what comes by the clock needs a counter that is always awake (minReplicaCount: 1):';
   const hitsTopic = (retentionMs: number, lookBack: string) =>
     `With Kafka, the hits topic needs cleanup.policy=delete, retention.ms=${retentionMs} or more (look-back ${lookBack}, outage 1d), and a partition for each counter`;
   const DAY = 86_400_000;

@@ -599,7 +599,7 @@ describe('the schema', () => {
   }
 
   test('knows the same keys as the checker, with their descriptions, and no others', () => {
-    const tables = [schema.FILE_KEYS, schema.MANIFEST_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS, schema.RULE_TEST_KEYS, schema.SAMPLES_KEYS]; // prettier-ignore
+    const tables = [schema.FILE_KEYS, schema.MANIFEST_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS, schema.FIRST_SEEN_KEYS, schema.RULE_TEST_KEYS, schema.SAMPLES_KEYS]; // prettier-ignore
     const defs = root.$defs as Record<string, Node>;
     const described = (node: Node) =>
       Object.fromEntries(
@@ -616,6 +616,7 @@ describe('the schema', () => {
         defs.threshold!,
         defs.sequence!,
         defs.absence!,
+        defs.firstSeen!,
         defs.test!,
         defs.samples!,
       ].map(described),
@@ -634,7 +635,7 @@ describe('the schema', () => {
   test('lets no unknown key through anywhere', () => {
     // Expected labels and annotations of a test are maps of any names.
     const objects = objectsIn(root).filter(node => typeof node.additionalProperties !== 'object');
-    assert.equal(objects.length, 29);
+    assert.equal(objects.length, 30);
     for (const node of objects) assert.equal(node.additionalProperties, false);
   });
 

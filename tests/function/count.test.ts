@@ -176,6 +176,25 @@ groups:
     realert: 400s
     labels: {key: '{{ $record.key }}'}
     annotations: {message: '{{ $value }} of {{ $record.key }}'}
+  - {alert: over, match: {field: log, eq: each}, realert: 400s, resolveAfter: 300s, labels: {key: '{{ $record.key }}'}}
+  - {alert: every over, match: {field: log, eq: every}, realert: 0s, resolveAfter: 1000s, labels: {key: '{{ $record.key }}'}}
+  - alert: many over
+    match: {field: log, eq: many}
+    threshold: {count: 2, within: 600s, by: []}
+    realert: 900s
+    resolveAfter: 200s
+    labels: {key: '{{ $record.key }}'}
+  - alert: new
+    match: {field: log, eq: beat}
+    firstSeen: {for: 900s, learn: 1500s, by: [key]}
+    realert: 2000s
+    labels: {key: '{{ $record.key }}'}
+  - alert: new over
+    match: {any: [{field: log, eq: each}, {field: log, eq: many}]}
+    firstSeen: {for: 300s, learn: 100s, by: [key, log]}
+    realert: 0s
+    resolveAfter: 400s
+    labels: {key: '{{ $record.key }}', log: '{{ $record.log }}'}
   - {alert: silent, match: {field: log, eq: beat}, absence: {for: 500s, by: [key]}, realert: 900s, labels: {key: '{{ $record.key }}'}}
   - {alert: silent once, match: {field: log, eq: beat}, absence: {for: 500s, by: [key]}, realert: 0s, labels: {key: '{{ $record.key }}'}}
   - alert: few
@@ -299,6 +318,10 @@ test('whatever crashes, is held up or comes twice: the alerts are those of a run
         assert.equal(new Set(once).size, once.length, 'nothing twice where nothing goes wrong');
       },
     ),
-    { numRuns: 300 * RUNS, includeErrorInReport: true, examples: [UNCOMMITTED, LATE] },
+    {
+      numRuns: 300 * RUNS,
+      includeErrorInReport: true,
+      examples: [UNCOMMITTED, LATE],
+    },
   );
 });

@@ -265,17 +265,20 @@ describe('Alertmanager', { skip }, () => {
 });
 
 test('an alert stands for its cool-down and ten minutes more, an absence for a year', () => {
+  // What Earshot resolves by the clock lasts until then, and ends by itself when Earshot does not come back.
+
   const holdOf = holdsOf([
     { alert: 'Each', realertMs: 0, resolves: false },
     { alert: 'Default', realertMs: 300_000, resolves: false },
     { alert: 'Twice', realertMs: 86_400_000, resolves: false },
     { alert: 'Twice', realertMs: 0, resolves: false },
     { alert: 'Absence', realertMs: 300_000, resolves: true },
+    { alert: 'Over', realertMs: 300_000, resolves: true, resolveAfterMs: 1_800_000 },
     { alert: 'Never again', realertMs: 1e15, resolves: false },
   ]);
   assert.deepEqual(
-    ['Each', 'Default', 'Twice', 'Absence', 'Never again', 'Unknown'].map(holdOf),
-    [600_000, 900_000, 87_000_000, 31_536_000_000, 31_536_000_000, 600_000],
+    ['Each', 'Default', 'Twice', 'Absence', 'Over', 'Never again', 'Unknown'].map(holdOf),
+    [600_000, 900_000, 87_000_000, 31_536_000_000, 2_700_000, 31_536_000_000, 600_000],
   );
 });
 

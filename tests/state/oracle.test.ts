@@ -379,3 +379,70 @@ test('below: a key has too few from a window after the match that was the last t
     ({ labels, startsMs, endsMs }) => `${labels.key} ${startsMs}${endsMs === null ? '' : ` to ${endsMs}`}`,
   );
 });
+
+test('an alert is resolved when its label set is not matched for so long, and what comes then is told at once', async () => {
+  let troubles = new Map<string, { since: number; last: number }>();
+  let cooling = new Map<string, number>(); // by key and clock: when the last alert was
+  let held = new Map<string, number>();
+  const REALERT_MS = 200_000;
+  await holds(
+    `  - {alert: over, match: {field: log, eq: x}, realert: 200s, resolveAfter: 70s, ${LABELS}}`,
+    streams(['x', 'other'], { keys: 3, lateMs: 60_000 }),
+    (past, event) => {
+      if (past.length === 1) [troubles, cooling, held] = [new Map(), new Map(), new Map()];
+      const now = Math.max(...past.map(({ clock, ms }) => (clock === 0 ? ms : -Infinity)));
+      const told: string[] = [];
+      const resolve = (key: string) => {
+        const { since, last } = troubles.get(key)!;
+        const end = last + WITHIN_MS;
+        told.push(`${key} ${held.get(key) ?? 0} ${since} to ${Math.max(since, end)}`);
+        troubles.delete(key);
+        held.set(key, 0);
+        for (const clock of [0, 1]) {
+          const alertMs = cooling.get(key + clock);
+          if (alertMs !== undefined && alertMs <= end)
+            cooling.set(key + clock, Math.min(alertMs, end - REALERT_MS));
+        }
+      };
+      const isOver = (key: string, ms: number) => ms >= (troubles.get(key)?.last ?? Infinity) + WITHIN_MS;
+      const { key, clock, ms, kind } = event;
+      if (kind === 'x') {
+        // Who is seen by a wrong clock is seen at the time that it is.
+        const seen = Math.min(ms, now);
+        if (isOver(key, seen)) resolve(key);
+        const trouble = troubles.get(key);
+        if (trouble) trouble.last = Math.max(trouble.last, seen);
+        if (ms < (cooling.get(key + clock) ?? -Infinity) + REALERT_MS)
+          held.set(key, (held.get(key) ?? 0) + 1);
+        else {
+          told.push(`${key} ${held.get(key) ?? 0} ${ms}`);
+          held.set(key, 0);
+          cooling.set(key + clock, ms);
+          if (!trouble) troubles.set(key, { since: ms, last: seen });
+        }
+      }
+      for (const other of [...troubles.keys()]) if (isOver(other, now)) resolve(other);
+      return told;
+    },
+    ({ labels, annotations, startsMs, endsMs }) =>
+      `${labels.key} ${annotations.suppressed ?? 0} ${startsMs}${endsMs === null ? '' : ` to ${endsMs}`}`,
+  );
+});
+
+test('a key is new that was not seen for so long, once its rule has learned', async () => {
+  await holds(
+    `  - {alert: new, match: {field: log, eq: x}, firstSeen: {for: 70s, learn: 100s}, realert: 0s, ${LABELS}}`,
+    streams(['x', 'x', 'other'], { keys: 5 }),
+    (past, event) => {
+      const clockAt = (end: number) =>
+        Math.max(...past.slice(0, end).map(({ clock, ms }) => (clock === 0 ? ms : -Infinity)));
+      if (event.kind !== 'x') return [];
+      const since = clockAt(past.findIndex(({ kind }) => kind === 'x') + 1);
+      const isKnown = alike(past.slice(0, -1), event).some(
+        ({ kind, ms }) => kind === 'x' && Math.abs(event.ms - ms) < WITHIN_MS,
+      );
+      return !isKnown && clockAt(past.length) - since >= 100_000 ? [event.key] : [];
+    },
+    ({ labels }) => labels.key!,
+  );
+});
