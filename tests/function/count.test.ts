@@ -287,8 +287,8 @@ const LATE: [Step[], fc.Stream<number>] = [
 
 const FILES: [what: string, rules: string, runs: number][] = [
   ['cool-downs, thresholds and absences', RULES, 300],
-  ['samples', SAMPLED, 200],
-  ['sequences', STORIES, 300],
+  ['samples', SAMPLED, 100],
+  ['sequences', STORIES, 150],
 ];
 
 for (const [what, rules, runs] of FILES) {
