@@ -264,7 +264,7 @@ function dueBy(hit: usize): u64 {
   const rule = load<usize>(hit, HIT_RULE);
   const kind = load<u32>(rule, layout.RULE_KIND);
   const index = indexOf(rule);
-  if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) != 0) keepSample(hit, rule, index);
+  if (hasSample(rule, load<u32>(hit, HIT_ORDINAL))) keepSample(hit, rule, index);
   if (kind == layout.KIND_EACH) return 1;
   const by = keyOf(hit);
   if (kind == layout.KIND_ABSENCE) {
@@ -455,7 +455,13 @@ function sliceOf(rule: usize, time: i64): u32 {
   return <u32>(time / load<i64>(rule, layout.RULE_SAMPLE_SLICE_MS));
 }
 
-/** Keeps the text of a match; of a sequence, the last text of each step that must be met. */
+/** Whether a rule keeps a text of the matches of a step: of an `unless` it keeps none. */
+export function hasSample(rule: usize, step: u32): bool {
+  if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0) return false;
+  return load<u32>(rule, layout.RULE_KIND) != layout.KIND_SEQUENCE || isMet(rule, step);
+}
+
+/** Keeps the text of a match; of a sequence, the last text of each step. */
 function keepSample(hit: usize, rule: usize, index: u32): void {
   const block = allocate(SAMPLE_BLOCK_SIZE);
   if (block == 0) return;
@@ -463,8 +469,7 @@ function keepSample(hit: usize, rule: usize, index: u32): void {
   const text = addressOf(load<u64>(hit, HIT_SAMPLE));
   const size = sizeOf(load<u64>(hit, HIT_SAMPLE));
   if (load<u32>(rule, layout.RULE_KIND) == layout.KIND_SEQUENCE) {
-    const step = load<u32>(hit, HIT_ORDINAL);
-    if (isMet(rule, step)) writeSample(index, keyOf(hit), step, slice, text, size, block);
+    writeSample(index, keyOf(hit), load<u32>(hit, HIT_ORDINAL), slice, text, size, block);
     return;
   }
   const first = load<u32>(rule, layout.RULE_SAMPLE_FIRST);
@@ -932,7 +937,10 @@ export function tellDue(): void {
       const due = waitingSince(link) + windowOf(rule);
       // One at a time: what one alert changes decides about the next.
       if (due > clock || hasAlerts() || !reserve(keptSizeMax(rule) * alertsAtOnce(rule))) lookAgainAt(due);
-      else tellOverdue(link);
+      else {
+        tellOverdue(link);
+        count++;
+      }
       continue;
     }
     const resolves = !isAbsence(rule);

@@ -17,6 +17,7 @@ import {
   countTold,
   expect,
   expectAll,
+  hasSample,
   measureHit,
   passEnd,
   passTime,
@@ -285,7 +286,8 @@ function keepHit(step: usize, time: i64, flags: u32): void {
   store<i64>(hit, time, HIT_TIME);
   store<usize>(hit, 0, HIT_ANNOTATIONS);
   store<u64>(hit, NOTHING, SUBJECT_SAMPLES);
-  store<u64>(hit, renderSample(rule, hit), HIT_SAMPLE);
+  const isSampled = hasSample(rule, load<u32>(step, layout.STEP_ORDINAL));
+  store<u64>(hit, isSampled ? renderSample(rule, hit) : NOTHING, HIT_SAMPLE);
   if (flags & layout.FLAG_HITS) {
     const annotations = allocateReferences(rule, false);
     if (annotations == 0) return;

@@ -76,11 +76,10 @@ export function renderLabels(rule: usize, subject: usize): bool {
 
 const SPACE: u32 = 0x20;
 
-/** Renders the text that a rule keeps of a match, as one line. Nothing when it keeps none, or there is no memory. */
+/** Renders the text that a rule keeps of a match, as one line; nothing when there is no memory. */
 export function renderSample(rule: usize, subject: usize): u64 {
-  const template = load<u32>(rule, layout.RULE_SAMPLE_OFFSET);
-  if (template == 0) return NOTHING;
-  const text = renderOne(RULESET + template, subject, layout.SAMPLE_SIZE_MAX);
+  const template = RULESET + load<u32>(rule, layout.RULE_SAMPLE_OFFSET);
+  const text = renderOne(template, subject, layout.SAMPLE_SIZE_MAX);
   const copy = allocate(sizeOf(text));
   if (copy == 0) return NOTHING;
   let size: usize = 0;

@@ -369,13 +369,15 @@ test('a hit carries its sample, and an annotation takes samples and counts in th
 
 test('a hit of a step that its rule does not have, or with a sample that no rule keeps, is not counted', async () => {
   const { matcher, counter } = await pair(STORY);
-  const [hit] = hitsOf(matcher, '{"log":"stop","job":"a"}');
+  const [end] = hitsOf(matcher, '{"log":"stop","job":"a"}');
+  assert.ok(!Buffer.from(end!).toString().includes('"sample"'), 'of an "unless" there is none');
+  const [hit] = hitsOf(matcher, '{"log":"start","job":"a"}');
   const text = Buffer.from(hit!).toString();
   const altered = (from: string | RegExp, to: string) => Buffer.from(text.replace(from, to));
   assert.equal(counter.count(hit!, 'live'), NO_ALERT);
   for (const step of ['2', '01', '16', '99999999999', '-1', ''])
     assert.equal(
-      counter.count(altered('"step":1', `"step":${step}`), 'live'),
+      counter.count(altered('"step":0', `"step":${step}`), 'live'),
       step === '01' ? NO_ALERT : MALFORMED,
       step,
     );

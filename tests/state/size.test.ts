@@ -131,6 +131,54 @@ test('absences share a full table with others: a key gives way before its labels
   );
 });
 
+test('a sequence that counts 200 matches takes 67 slots a key, and one more for each 40 bytes of a sample', async () => {
+  const teller = await Teller.of(
+    `- {alert: long, sequence: {steps: [{match: {field: log, eq: x}, count: 199}, {field: log, eq: y}], within: 60s, by: [key]}, ` +
+      `samples: {text: '{{ $record.text }}'}, labels: {key: '{{ $record.key }}'}, annotations: {message: '{{ $samples }}'}}`,
+  );
+  for (let i = 0; i < 300; i++) teller.match({ log: 'x', key: 'a' }, START_MS + i);
+  assert.equal(teller.matcher.keyCount(), 67 + 1);
+  teller.match({ log: 'x', key: 'a', text: 'x'.repeat(1_000) }, START_MS + 300);
+  assert.equal(teller.matcher.keyCount(), 67 + 7);
+  const [alert] = teller.match({ log: 'y', key: 'a', text: 'end' }, START_MS + 301);
+  assert.equal(alert!.annotations.message, `${'x'.repeat(253)}…\nend`);
+});
+
+test('sequences, sets and samples share a full table: what is lost is counted, and what comes anew is right', async () => {
+  const rule = (name: string, sequence: string) =>
+    `  - {alert: ${name}, sequence: {${sequence}, within: 60s, by: [key]}, samples: {text: '{{ $record.text }}'}, realert: 0s, ` +
+    `labels: {key: '{{ $record.key }}'}, annotations: {message: '{{ $samples }}'}}\n`;
+  const teller = await Teller.of(
+    `limits: {keys: 1000, alertsPerSecond: 0}\ngroups:\n- name: g\n  rules:\n` +
+      rule(
+        'given',
+        'steps: [{match: {field: log, eq: a}, count: 4}, {unless: {field: log, eq: c}}, {field: log, eq: b}]',
+      ) +
+      rule('any', 'order: any, steps: [{match: {field: log, eq: a}, count: 4}, {field: log, eq: b}]') +
+      rule('waits', 'steps: [{field: log, eq: a}, {unless: {field: log, eq: b}}]'),
+  );
+  let seed = 1;
+  const random = (below: number) => (seed = (seed * 48271) % 0x7fffffff) % below;
+  for (let i = 0; i < 20_000; i++) {
+    const text = 'x'.repeat(random(300));
+    teller.match({ log: 'abc'[random(3)], key: `k${random(500)}`, text }, START_MS + i * 10);
+    assert.ok(teller.matcher.keyCount() <= 1_000);
+  }
+  assert.ok(teller.matcher.suppressed().evictedKeys > 10_000);
+  const later = START_MS + 1_000_000;
+  teller.tick(later);
+  const told = ['a', 'a', 'a', 'a', 'b'].flatMap((log, i) =>
+    teller.match({ log, key: 'new', text: `${log}${i}` }, later + i),
+  );
+  assert.deepEqual(
+    told.map(({ name, annotations }) => [name, annotations.message]),
+    [
+      ['given', 'a3\nb4'],
+      ['any', 'a3\nb4'],
+    ],
+  );
+});
+
 test('more distinct values than are kept are told as that many or more', async () => {
   const teller = await Teller.of(
     `- {alert: spread, match: {field: log, eq: x}, threshold: {count: 249, within: 60s, by: [], distinct: user}, realert: 0s, annotations: {value: '{{ $value }}'}}`,
@@ -165,6 +213,22 @@ test('1,000 absences come due in bodies of 50', async () => {
   const rest = teller.tick(START_MS + 60_000);
   assert.equal(new Set(rest.map(({ labels }) => labels.key)).size, 950);
   assert.deepEqual(teller.tick(START_MS + 600_000), []);
+});
+
+test('1,000 sequences whose end does not come are told one by one, or counted by the rate cap', async () => {
+  const rule = (realert: string) =>
+    `- {alert: hangs, sequence: {steps: [{field: log, eq: x}, {unless: {field: log, eq: y}}], within: 60s, by: [key]}, ` +
+    `realert: ${realert}, labels: {key: '{{ $record.key }}'}}`;
+  const run = async (realert: string) => {
+    const teller = await Teller.of(rule(realert));
+    for (let i = 0; i < 1_000; i++) teller.match({ log: 'x', key: `k${i}` }, START_MS);
+    return teller.tick(START_MS + 60_000);
+  };
+  const all = await run('0s');
+  assert.equal(new Set(all.map(({ labels }) => labels.key)).size, 1_000);
+  assert.ok(all.every(({ startsMs }) => startsMs === START_MS + 60_000));
+  const capped = await run('5m');
+  assert.equal(capped.length, layout.RATE_COUNT_DEFAULT);
 });
 
 test('a snapshot of other rules, cut or of another size is refused, and changes nothing', async () => {
