@@ -10,7 +10,6 @@ const FOLD_LONG: u32 = <u32>layout.FOLD_BYTE * 0x01010101;
 const FOLD_SHORT: u32 = <u32>layout.FOLD_BYTE * 0x0101;
 
 let ruleset: usize = 0;
-let fields: usize = 0;
 let openGates: usize = 0; // u32 each, gate 0 first
 let openCount: u32 = 0;
 let gatesLeft: u32 = 0; // gate fields that the scan has not met yet
@@ -25,7 +24,6 @@ let epoch: u32 = 0;
 
 export function placeCandidates(base: usize, at: usize): usize {
   ruleset = base;
-  fields = base + load<u32>(base, layout.HEADER_FIELDS_OFFSET);
   openGates = at;
   at += ((<usize>load<u32>(base, layout.HEADER_GATE_FIELD_COUNT) + 2) & ~1) << 2;
   needlesSeen = at;
@@ -48,9 +46,8 @@ export function beginCandidates(now: u32): void {
   if (count) addCandidates(load<u32>(ruleset, layout.HEADER_ALWAYS_OFFSET), count);
 }
 
-/** Notes a field that the scan has found, and the gate that its value opens. True when no step can match any more. */
+/** Notes a field with gates that the scan has found, and the one that its value opens. True when no step can match any more. */
 export function noteField(field: u32): bool {
-  if (load<u32>(fields + <usize>field * layout.FIELD_SIZE, layout.FIELD_IS_GATE) == 0) return false;
   gatesLeft--;
   const value = fieldValue(field);
   if (value != 1) {

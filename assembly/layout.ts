@@ -188,10 +188,14 @@ export const EDGE_NEXT = 20; // index + 1 of the next edge of the bucket, 0: the
 export const EDGE_SIZE = 24;
 
 export const FIELD_VALUES_OFFSET = 0; // its value table, 0: no rule compares it with a string
-export const FIELD_IS_GATE = 4; // 1 when one of its values opens a gate
+export const FIELD_ROLE = 4; // one of ROLE_…: what the scan does when it has found it
 export const FIELD_LIST = 8; // index + 1 of its list, 0: it has one value at most
 export const FIELD_DERIVATION = 12; // index + 1 of what it is derived by, 0: it is in the record itself
 export const FIELD_SIZE = 16;
+
+export const ROLE_NONE: u32 = 0;
+export const ROLE_GATE: u32 = 1; // one of its values opens a gate
+export const ROLE_LIST: u32 = 2; // it has several values
 
 // A derivation computes fields from the text of another one, its source, when one of them is first asked for.
 export const DERIVATION_KIND = 0;

@@ -27,9 +27,8 @@ const UNKNOWN_VALUE: u32 = 1; // looked up, and in no table; not an offset that 
 let ruleset: usize = 0;
 let fields: usize = 0;
 let found: usize = 0;
-let fieldCount: u32 = 0;
 let lists: usize = 0;
-let listCount: u32 = 0;
+let clearSize: usize = 0; // of the fields and lists, which a record begins without
 let valuesLeft: u32 = 0; // that lists may still take
 
 /** Places its scratch at `at` and returns the address after it. */
@@ -37,14 +36,14 @@ export function placeRecord(base: usize, at: usize): usize {
   ruleset = base;
   fields = base + load<u32>(base, layout.HEADER_FIELDS_OFFSET);
   found = at;
-  fieldCount = load<u32>(base, layout.HEADER_FIELD_COUNT);
-  lists = at + <usize>fieldCount * FOUND_SIZE;
-  listCount = load<u32>(base, layout.HEADER_LIST_COUNT);
-  return lists + <usize>listCount * LIST_SIZE;
+  lists = at + <usize>load<u32>(base, layout.HEADER_FIELD_COUNT) * FOUND_SIZE;
+  const end = lists + <usize>load<u32>(base, layout.HEADER_LIST_COUNT) * LIST_SIZE;
+  clearSize = end - at;
+  return end;
 }
 
 export function beginRecord(): void {
-  clearWords(found, <usize>fieldCount * FOUND_SIZE + <usize>listCount * LIST_SIZE);
+  clearWords(found, clearSize);
   valuesLeft = layout.LIST_COUNT_MAX;
 }
 
@@ -63,6 +62,11 @@ export function setText(field: u32, text: usize, size: usize): void {
   store<usize>(entry, text, FOUND_TEXT);
   store<usize>(entry, size, FOUND_TEXT_SIZE);
   store<u32>(entry, 0, FOUND_VALUE);
+}
+
+/** What the scan does with the field: one of ROLE_…. */
+export function fieldRole(field: u32): u32 {
+  return load<u32>(fields + <usize>field * layout.FIELD_SIZE, layout.FIELD_ROLE);
 }
 
 export function fieldType(field: u32): u32 {

@@ -21,7 +21,7 @@ import {
   typeAt,
 } from './json';
 import { allocate, arenaTop, release } from './memory';
-import { keepInList, setField } from './record';
+import { fieldRole, keepInList, setField } from './record';
 
 export const SCAN_DONE = 0;
 export const SCAN_REJECTED = 1; // no rule can match
@@ -253,8 +253,9 @@ function scanValue(node: usize, at: usize, end: usize): usize {
   const field = load<u32>(node, layout.NODE_FIELD);
   if (field != layout.NONE) {
     setField(field, type, at, after);
-    keepInList(field);
-    if (noteField(field) && !whole) return stop(SCAN_REJECTED); // a late field opens no gate
+    const role = fieldRole(field); // a late field opens no gate
+    if (role == layout.ROLE_LIST) keepInList(field);
+    else if (role == layout.ROLE_GATE && noteField(field) && !whole) return stop(SCAN_REJECTED);
   }
   return fieldsLeft == 0 && !whole ? stop(SCAN_DONE) : after;
 }

@@ -253,9 +253,11 @@ function encodeValues(
   texts.forEach((text, index) => {
     for (const field of text.fields) derived.set(field, derivations.length + index + 1);
   });
+  const roleOf = (field: number) =>
+    isList(fields[field]!) ? layout.ROLE_LIST : gateFields.has(field) ? layout.ROLE_GATE : layout.ROLE_NONE;
   values.forEach((own, field) => {
     writer.record(fieldsOffset + field * layout.FIELD_SIZE, {
-      [layout.FIELD_IS_GATE]: gateFields.has(field) ? 1 : 0,
+      [layout.FIELD_ROLE]: roleOf(field),
       [layout.FIELD_VALUES_OFFSET]:
         own.size === 0 ? 0 : encodeValueTable(writer, field, [...own], offsets, gates),
       [layout.FIELD_LIST]: lists.indexOf(field) + 1,

@@ -72,7 +72,7 @@ test('the worked example', () => {
   const table = u32(field + layout.FIELD_VALUES_OFFSET);
   const bucket = Number(hashValue(Buffer.from('b')) >> BigInt(u32(table + layout.VALUES_SHIFT)));
   const value = u32(table + layout.VALUES_HEADS + bucket * 4);
-  assert.equal(u32(field + layout.FIELD_IS_GATE), 1);
+  assert.equal(u32(field + layout.FIELD_ROLE), layout.ROLE_GATE);
   assert.equal(text(u32(value + layout.VALUE_TEXT_OFFSET), u32(value + layout.VALUE_TEXT_SIZE)), 'b');
   assert.equal(u32(value + layout.VALUE_GATE), 1);
   const gate = u32(layout.HEADER_GATES_OFFSET) + layout.GATE_SIZE;

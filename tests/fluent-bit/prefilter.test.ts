@@ -139,6 +139,22 @@ test('rules that no regex can prefilter are named', () => {
   assert.deepEqual(lines, [{ accessor: '$log', regex: '\\A' }]);
 });
 
+test('what is derived, has several values or is a time says nothing, and what stands beside it does', () => {
+  const words = [
+    '{anyField: true, contains: boom}',
+    "{field: 'a[*]', eq: shop}",
+    '{field: text.level, eq: error}',
+    '{capture: ms, eq: "500"}',
+    '{active: {days: [mon]}}',
+  ];
+  const rule = (match: string) =>
+    `- {alert: a, parse: {text: json}, match: {all: [{any: [{field: log, regex: '(?P<ms>\\d+)'}, {field: n, eq: 1}]}, ${match}]}}`;
+  for (const word of words) {
+    assert.deepEqual(derive(rule(word)).unseen, ['a'], word);
+    assert.deepEqual(linesOf(rule(`${word}, {field: log, contains: timeout}`)), ['$log timeout'], word);
+  }
+});
+
 test('characters that Fluent Bit’s JSON makes of broken bytes are no part of a literal', () => {
   assert.deepEqual(ofPattern('before\ue0e9after!!'), [{ accessor: '$log', regex: 'after!!' }]);
   assert.deepEqual(ofPattern('caf\ufffd'), [{ accessor: '$log', regex: 'caf' }]);
