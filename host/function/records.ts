@@ -33,6 +33,7 @@ const SLICE_SIZE_MAX = 512 * 1024;
 const SLICE_RECORDS_MAX = 2000;
 /** The end of what was read of a body that goes on: where it was cut. */
 const CUT_SIZE = 1024;
+const DELIVERED: Delivered = { kind: 'delivered' };
 /** What a record begins with that is a hit, sent to the wrong path. */
 const HIT_ELEMENT = /^\{"(?:hits":\[\{")?key":"[0-9a-f]{16}","hit":"\{\\"earshot\\":/;
 
@@ -65,7 +66,8 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
     const counts: Counts = { records: 0, hits: 0, poison: 0 };
     const isRefusing = form.hasDeadLetters && settings.poisonStatus !== 200;
     let why = '';
-    for (const slice of slicesOf(postedOf(form, body))) {
+    for (const slice of slicesOf(form, body)) {
+      if (counts.records > 0) await setImmediate();
       if (form.name === 'plain' && counts.records === 0 && isHit(slice[0]!))
         return reception.refuse('these are hits, not records: send them to /hits');
       const found = await match(slice, counts.records, body);
@@ -76,7 +78,6 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
       if (isRefusing) found.poison = [];
       const kept = await keep(found, lease);
       if (kept.kind === 'held') return kept;
-      await setImmediate();
     }
     metrics.records.inc({ topic: lease.topic }, counts.records);
     metrics.listenHits.inc(counts.hits);
@@ -87,6 +88,8 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
 
   /** Hits first: they must not wait for a dead-letter topic that is not there. */
   async function keep({ hits, poison }: Findings, lease: Lease): Promise<Delivered> {
+    // Nothing to keep: such a body need not wait for the sink.
+    if (hits.length === 0 && poison.length === 0) return DELIVERED;
     if (!lease.live()) return { kind: 'held', pauseMs: 0 };
     const kept = await keeper.keep(hits, lease);
     return kept.kind === 'held' || poison.length === 0 ? kept : keeper.delivery.bury(poison, lease, streak);
@@ -94,11 +97,12 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
 
   async function match(slice: Posted[], start: number, body: Body): Promise<Findings> {
     const found: Findings = { hits: [], poison: [] };
+    const nowMs = Date.now();
     let offset = start;
     await matching.forEach(
       slice,
       (matcher, posted) => {
-        matchOne(matcher, posted, offset, body, found);
+        matchOne(matcher, posted, nowMs, offset, body, found);
         offset++;
       },
       (posted, why) => found.poison.push(poisonOf(posted.bytes, offset++, why)),
@@ -118,6 +122,7 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
 function matchOne(
   matcher: Matcher,
   { bytes, timeMs, name, poison }: Posted,
+  nowMs: number,
   offset: number,
   body: Body,
   found: Findings,
@@ -127,7 +132,7 @@ function matchOne(
     return;
   }
   // What is ahead of the wall clock counts as now, as in Kafka.
-  const at = Math.min(timeMs ?? Infinity, Date.now());
+  const at = timeMs === undefined || timeMs > nowMs ? nowMs : timeMs;
   const sec = Math.floor(at / 1000);
   const answer = matcher.find(bytes, sec, Math.round((at - sec * 1000) * 1_000_000));
   if (answer === NO_ALERT) return;
@@ -156,29 +161,26 @@ function isHit({ bytes }: Posted): boolean {
   );
 }
 
-/** The records of a body; after too many that are none, and where it is cut, what is left is one that is none. */
-function* postedOf(form: Form, { bytes, cut }: Body): Generator<Posted> {
-  let poisonCount = 0;
-  for (const posted of form.read(bytes)) {
-    if (posted.poison !== undefined && ++poisonCount > POISON_MAX) {
-      yield { ...posted, poison: `the rest of a body with ${POISON_MAX} elements that are no records` };
-      return;
-    }
-    yield posted;
-  }
-  if (cut !== undefined) yield { bytes: bytes.slice(-CUT_SIZE), poison: `the rest of a body: ${cut}` };
-}
-
-function* slicesOf(all: Iterable<Posted>): Generator<Posted[]> {
+/**
+ * The records of a body, some at a time. After too many that are none, and where the body is cut, what is left is one that
+ * is none.
+ */
+function* slicesOf(form: Form, { bytes, cut }: Body): Generator<Posted[]> {
   let slice: Posted[] = [];
   let size = 0;
-  for (const posted of all) {
+  let poisonCount = 0;
+  for (let posted of form.read(bytes)) {
+    const isPoison = posted.poison !== undefined && ++poisonCount > POISON_MAX;
+    if (isPoison)
+      posted = { ...posted, poison: `the rest of a body with ${POISON_MAX} elements that are no records` };
     slice.push(posted);
     size += posted.bytes.length;
+    if (isPoison) return yield slice;
     if (size < SLICE_SIZE_MAX && slice.length < SLICE_RECORDS_MAX) continue;
     yield slice;
     slice = [];
     size = 0;
   }
+  if (cut !== undefined) slice.push({ bytes: bytes.slice(-CUT_SIZE), poison: `the rest of a body: ${cut}` });
   if (slice.length > 0) yield slice;
 }
