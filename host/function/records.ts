@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
+import zlib from 'node:zlib';
 import type { Delivered, Parcel, Streak } from './deliver.ts';
 import { hitKey } from '../hit.ts';
 import { POISON_MAX, poisonOf } from './hits.ts';
@@ -36,6 +37,9 @@ const CUT_SIZE = 1024;
 const DELIVERED: Delivered = { kind: 'delivered' };
 /** What a record begins with that is a hit, sent to the wrong path. */
 const HIT_ELEMENT = /^\{"(?:hits":\[\{")?key":"[0-9a-f]{16}","hit":"\{\\"earshot\\":/;
+
+const KEY_START = 0x6b; // k
+const HITS_START = 0x68; // h
 
 interface Parts {
   settings: Settings;
@@ -136,7 +140,7 @@ function matchOne(
   const sec = Math.floor(at / 1000);
   const answer = matcher.find(bytes, sec, Math.round((at - sec * 1000) * 1_000_000));
   if (answer === NO_ALERT) return;
-  const lines = answer === HIT ? matcher.hits(name ?? `${hashOf(body)}-${offset}`) : undefined;
+  const lines = answer === HIT ? matcher.hits(name ?? nameIn(body, offset, bytes)) : undefined;
   if (lines) for (const hit of linesOf(lines)) found.hits.push({ offset, key: hitKey(hit), bytes: hit });
   else {
     const why = answer === MALFORMED ? 'not a JSON object' : `too large: ${bytes.length} bytes`;
@@ -144,18 +148,26 @@ function matchOne(
   }
 }
 
-/** Of the whole body: a body with the same content is the same body, sent again. Most bodies have no hit and need none. */
-const hashes = new WeakMap<Body, string>();
-function hashOf(body: Body): string {
-  let hash = hashes.get(body);
-  if (hash === undefined) {
-    hash = createHash('sha256').update(body.bytes).digest('hex').slice(0, 32);
-    hashes.set(body, hash);
-  }
-  return hash;
+/**
+ * Names a record that has no name: by its bytes, its place, and the content of its whole body. The same body, sent again, has
+ * the same records. A checksum will do for the body: it tells bodies apart that came by chance, and a cryptographic hash of
+ * some megabytes would cost as much as matching them.
+ */
+function nameIn(body: Body, offset: number, record: Uint8Array): string {
+  let sum = checksums.get(body);
+  if (sum === undefined) checksums.set(body, (sum = `${body.bytes.length} ${checksum(body.bytes)}`));
+  return createHash('sha256').update(`${sum} ${offset} `).update(record).digest('hex').slice(0, 32);
+}
+
+const checksums = new WeakMap<Body, string>();
+
+/** Node has crc32 since 20.15. */
+function checksum(bytes: Uint8Array): string {
+  return zlib.crc32 ? String(zlib.crc32(bytes)) : createHash('sha1').update(bytes).digest('hex');
 }
 
 function isHit({ bytes }: Posted): boolean {
+  if (bytes[2] !== KEY_START && bytes[2] !== HITS_START) return false;
   return HIT_ELEMENT.test(
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', 0, 100),
   );

@@ -104,18 +104,21 @@ export function readBody(request: IncomingMessage, budget: Budget, sizeMax = BOD
   function receive(request: IncomingMessage, announced: number): Promise<Body | 'crowded'> {
     return new Promise((resolve, reject) => {
       const parts = openParts(announced);
+      let isSettled = false;
+      const settle = (body: Body | 'crowded') => {
+        isSettled = true;
+        request.off('data', take);
+        resolve(body);
+      };
       const take = (chunk: Buffer) => {
         const end = parts.add(chunk);
         if (end) settle(end === 'crowded' ? end : parts.body(end.cut));
       };
-      const settle = (body: Body | 'crowded') => {
-        request.off('data', take);
-        resolve(body);
-      };
       request.on('data', take);
-      request.once('end', () => settle(parts.body()));
-      request.once('error', reject);
-      request.once('close', () => reject(new Error('the client went away')));
+      request.on('end', () => isSettled || settle(parts.body()));
+      request.on('error', reject);
+      // Each request ends with it: an error has a stack, and costs as much as the rest of a small request.
+      request.on('close', () => isSettled || reject(new Error('the client went away')));
     });
   }
 
