@@ -96,23 +96,64 @@ export function parseJson(bytes: Uint8Array): unknown {
 
 /** Where the value that begins at `start` ends; `start` itself when it has no end. */
 function valueEnd(text: Uint8Array, start: number): number {
+  const first = text[start];
+  if (first === OPEN_BRACE || first === OPEN_BRACKET) return bracketEnd(text, start);
+  if (first === QUOTE) {
+    const end = stringEnd(text, start);
+    return end < text.length ? end + 1 : start;
+  }
+  for (let at = start; at < text.length; at++) if (ENDS_SCALAR[text[at]!] === 1) return at;
+  return text.length;
+}
+
+/** What comes after a number or a word: space, a comma, or a bracket. */
+const ENDS_SCALAR = new Uint8Array(256);
+for (const byte of [
+  0x20,
+  0x0a,
+  0x0d,
+  0x09,
+  COMMA,
+  CLOSE_BRACKET,
+  CLOSE_BRACE,
+  QUOTE,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+])
+  ENDS_SCALAR[byte] = 1;
+
+const LOWER = 0x20;
+/** Where the bracket that opens at `start` is closed. Both kinds count alike: `[` and `{` differ in one bit, and so do `]` and `}`. */
+function bracketEnd(text: Uint8Array, start: number): number {
   for (let at = start, depth = 0; at < text.length; at++) {
-    const byte = text[at];
+    const byte = text[at]!;
     if (byte === QUOTE) at = stringEnd(text, at);
-    else if (byte === OPEN_BRACKET || byte === OPEN_BRACE) depth++;
-    else if ((byte === CLOSE_BRACKET || byte === CLOSE_BRACE) && --depth < 0) return at;
-    else if (depth === 0 && (byte === COMMA || skipSpace(text, at) > at)) return at;
-    if (depth === 0 && (byte === QUOTE || byte === CLOSE_BRACKET || byte === CLOSE_BRACE))
-      return at < text.length ? at + 1 : start;
-    if (depth === 0 && at + 1 === text.length) return text.length;
+    else if ((byte | LOWER) === OPEN_BRACE) depth++;
+    else if ((byte | LOWER) === CLOSE_BRACE && --depth === 0) return at + 1;
   }
   return start;
 }
 
-/** Where the string that opens at `at` has its closing quote. */
-function stringEnd(text: Uint8Array, at: number): number {
-  for (at++; at < text.length && text[at] !== QUOTE; at++) if (text[at] === BACKSLASH) at++;
-  return at;
+/** Bytes of a string that are looked at one by one: most keys are shorter, and a search costs as much as some of them. */
+const NEAR = 24;
+
+/** Where the string that opens at `start` has its closing quote. */
+function stringEnd(text: Uint8Array, start: number): number {
+  let at = start + 1;
+  for (const near = Math.min(at + NEAR, text.length); at < near; at++) {
+    const byte = text[at];
+    if (byte === QUOTE) return at;
+    if (byte === BACKSLASH) at++;
+  }
+  for (;;) {
+    const quote = text.indexOf(QUOTE, at);
+    if (quote < 0) return text.length;
+    // It is part of the string if an odd number of backslashes comes before it.
+    let before = quote - 1;
+    while (before >= at && text[before] === BACKSLASH) before--;
+    if ((quote - before) % 2 === 1) return quote;
+    at = quote + 1;
+  }
 }
 
 function skipSpace(text: Uint8Array, at: number): number {

@@ -10,7 +10,7 @@ import { spec } from 'node:test/reporters';
 const FOLDER = import.meta.dirname;
 const ASPECT_CONFIG = 'tests/assembly/as-pect.config.js';
 const required = (process.env.EARSHOT_REQUIRED ?? '').split(' ').filter(program => program !== '');
-const PROCESSES = /^(?:command|deploy|fluent-bit|function|http|sink|source)\/(?!memory)/; // function/memory gives a process a tenth of a processor
+const PROCESSES = /^(?:command|demo|deploy|fluent-bit|function|http|sink|source)\/(?!memory)/; // function/memory gives a process a tenth of a processor
 const chosen = process.argv.slice(2);
 const isChosen = (path: string) => chosen.length === 0 || chosen.some(part => path.includes(part));
 

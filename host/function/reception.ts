@@ -16,6 +16,8 @@ import type { Lease } from '../source/source.ts';
 /** A client that has waited this long for its answer gets 503: it must not give up without one. */
 const ANSWER_MAX_MS = 20_000;
 const RETRY_AFTER_S = 5;
+/** How often to look for bodies whose time is over. */
+const CHECK_MS = 500;
 
 /** What became of a body: its answer, or it could not be kept. */
 export type Taken = Answer | Extract<Delivered, { kind: 'held' }>;
@@ -35,6 +37,12 @@ export interface Reception {
   close(): void;
 }
 
+/** A body that is worked on. */
+interface Work {
+  endsAt: number;
+  end(): void;
+}
+
 interface Parts {
   settings: Settings;
   metrics: Metrics;
@@ -49,8 +57,11 @@ export function openReception({ settings, metrics, log, onRefused }: Parts): Rec
   const delays = sampled(fields =>
     log.warn(fields, 'a body of the HTTP door is answered 503, and comes again'),
   );
-  /** Ends of the bodies that are worked on. */
-  const underWay = new Set<AbortController>();
+  const underWay = new Set<Work>();
+  // One timer for all: small bodies come by the thousand.
+  const timer = setInterval(() => {
+    for (const work of underWay) if (performance.now() > work.endsAt) work.end();
+  }, CHECK_MS).unref();
   let isGivenUp = false;
   const token = settings.listenToken === undefined ? undefined : hashOf(`Bearer ${settings.listenToken}`);
 
@@ -87,25 +98,38 @@ export function openReception({ settings, metrics, log, onRefused }: Parts): Rec
   }
 
   /** Held when the deadline comes first. The work ends some time after that, and releases the body only then. */
-  async function beforeDeadline(
+  function beforeDeadline(
     work: (lease: Lease) => Promise<Taken>,
     topic: string,
     release: () => void,
   ): Promise<Taken> {
-    const end = new AbortController();
-    if (isGivenUp) end.abort();
-    const timer = setTimeout(() => end.abort(), ANSWER_MAX_MS);
-    underWay.add(end);
-    const late = new Promise<Taken>(held =>
-      end.signal.addEventListener('abort', () => held({ kind: 'held', pauseMs: 0 }), { once: true }),
-    );
-    const lease = { topic, partition: 0, live: () => !end.signal.aborted, heartbeat: async () => {} };
-    const working = work(lease).finally(() => {
-      clearTimeout(timer);
-      underWay.delete(end);
-      release();
+    return new Promise((settle, fail) => {
+      let isLive = !isGivenUp;
+      const mine: Work = {
+        endsAt: performance.now() + ANSWER_MAX_MS,
+        end() {
+          isLive = false;
+          settle({ kind: 'held', pauseMs: 0 });
+        },
+      };
+      if (isGivenUp) mine.end();
+      underWay.add(mine);
+      const lease = { topic, partition: 0, live: () => isLive, heartbeat: async () => {} };
+      const finish = () => {
+        underWay.delete(mine);
+        release();
+      };
+      work(lease).then(
+        taken => {
+          finish();
+          settle(taken);
+        },
+        error => {
+          finish();
+          fail(error);
+        },
+      );
     });
-    return Promise.race([working, late]);
   }
 
   function later(why: string): Answer {
@@ -121,7 +145,7 @@ export function openReception({ settings, metrics, log, onRefused }: Parts): Rec
 
   function giveUp(): void {
     isGivenUp = true;
-    for (const end of underWay) end.abort();
+    for (const work of underWay) work.end();
   }
 
   return {
@@ -130,6 +154,7 @@ export function openReception({ settings, metrics, log, onRefused }: Parts): Rec
     isGivenUp: () => isGivenUp,
     giveUp,
     close() {
+      clearInterval(timer);
       complaints.flush();
       delays.flush();
     },

@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
+import zlib from 'node:zlib';
 import type { Delivered, Parcel, Streak } from './deliver.ts';
 import { hitKey } from '../hit.ts';
 import { POISON_MAX, poisonOf } from './hits.ts';
@@ -33,8 +34,12 @@ const SLICE_SIZE_MAX = 512 * 1024;
 const SLICE_RECORDS_MAX = 2000;
 /** The end of what was read of a body that goes on: where it was cut. */
 const CUT_SIZE = 1024;
+const DELIVERED: Delivered = { kind: 'delivered' };
 /** What a record begins with that is a hit, sent to the wrong path. */
 const HIT_ELEMENT = /^\{"(?:hits":\[\{")?key":"[0-9a-f]{16}","hit":"\{\\"earshot\\":/;
+
+const KEY_START = 0x6b; // k
+const HITS_START = 0x68; // h
 
 interface Parts {
   settings: Settings;
@@ -65,7 +70,8 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
     const counts: Counts = { records: 0, hits: 0, poison: 0 };
     const isRefusing = form.hasDeadLetters && settings.poisonStatus !== 200;
     let why = '';
-    for (const slice of slicesOf(postedOf(form, body))) {
+    for (const slice of slicesOf(form, body)) {
+      if (counts.records > 0) await setImmediate();
       if (form.name === 'plain' && counts.records === 0 && isHit(slice[0]!))
         return reception.refuse('these are hits, not records: send them to /hits');
       const found = await match(slice, counts.records, body);
@@ -76,7 +82,6 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
       if (isRefusing) found.poison = [];
       const kept = await keep(found, lease);
       if (kept.kind === 'held') return kept;
-      await setImmediate();
     }
     metrics.records.inc({ topic: lease.topic }, counts.records);
     metrics.listenHits.inc(counts.hits);
@@ -87,6 +92,8 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
 
   /** Hits first: they must not wait for a dead-letter topic that is not there. */
   async function keep({ hits, poison }: Findings, lease: Lease): Promise<Delivered> {
+    // Nothing to keep: such a body need not wait for the sink.
+    if (hits.length === 0 && poison.length === 0) return DELIVERED;
     if (!lease.live()) return { kind: 'held', pauseMs: 0 };
     const kept = await keeper.keep(hits, lease);
     return kept.kind === 'held' || poison.length === 0 ? kept : keeper.delivery.bury(poison, lease, streak);
@@ -94,11 +101,12 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
 
   async function match(slice: Posted[], start: number, body: Body): Promise<Findings> {
     const found: Findings = { hits: [], poison: [] };
+    const nowMs = Date.now();
     let offset = start;
     await matching.forEach(
       slice,
       (matcher, posted) => {
-        matchOne(matcher, posted, offset, body, found);
+        matchOne(matcher, posted, nowMs, offset, body, found);
         offset++;
       },
       (posted, why) => found.poison.push(poisonOf(posted.bytes, offset++, why)),
@@ -118,6 +126,7 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
 function matchOne(
   matcher: Matcher,
   { bytes, timeMs, name, poison }: Posted,
+  nowMs: number,
   offset: number,
   body: Body,
   found: Findings,
@@ -127,11 +136,11 @@ function matchOne(
     return;
   }
   // What is ahead of the wall clock counts as now, as in Kafka.
-  const at = Math.min(timeMs ?? Infinity, Date.now());
+  const at = timeMs === undefined || timeMs > nowMs ? nowMs : timeMs;
   const sec = Math.floor(at / 1000);
   const answer = matcher.find(bytes, sec, Math.round((at - sec * 1000) * 1_000_000));
   if (answer === NO_ALERT) return;
-  const lines = answer === HIT ? matcher.hits(name ?? `${hashOf(body)}-${offset}`) : undefined;
+  const lines = answer === HIT ? matcher.hits(name ?? nameIn(body, offset, bytes)) : undefined;
   if (lines) for (const hit of linesOf(lines)) found.hits.push({ offset, key: hitKey(hit), bytes: hit });
   else {
     const why = answer === MALFORMED ? 'not a JSON object' : `too large: ${bytes.length} bytes`;
@@ -139,46 +148,51 @@ function matchOne(
   }
 }
 
-/** Of the whole body: a body with the same content is the same body, sent again. Most bodies have no hit and need none. */
-const hashes = new WeakMap<Body, string>();
-function hashOf(body: Body): string {
-  let hash = hashes.get(body);
-  if (hash === undefined) {
-    hash = createHash('sha256').update(body.bytes).digest('hex').slice(0, 32);
-    hashes.set(body, hash);
-  }
-  return hash;
+/**
+ * Names a record that has no name: by its bytes, its place, and the content of its whole body. The same body, sent again, has
+ * the same records. A checksum will do for the body: it tells bodies apart that came by chance, and a cryptographic hash of
+ * some megabytes would cost as much as matching them.
+ */
+function nameIn(body: Body, offset: number, record: Uint8Array): string {
+  let sum = checksums.get(body);
+  if (sum === undefined) checksums.set(body, (sum = `${body.bytes.length} ${checksum(body.bytes)}`));
+  return createHash('sha256').update(`${sum} ${offset} `).update(record).digest('hex').slice(0, 32);
+}
+
+const checksums = new WeakMap<Body, string>();
+
+/** Node has crc32 since 20.15. */
+function checksum(bytes: Uint8Array): string {
+  return zlib.crc32 ? String(zlib.crc32(bytes)) : createHash('sha1').update(bytes).digest('hex');
 }
 
 function isHit({ bytes }: Posted): boolean {
+  if (bytes[2] !== KEY_START && bytes[2] !== HITS_START) return false;
   return HIT_ELEMENT.test(
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', 0, 100),
   );
 }
 
-/** The records of a body; after too many that are none, and where it is cut, what is left is one that is none. */
-function* postedOf(form: Form, { bytes, cut }: Body): Generator<Posted> {
-  let poisonCount = 0;
-  for (const posted of form.read(bytes)) {
-    if (posted.poison !== undefined && ++poisonCount > POISON_MAX) {
-      yield { ...posted, poison: `the rest of a body with ${POISON_MAX} elements that are no records` };
-      return;
-    }
-    yield posted;
-  }
-  if (cut !== undefined) yield { bytes: bytes.slice(-CUT_SIZE), poison: `the rest of a body: ${cut}` };
-}
-
-function* slicesOf(all: Iterable<Posted>): Generator<Posted[]> {
+/**
+ * The records of a body, some at a time. After too many that are none, and where the body is cut, what is left is one that
+ * is none.
+ */
+function* slicesOf(form: Form, { bytes, cut }: Body): Generator<Posted[]> {
   let slice: Posted[] = [];
   let size = 0;
-  for (const posted of all) {
+  let poisonCount = 0;
+  for (let posted of form.read(bytes)) {
+    const isPoison = posted.poison !== undefined && ++poisonCount > POISON_MAX;
+    if (isPoison)
+      posted = { ...posted, poison: `the rest of a body with ${POISON_MAX} elements that are no records` };
     slice.push(posted);
     size += posted.bytes.length;
+    if (isPoison) return yield slice;
     if (size < SLICE_SIZE_MAX && slice.length < SLICE_RECORDS_MAX) continue;
     yield slice;
     slice = [];
     size = 0;
   }
+  if (cut !== undefined) slice.push({ bytes: bytes.slice(-CUT_SIZE), poison: `the rest of a body: ${cut}` });
   if (slice.length > 0) yield slice;
 }

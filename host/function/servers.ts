@@ -47,7 +47,7 @@ export async function openServers({ settings, door, probes, metrics, log }: Part
       metrics.listenRequests.inc({ path, status: status ?? 'aborted' });
     ofDoor = await open({ ...listen, certificate }, routes, remedy, onAnswer);
     if (files) renewal = follow(files, ofDoor, certificate!);
-    const paths = routes.map(({ path }) => path ?? '/*');
+    const paths = [...new Set(routes.map(({ path }) => path ?? '/*'))];
     log.info({ host: listen.host, port: ofDoor.port, tls: Boolean(files), paths }, 'listening');
   }
   if (port && !isShared) {

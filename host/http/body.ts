@@ -71,9 +71,7 @@ export function readBody(request: IncomingMessage, budget: Budget, sizeMax = BOD
     // In advance, so that a crowd is refused before it is read. No length: reserved as it comes.
     const announced = Math.min(Number(request.headers['content-length'] ?? 0), sizeMax);
     if (!reserve(announced)) return 'crowded';
-    // Without `destroyOnReturn: false` the connection would end with the loop, and with it the answer.
-    const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-    const stored = await collect(chunks, announced);
+    const stored = await receive(request, announced);
     if (stored === 'crowded' || encoding === 'identity') return stored;
     if (encoding === 'zstd') return decoded(stored);
     const gunzip = createGunzip();
@@ -102,25 +100,58 @@ export function readBody(request: IncomingMessage, budget: Budget, sizeMax = BOD
     }
   }
 
+  /** By events: an iterator would cost as much as all the rest of a small request. */
+  function receive(request: IncomingMessage, announced: number): Promise<Body | 'crowded'> {
+    return new Promise((resolve, reject) => {
+      const parts = openParts(announced);
+      let isSettled = false;
+      const settle = (body: Body | 'crowded') => {
+        isSettled = true;
+        request.off('data', take);
+        resolve(body);
+      };
+      const take = (chunk: Buffer) => {
+        const end = parts.add(chunk);
+        if (end) settle(end === 'crowded' ? end : parts.body(end.cut));
+      };
+      request.on('data', take);
+      request.on('end', () => isSettled || settle(parts.body()));
+      request.on('error', reject);
+      // Each request ends with it: an error has a stack, and costs as much as the rest of a small request.
+      request.on('close', () => isSettled || reject(new Error('the client went away')));
+    });
+  }
+
   async function collect(chunks: AsyncIterable<Buffer>, announced: number): Promise<Body | 'crowded'> {
-    const parts: Buffer[] = [];
-    let size = 0;
-    let cut: string | undefined;
+    const parts = openParts(announced);
     try {
       for await (const chunk of chunks) {
+        const end = parts.add(chunk);
+        if (end) return end === 'crowded' ? end : parts.body(end.cut);
+      }
+    } catch (error) {
+      if (!(error as NodeJS.ErrnoException).code?.startsWith('Z_')) throw error;
+      return parts.body(`gzip: ${(error as Error).message}`);
+    }
+    return parts.body();
+  }
+
+  function openParts(announced: number) {
+    const parts: Buffer[] = [];
+    let size = 0;
+    return {
+      /** Why no more is read. */
+      add(chunk: Buffer): 'crowded' | { cut: string } | undefined {
         const part = chunk.subarray(0, sizeMax - size);
         if (!reserve(Math.max(0, size + part.length - Math.max(size, announced)))) return 'crowded';
         parts.push(part);
         size += part.length;
-        if (part.length < chunk.length) {
-          cut = `larger than ${sizeMax} bytes`;
-          break;
-        }
-      }
-    } catch (error) {
-      if (!(error as NodeJS.ErrnoException).code?.startsWith('Z_')) throw error;
-      cut = `gzip: ${(error as Error).message}`;
-    }
-    return { bytes: Buffer.concat(parts), cut };
+        return part.length < chunk.length ? { cut: `larger than ${sizeMax} bytes` } : undefined;
+      },
+      body: (cut?: string): Body => ({
+        bytes: Buffer.concat(parts),
+        ...(cut !== undefined && { cut }),
+      }),
+    };
   }
 }

@@ -27,7 +27,7 @@ function* linesOf(body: Uint8Array): Generator<Posted> {
     const found = body.indexOf(NEWLINE, start);
     const end = found < 0 ? body.length : found;
     const line = body.subarray(start, end);
-    if (!isBlank(line)) yield { bytes: line };
+    if (line.length > 0 && (line[0]! > 0x20 || !isBlank(line))) yield { bytes: line };
     start = end + 1;
   }
 }

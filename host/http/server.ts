@@ -116,11 +116,17 @@ export async function openServer(options: Options): Promise<HttpServer> {
     if (isGone) return;
     if (isClosing) response.setHeader('connection', 'close');
     const { status, text, headers } = answer;
-    if (text.length === 0) response.writeHead(status, headers).end();
+    // A text with its length is one write together with the headers.
+    const content = typeof text === 'string' && text !== '' ? `${text}\n` : text;
+    if (content.length === 0) response.writeHead(status, headers).end();
     else
       response
-        .writeHead(status, { 'content-type': 'text/plain; charset=utf-8', ...headers })
-        .end(typeof text === 'string' ? `${text}\n` : text);
+        .writeHead(status, {
+          'content-type': 'text/plain; charset=utf-8',
+          ...headers,
+          'content-length': Buffer.byteLength(content),
+        })
+        .end(content);
     // What is left of the body: a client that reads its answer only when it has sent everything would wait for ever.
     request.resume();
   }

@@ -2,7 +2,7 @@
 
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
@@ -29,6 +29,7 @@ import { bundleFunction, spawnFunction } from './process.ts';
 
 type Manager = Awaited<ReturnType<typeof startNotificationManager>>;
 
+const opensslMissing = spawnSync('openssl', ['version']).status !== 0 && 'there is no openssl on the PATH';
 const file = await bundleFunction();
 const recordsModule = await buildModule('records');
 const TIME_MS = Date.parse('2021-08-25T01:53:25.480Z');
@@ -405,7 +406,7 @@ pipeline:
 `;
 }
 
-describe('records with TLS', () => {
+describe('records with TLS', { skip: opensslMissing }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'earshot-tls-'));
   const pem = (name: string) => join(folder, name);
   const issue = (name: string) =>
