@@ -17,6 +17,7 @@ const PREFIX_COUNT: usize = 8;
 const UTC: usize = memory.data<u8>([0x20, 0x2b, 0x30, 0x30, 0x30, 0x30, 0x20, 0x55, 0x54, 0x43]); // " +0000 UTC"
 const UTC_SIZE: usize = 10;
 
+const UNITS: usize = memory.data<u8>([0x64, 0x68, 0x6d, 0x73]); // dhms
 const DAY: i64 = 86400;
 const DURATION_MAX: f64 = 9e18; // seconds that fit into an i64
 
@@ -82,20 +83,24 @@ function writeHuman(kind: u32, value: f64): void {
 
 /** `1d 0h 5m 3s`, from the largest unit that is not 0. */
 function writeDuration(seconds: i64): void {
-  if (seconds >= DAY) writeUnit(seconds / DAY, 0x2064);
-  if (seconds >= 3600) writeUnit((seconds % DAY) / 3600, 0x2068);
-  writeUnit((seconds % 3600) / 60, 0x206d);
-  writeUnit(seconds % 60, 0x2073);
-  target--; // the last space
+  let size = DAY;
+  let isStarted = false;
+  for (let unit = UNITS; size != 0; unit++) {
+    if (seconds >= size || isStarted) {
+      if (isStarted) put(0x20);
+      writeNumber(seconds / size);
+      put(load<u8>(unit));
+      seconds %= size;
+      isStarted = true;
+    }
+    size = size == DAY ? 3600 : size / 60;
+  }
 }
 
-/** A number and its unit: a letter and a space. */
-function writeUnit(count: i64, unit: u32): void {
+function writeNumber(number: i64): void {
   let divisor: i64 = 1;
-  while (count / divisor >= 10) divisor *= 10;
-  for (; divisor != 0; divisor /= 10) put(0x30 + <u32>((count / divisor) % 10));
-  store<u16>(target, unit);
-  target += 2;
+  while (number / divisor >= 10) divisor *= 10;
+  for (; divisor != 0; divisor /= 10) put(0x30 + <u32>((number / divisor) % 10));
 }
 
 /** As Go prints a time: `2026-03-02 10:00:00.12 +0000 UTC`. */
@@ -254,6 +259,5 @@ function writeFour(digits: u32, exponent: i32): void {
   put(exponent < 0 ? 0x2d : 0x2b);
   const size = <i64>(exponent < 0 ? -exponent : exponent);
   if (size < 10) put(0x30);
-  writeUnit(size, 0);
-  target -= 2;
+  writeNumber(size);
 }

@@ -133,17 +133,10 @@ const ISO: usize = memory.data<u8>([
  * and a fraction, or nothing, and `%f` the digits of a fraction. `%z` comes last; without it the time is UTC.
  */
 function parseFormat(at: usize, end: usize, format: usize): i64 {
-  let year: i64 = 0;
-  let month: i64 = 0;
-  let day: i64 = 0;
-  let hour: i64 = 0;
-  let minute: i64 = 0;
-  let second: i64 = 0;
+  memory.fill(parts, 0, PARTS_SIZE);
   let nsec: i64 = 0;
   let offset: i64 = 0;
-  for (; ; format++) {
-    let code = <u32>load<u8>(format);
-    if (code == 0) break;
+  for (let code: u32 = load<u8>(format); code != 0; code = load<u8>(++format)) {
     if (code != 0x25) {
       if (at == end || <u32>load<u8>(at++) != code) return NO_TIME;
       continue;
@@ -154,40 +147,48 @@ function parseFormat(at: usize, end: usize, format: usize): i64 {
       if (offset == i32.MIN_VALUE) return NO_TIME;
       at = end;
     } else if (code == 0x2c || code == 0x66) {
-      const isPoint = at < end && (load<u8>(at) | 2) == 0x2e;
-      if (code == 0x2c && !isPoint) continue;
-      let unit: i64 = 100000000;
-      for (at += <usize>(code == 0x2c); at < end && <u32>load<u8>(at) - 0x30 < 10; at++) {
+      if (code == 0x2c) {
+        if (at == end || (load<u8>(at) | 2) != 0x2e) continue;
+        at++;
+      }
+      for (let unit: i64 = 100000000; at < end && <u32>load<u8>(at) - 0x30 < 10; at++) {
         nsec += (<i64>load<u8>(at) - 0x30) * unit;
         unit /= 10;
       }
-    } else if (code == 0x54) {
-      if (at == end || ((load<u8>(at) | 0x20) != 0x74 && load<u8>(at) != 0x20)) return NO_TIME;
-      at++;
-    } else if (code == 0x62 || code == 0x61) {
-      if (at + 3 > end) return NO_TIME;
-      if (code == 0x62) month = monthAt(at);
-      at += 3;
     } else {
-      const size: usize = code == 0x59 ? 4 : 2;
+      const size: usize = code == 0x59 ? 4 : code == 0x54 ? 1 : code < 0x63 && code > 0x60 ? 3 : 2;
       if (at + size > end) return NO_TIME;
-      // A day of one digit may come after a space.
-      const skipped = <usize>(code == 0x64 && load<u8>(at) == 0x20);
-      const value = number(at + skipped, size - skipped);
-      if (value < 0) return NO_TIME;
+      if (code == 0x54) {
+        if ((load<u8>(at) | 0x20) != 0x74 && load<u8>(at) != 0x20) return NO_TIME;
+      } else if (code == 0x62) store<i64>(partOf(0x6d), monthAt(at));
+      else if (code != 0x61) {
+        // A day of one digit may come after a space.
+        const skipped = <usize>(code == 0x64 && load<u8>(at) == 0x20);
+        const value = number(at + skipped, size - skipped);
+        if (value < 0) return NO_TIME;
+        store<i64>(partOf(code), value);
+      }
       at += size;
-      if (code == 0x59) year = value;
-      else if (code == 0x6d) month = value;
-      else if (code == 0x64) day = value;
-      else if (code == 0x48) hour = value;
-      else if (code == 0x4d) minute = value;
-      else second = value;
     }
   }
-  if (at != end || year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month))
+  const year = load<i64>(partOf(0x59));
+  const month = load<i64>(partOf(0x6d));
+  const day = load<i64>(partOf(0x64));
+  const hour = load<i64>(partOf(0x48));
+  const minute = load<i64>(partOf(0x4d));
+  const second = load<i64>(partOf(0x53));
+  if (at != end || year == 0 || month == 0 || month > 12 || day == 0 || day > daysIn(year, month))
     return NO_TIME;
   if (hour > 23 || minute > 59 || second > 60) return NO_TIME;
   return toMs(daysBefore(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset, nsec);
+}
+
+// The numbers of a time, an i64 for each directive. Those that are used differ in their lower six bits.
+const PARTS_SIZE = 512; // 64 of them
+const parts: usize = memory.data(PARTS_SIZE);
+
+function partOf(code: u32): usize {
+  return parts + (((<usize>code) & 63) << 3);
 }
 
 const MONTHS: usize = memory.data<u8>([
