@@ -86,6 +86,7 @@ test('--help and --version', async () => {
     'run',
     'tail',
     'explain',
+    'backtest',
     'diff',
     'function',
     'schema',
