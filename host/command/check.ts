@@ -4,6 +4,7 @@ import type { Io } from './command.ts';
 import { choice, readArguments, usage } from './command.ts';
 import type { RulesFile } from './rules-file.ts';
 import { problemTexts, readRulesFile } from './rules-file.ts';
+import { sarif } from './sarif.ts';
 import { countTests, runRuleTests, testProblems } from './testing/rule-tests.ts';
 
 export function help(): string {
@@ -12,8 +13,8 @@ export function help(): string {
 Reports every mistake and warning of rules files, each with its place and what to do about it, and runs the tests
 that stand in the rules.
 
-  --format text|json   text for people (the default), where warnings that say the same are printed
-                       once; json, an array of all, for editors and CI
+  --format FORM   text for people (the default), where warnings that say the same are printed once; json,
+                  an array of all, for editors; sarif (2.1.0), for code hosts and CI
 
 Exit code: 0 no mistakes (there may be warnings), 1 mistakes, 2 called wrongly or a file cannot be read.
 `;
@@ -21,10 +22,11 @@ Exit code: 0 no mistakes (there may be warnings), 1 mistakes, 2 called wrongly o
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, { format: { type: 'string' } });
-  const format = choice('--format', values.format ?? 'text', ['text', 'json']);
+  const format = choice('--format', values.format ?? 'text', ['text', 'json', 'sarif']);
   if (positionals.length === 0) throw usage('check needs the rules files');
   const { files, unreadable } = await readAll(positionals, io);
-  io.stdout.write(format === 'json' ? toJson(files) : toText(files));
+  const forms = { json: toJson, text: toText, sarif: (all: RulesFile[]) => sarif(all, !unreadable) };
+  io.stdout.write(forms[format](files));
   if (unreadable) return 2;
   return files.every(file => countOf([file], 'error') === 0) ? 0 : 1;
 }
