@@ -7,6 +7,7 @@ import { build } from 'esbuild';
 import type { Plugin } from 'esbuild';
 import { chmod, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { readAssets } from './command/backtest/assets.ts';
 import { rulesSchema } from './compiler/schema.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -22,6 +23,17 @@ const embedCore: Plugin = {
   },
 };
 
+/** Replaces host/command/backtest/assets.ts, which reads the files. */
+const embedAssets: Plugin = {
+  name: 'embed-assets',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/host\/command\/backtest\/assets\.ts$/ }, async () => {
+      const assets = JSON.stringify(await readAssets());
+      return { contents: `export const readAssets = async () => (${assets});`, loader: 'js' };
+    });
+  },
+};
+
 await build({
   absWorkingDir: root,
   entryPoints: ['host/main.ts'],
@@ -31,7 +43,7 @@ await build({
   target: 'node20',
   format: 'esm',
   loader: { '.wasm': 'binary' },
-  plugins: [embedCore],
+  plugins: [embedCore, embedAssets],
   // Names stay, for stack traces.
   minifyWhitespace: true,
   minifySyntax: true,

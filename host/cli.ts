@@ -34,6 +34,10 @@ const COMMANDS: Record<string, Entry> = {
     summary: 'tell for each record why a rule matches or not',
     load: () => import('./command/explain.ts'),
   },
+  backtest: {
+    summary: 'show what rules would have done over logs or a topic',
+    load: () => import('./command/backtest.ts'),
+  },
   diff: {
     summary: 'show what two rules files make of the same records',
     load: () => import('./command/diff.ts'),

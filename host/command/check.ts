@@ -7,6 +7,7 @@ import type { RulesFile } from './rules-file.ts';
 import { readInput } from './input.ts';
 import { addSource, checkSources, problemTexts } from './rules-file.ts';
 import { filesAt, inOrder } from './rules-paths.ts';
+import { sarif } from './sarif.ts';
 import { countTests, runRuleTests, testProblems } from './testing/rule-tests.ts';
 
 export function help(): string {
@@ -16,8 +17,8 @@ Reports every mistake and warning of rules files, each with its place and what t
 that stand in the rules. Several files are one set of rules. Of a folder, all *.yaml and *.yml below it are read,
 without names that begin with a dot.
 
-  --format text|json   text for people (the default), where warnings that say the same are printed
-                       once; json, an array of all, for editors and CI
+  --format FORM   text for people (the default), where warnings that say the same are printed once; json,
+                  an array of all, for editors; sarif (2.1.0), for code hosts and CI
 
 Exit code: 0 no mistakes (there may be warnings), 1 mistakes, 2 called wrongly or a file cannot be read.
 `;
@@ -25,11 +26,12 @@ Exit code: 0 no mistakes (there may be warnings), 1 mistakes, 2 called wrongly o
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, { format: { type: 'string' } });
-  const format = choice('--format', values.format ?? 'text', ['text', 'json']);
+  const format = choice('--format', values.format ?? 'text', ['text', 'json', 'sarif']);
   if (positionals.length === 0) throw usage('check needs the rules files');
   const { sources, isUnreadable } = await readAll(positionals, io);
   const rules = await withTests(checkSources(sources));
-  io.stdout.write(format === 'json' ? toJson(rules) : toText(rules));
+  const forms = { json: toJson, text: toText, sarif: (all: RulesFile) => sarif(all, !isUnreadable) };
+  io.stdout.write(forms[format](rules));
   if (isUnreadable) return 2;
   return countOf(rules, 'error') === 0 ? 0 : 1;
 }

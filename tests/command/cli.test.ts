@@ -52,7 +52,7 @@ describe('called wrongly', () => {
       'rule.yaml cannot be read: there is no such file; did you mean "rules.yaml"?',
     ],
     [['check'], 'check needs the rules files'],
-    [['check', '--format', 'xml', 'rules.yaml'], '--format is one of text, json, not "xml"'],
+    [['check', '--format', 'xml', 'rules.yaml'], '--format is one of text, json, sarif, not "xml"'],
     [['build', 'rules.yaml', '-o'], '-o needs a value'],
     [['build'], 'build needs the rules files'],
     [
@@ -86,6 +86,7 @@ test('--help and --version', async () => {
     'run',
     'tail',
     'explain',
+    'backtest',
     'diff',
     'function',
     'schema',
@@ -164,6 +165,35 @@ describe('check', () => {
     assert.equal(`${first.file}:${first.line}:${first.column} ${first.severity}`, 'wrong.yaml:7:50 error');
     assert.equal(second.pattern.source, 'order (?P<id>\\d+) (failed');
     assert.deepEqual(JSON.parse((await earshot('check', '--format=json', 'rules.yaml')).stdout), []);
+  });
+
+  test('--format sarif', async () => {
+    write('a b%.yaml', RULES.replace('eq: shop', 'eqq: shop'));
+    const { code, stdout } = await earshot('check', '--format', 'sarif', 'a b%.yaml', 'slow.yaml', 'no.yaml');
+    assert.equal(code, 2);
+    const { version, runs } = JSON.parse(stdout);
+    const [{ tool, results, invocations, columnKind }] = runs;
+    assert.deepEqual(
+      [version, tool.driver.name, invocations, columnKind],
+      ['2.1.0', 'earshot', [{ executionSuccessful: false }], 'utf16CodeUnits'],
+    );
+    assert.deepEqual(results[0], {
+      ruleId: 'error',
+      level: 'error',
+      message: { text: 'unknown key "eqq"; did you mean "eq"?' },
+      locations: [
+        {
+          physicalLocation: {
+            artifactLocation: { uri: 'a%20b%25.yaml' },
+            region: { startLine: 7, startColumn: 50, endLine: 7, endColumn: 53 },
+          },
+        },
+      ],
+    });
+    assert.match(results[1].message.text, /^no literal: .*\nhint: /);
+    const known = tool.driver.rules.map(({ id }: { id: string }) => id);
+    for (const { ruleId } of results) assert.ok(known.includes(ruleId));
+    assert.deepEqual(JSON.parse((await earshot('check', '--format', 'sarif', 'rules.yaml')).stdout).runs[0].results, []); // prettier-ignore
   });
 
   test('a rule without a literal is a warning', async () => {
