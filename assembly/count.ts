@@ -57,6 +57,7 @@ import { beginOutput, writeByte } from './output';
 import {
   AT_LEAST,
   CAPPED_SETS,
+  IS_SHARE,
   NEVER,
   SLOT_DATA_SIZE,
   absenceHash,
@@ -78,6 +79,7 @@ import {
   countEvicted,
   countInWindow,
   countKept,
+  countShare,
   endClock,
   endCooling,
   endMissing,
@@ -191,7 +193,9 @@ export function countTime(time: i64): void {
 /** Counts a hit, and adds its alert when one is due. */
 export function countHit(hit: usize): void {
   const value = dueBy(hit);
-  if (keepsTrouble(hit)) seeTrouble(hit);
+  // Of a ratio, what keeps the trouble is a match that the share is above the limit with.
+  const isMatch = value != 0 || load<u32>(load<usize>(hit, HIT_RULE), layout.RULE_KIND) != layout.KIND_RATIO;
+  if (isMatch && keepsTrouble(hit)) seeTrouble(hit);
   if (value != 0) fire(hit, value);
 }
 
@@ -225,6 +229,11 @@ function dueBy(hit: usize): u64 {
   const wanted = load<u32>(rule, layout.RULE_COUNT);
   if (kind == layout.KIND_FIRST_SEEN)
     return <u64>isNew(index, by, time, windowMs, load<i64>(rule, layout.RULE_LEARN_MS));
+  if (kind == layout.KIND_RATIO) {
+    const isPart = load<u32>(hit, HIT_ORDINAL) == layout.RATIO_PART;
+    const counts = countShare(index, by, isPart, time, windowMs);
+    return isPart ? shareAbove(rule, counts >> 32, counts & 0xffffffff) : 0;
+  }
   if (kind == layout.KIND_SEQUENCE) {
     const ordinal = load<u32>(hit, HIT_ORDINAL);
     return <u64>advanceSequence(index, by, ordinal, wanted, time, windowMs);
@@ -236,6 +245,13 @@ function dueBy(hit: usize): u64 {
   }
   const count = countInWindow(index, by, time, windowMs, wanted);
   return (count & ~AT_LEAST) < <u64>wanted ? 0 : count;
+}
+
+/** `$value` of a ratio whose share is above its limit, or 0. */
+function shareAbove(rule: usize, whole: u64, part: u64): u64 {
+  const above = <u64>load<u32>(rule, layout.RULE_ABOVE);
+  if (whole < <u64>load<u32>(rule, layout.RULE_COUNT) || part * layout.SHARE_UNIT <= above * whole) return 0;
+  return IS_SHARE | ((part * layout.SHARE_UNIT) / whole);
 }
 
 /** Adds an alert that is due, unless its label set is cooling down, or its rule and tenant have had too many. */
@@ -288,7 +304,7 @@ export function tellAgain(hit: usize): void {
   if (alert == 0) return;
   store<usize>(alert, load<usize>(hit, SUBJECT_CAPTURES), SUBJECT_CAPTURES);
   store<u32>(alert, load<u32>(hit, SUBJECT_STAGE), SUBJECT_STAGE);
-  store<u64>(alert, max(<u64>load<u32>(rule, layout.RULE_COUNT), 1), SUBJECT_VALUE);
+  store<u64>(alert, valueWanted(rule), SUBJECT_VALUE);
   store<i64>(alert, load<i64>(hit, HIT_TIME), ALERT_STARTS);
   addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
 }
@@ -360,6 +376,13 @@ function startTrouble(rule: usize, labels: usize, hash: u64, since: i64, time: i
   if (!wait(rule, hash, time, labels))
     countEvicted(); // its end can't be waited for
   else setTrouble(absenceOf(indexOf(rule), hash), since);
+}
+
+/** The least `$value` that an alert of a rule has. */
+function valueWanted(rule: usize): u64 {
+  if (load<u32>(rule, layout.RULE_KIND) == layout.KIND_RATIO)
+    return IS_SHARE | (<u64>load<u32>(rule, layout.RULE_ABOVE));
+  return max(<u64>load<u32>(rule, layout.RULE_COUNT), 1);
 }
 
 /** When the alert is told, the cool-down of the label set `hash` begins at `time`. */

@@ -377,7 +377,7 @@ export const RULE_LABEL_COUNT = 12;
 export const RULE_ANNOTATIONS_OFFSET = 16;
 export const RULE_ANNOTATION_COUNT = 20;
 export const RULE_KIND = 24; // one of KIND_…
-export const RULE_COUNT = 28; // threshold: the count; absence: fewer matches than this are too few; sequence: its steps
+export const RULE_COUNT = 28; // threshold: the count; absence: fewer matches than this are too few; ratio: the least number; sequence: its steps
 export const RULE_REALERT_MS = 32; // u64
 export const RULE_WINDOW_MS = 40; // u64: within, or for
 export const RULE_BY_MASK = 48; // u64, the labels named in `by`, a bit each
@@ -387,7 +387,8 @@ export const RULE_NAMESPACE_LABEL = 62; // u16, or NO_LABEL
 export const RULE_FINGERPRINT = 64; // u64: the same rule has the same one in every rules file
 export const RULE_RESOLVE_MS = 72; // u64: after so long without a match an alert is resolved; 0: it is not
 export const RULE_LEARN_MS = 80; // u64: first seen: how long nothing is new from the start on
-export const RULE_SIZE = 88;
+export const RULE_ABOVE = 88; // ratio: the share above which there is an alert, in parts of SHARE_UNIT
+export const RULE_SIZE = 96;
 
 // The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;
@@ -400,6 +401,10 @@ export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
 export const KIND_FIRST_SEEN: u32 = 4;
+export const KIND_RATIO: u32 = 5; // a record meets one of two steps: RATIO_REST, RATIO_PART
+export const RATIO_REST: u32 = 0; // it counts for the whole only
+export const RATIO_PART: u32 = 1;
+export const SHARE_UNIT = 10000; // a hundredth of a percent
 
 export const TEMPLATE_KEY_OFFSET = 0; // the name as a JSON key after another member: `,"name":`
 export const TEMPLATE_NAME_SIZE = 4; // u16, without comma, quotes and colon

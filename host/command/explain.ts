@@ -82,10 +82,15 @@ function explainRecord(explainer: Explainer, bytes: Uint8Array | null): string {
     .filter(({ rule }) => names === null || rule.alert === names)
     .map(({ step, index, rule }) => {
       const answers = ask(explainer, index);
-      const name = rule.steps.length === 1 ? rule.alert : `${rule.alert}, step ${step.ordinal + 1}`;
+      const name = nameOf(rule, step.ordinal);
       return `  ${name}: ${answers.isMet ? 'met' : 'not met'}\n${answers.asked.map(answer => showAnswer(explainer, answer, record)).join('')}`;
     })
     .join('');
+}
+
+function nameOf({ alert, steps, ratio }: Rule, ordinal: number): string {
+  if (ratio) return `${alert}, ${ordinal === layout.RATIO_PART ? 'with' : 'without'} "of"`;
+  return steps.length === 1 ? alert : `${alert}, step ${ordinal + 1}`;
 }
 
 /** The core has read it: this is for showing values only. */

@@ -101,16 +101,19 @@ function compileStep(
 
 function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<CompiledRule, 'fingerprint'> {
   const labels = labelsOf(rule, slots, fields);
-  const by = (rule.threshold ?? rule.sequence ?? rule.absence ?? rule.firstSeen)?.by ?? [];
+  const by = (rule.threshold ?? rule.sequence ?? rule.absence ?? rule.firstSeen ?? rule.ratio)?.by ?? [];
   return {
     alert: rule.alert,
     labels,
     annotations: annotationsOf(rule, labels, slots, fields),
     kind: kindOf(rule),
-    count: rule.threshold?.count ?? rule.absence?.below ?? rule.steps.length,
+    count: rule.threshold?.count ?? rule.absence?.below ?? rule.ratio?.atLeast ?? rule.steps.length,
     realertMs: rule.realertMs,
     windowMs:
-      rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? (rule.absence ?? rule.firstSeen)?.forMs ?? 0,
+      (rule.threshold ?? rule.sequence ?? rule.ratio)?.withinMs ??
+      (rule.absence ?? rule.firstSeen)?.forMs ??
+      0,
+    above: rule.ratio?.above ?? 0,
     learnMs: rule.firstSeen?.learnMs ?? 0,
     resolveMs: rule.resolveAfterMs ?? 0,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
@@ -134,6 +137,7 @@ function kindOf(rule: Rule): number {
   if (rule.threshold) return layout.KIND_THRESHOLD;
   if (rule.sequence) return layout.KIND_SEQUENCE;
   if (rule.firstSeen) return layout.KIND_FIRST_SEEN;
+  if (rule.ratio) return layout.KIND_RATIO;
   return rule.absence ? layout.KIND_ABSENCE : layout.KIND_EACH;
 }
 

@@ -10,6 +10,7 @@ import { readMatch } from './conditions.ts';
 import {
   readAbsence,
   readFirstSeen,
+  readRatio,
   readResolveAfter,
   readSequence,
   readThreshold,
@@ -130,8 +131,9 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
   const alert = readName(context, map.get('alert'));
   const sequence = readSequence(context, map.get('sequence'));
   const match = readMatch(context, map.get('match'));
-  const steps = sequence?.steps ?? (match ? [match] : []);
   const labels = readTemplates(context, map.get('labels'), 'label');
+  const ratio = readRatio(context, map.get('ratio'), match, labels.filter(({ name }) => isOwnLabel(name))); // prettier-ignore
+  const steps = sequence?.steps ?? ratio?.steps ?? (match ? [match] : []);
   const annotations = readTemplates(context, map.get('annotations'), 'annotation');
   const labelNames = labels.map(label => label.name).filter(isOwnLabel);
   for (const label of labels) checkReferences(context, label, steps);
@@ -157,6 +159,7 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
     ...(resolveAfterMs !== undefined && { resolveAfterMs }),
     ...(threshold && { threshold }),
     ...(tied && { sequence: tied }),
+    ...(ratio?.ratio && { ratio: ratio.ratio }),
     ...(absence && { absence }),
     ...(firstSeen && { firstSeen }),
   };
@@ -166,8 +169,11 @@ function readRule(context: Context, node: Node, group: string): Rule | undefined
 }
 
 /** The labels that are watched on their own because the rule says so; without "by" all are, but nobody said so. */
-function namedInBy(node: Node | undefined, { threshold, sequence, absence, firstSeen }: Rule): string[] {
-  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? absence ?? firstSeen)!.by : [];
+function namedInBy(
+  node: Node | undefined,
+  { threshold, sequence, ratio, absence, firstSeen }: Rule,
+): string[] {
+  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? ratio ?? absence ?? firstSeen)!.by : [];
 }
 
 /** A rule has either match or sequence, and one of what makes an alert of matches. */

@@ -35,6 +35,8 @@ export const ANNOTATIONS_MAX = 64;
 export const COUNT_MAX = 65_535;
 // The times of so many matches of a key are kept, in 20 slots of the state.
 export const BELOW_MAX = EXACT_COUNT_MAX;
+// Half of what a slice of a window counts: a full one is halved.
+export const RATIO_AT_LEAST_MAX = 30_000;
 // Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
 export const STEPS_MIN = 2;
@@ -58,6 +60,9 @@ export const DURATION =
 
 /** `5/s`: so many matches in a second, a minute or an hour. */
 export const RATE = /^(\d{1,6})(?:\.(\d{1,3}))?\/([smh])$/;
+
+/** `5%`, `0.25%`: below 100 %, to a hundredth. */
+export const SHARE = /^(\d{1,2})(?:\.(\d{1,2}))?\s?%$/;
 
 /** Names that Earshot itself fills in, with the reason for the error message. */
 export const RESERVED_LABELS: Record<string, string> = {
@@ -104,6 +109,7 @@ export const RULE_KEYS = {
   match: { kind: 'condition', description: 'What a record must hold.' },
   sequence: { kind: 'sequence', description: 'Conditions that must be met one after the other.' },
   threshold: { kind: 'threshold', description: 'How many matches within which time make an alert.' },
+  ratio: { kind: 'ratio', description: 'Which share of the matches makes an alert.' },
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
   firstSeen: { kind: 'firstSeen', description: 'What makes an alert when it was not seen for so long.' },
   realert: {
@@ -126,7 +132,7 @@ export const RULE_KEYS = {
 } satisfies Keys;
 
 /** What makes an alert of matches: a rule has one of these, or none. */
-export const COUNTINGS = ['sequence', 'threshold', 'absence', 'firstSeen'] as const;
+export const COUNTINGS = ['sequence', 'threshold', 'ratio', 'absence', 'firstSeen'] as const;
 
 export const GROUPING_KEYS = {
   all: { kind: 'conditions', description: 'Conditions that must all be met.' },
@@ -216,6 +222,26 @@ export const ABSENCE_KEYS = {
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
 } satisfies Keys;
 
+export const RATIO_KEYS = {
+  of: {
+    kind: 'condition',
+    required: true,
+    description: 'What the matches must meet, too, to be counted for the share.',
+  },
+  above: {
+    kind: 'share',
+    required: true,
+    description: 'The share of all matches above which there is an alert, such as 5%.',
+  },
+  within: { kind: 'duration', required: true, description: 'The time in which the matches come.' },
+  atLeast: {
+    kind: 'count',
+    required: true,
+    description: 'How many matches there must be: a share of few says little.',
+  },
+  by: { kind: 'labelNames', description: BY_DESCRIPTION },
+} satisfies Keys;
+
 export const FIRST_SEEN_KEYS = {
   for: { kind: 'duration', required: true, description: 'The time without the combination of labels.' },
   learn: {
@@ -280,6 +306,8 @@ export const KINDS = {
   threshold: { expected: 'a map', schema: reference('threshold') },
   sequence: { expected: 'a map', schema: reference('sequence') },
   absence: { expected: 'a map', schema: reference('absence') },
+  ratio: { expected: 'a map', schema: reference('ratio') },
+  share: { expected: 'a share such as 5%', schema: { type: 'string', pattern: SHARE.source } },
   firstSeen: { expected: 'a map', schema: reference('firstSeen') },
 } satisfies Record<string, Kind>;
 
@@ -315,6 +343,7 @@ export function rulesSchema(): object {
       threshold: { ...mapOf(THRESHOLD_KEYS), ...thresholdLevels() },
       sequence: mapOf(SEQUENCE_KEYS),
       absence: mapOf(ABSENCE_KEYS),
+      ratio: mapOf(RATIO_KEYS),
       firstSeen: mapOf(FIRST_SEEN_KEYS),
     },
   };

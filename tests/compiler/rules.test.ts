@@ -587,7 +587,7 @@ describe('the schema', () => {
   }
 
   test('knows the same keys as the checker, with their descriptions, and no others', () => {
-    const tables = [schema.FILE_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS, schema.FIRST_SEEN_KEYS]; // prettier-ignore
+    const tables = [schema.FILE_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS, schema.FIRST_SEEN_KEYS, schema.RATIO_KEYS]; // prettier-ignore
     const defs = root.$defs as Record<string, Node>;
     const described = (node: Node) =>
       Object.fromEntries(
@@ -596,9 +596,16 @@ describe('the schema', () => {
     const expected = (keys: schema.Keys) =>
       Object.fromEntries(Object.entries(keys).map(([name, { description }]) => [name, description]));
     assert.deepEqual(
-      [root, defs.group!, defs.rule!, defs.threshold!, defs.sequence!, defs.absence!, defs.firstSeen!].map(
-        described,
-      ),
+      [
+        root,
+        defs.group!,
+        defs.rule!,
+        defs.threshold!,
+        defs.sequence!,
+        defs.absence!,
+        defs.firstSeen!,
+        defs.ratio!,
+      ].map(described),
       tables.map(expected),
     );
     const forms = defs.condition!.oneOf as Node[];
@@ -607,7 +614,7 @@ describe('the schema', () => {
 
   test('lets no unknown key through anywhere', () => {
     const objects = objectsIn(root);
-    assert.equal(objects.length, 15);
+    assert.equal(objects.length, 16);
     for (const node of objects) assert.equal(node.additionalProperties, false);
   });
 
