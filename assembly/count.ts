@@ -63,6 +63,7 @@ import { beginOutput, writeByte } from './output';
 import {
   AT_LEAST,
   CAPPED_SETS,
+  IS_SHARE,
   NEVER,
   SAMPLE_BLOCK_SIZE,
   SLOT_DATA_SIZE,
@@ -90,6 +91,7 @@ import {
   countEvicted,
   countInWindow,
   countKept,
+  countShare,
   endClock,
   endCooling,
   endMissing,
@@ -231,7 +233,9 @@ export function countTime(time: i64): void {
 /** Counts a hit, and adds its alert when one is due. */
 export function countHit(hit: usize): void {
   const value = dueBy(hit);
-  if (keepsTrouble(hit)) seeTrouble(hit);
+  // Of a ratio, what keeps the trouble is a match that the share is above the limit with.
+  const isMatch = value != 0 || load<u32>(load<usize>(hit, HIT_RULE), layout.RULE_KIND) != layout.KIND_RATIO;
+  if (isMatch && keepsTrouble(hit)) seeTrouble(hit);
   if (value != 0) fire(hit, value);
 }
 
@@ -276,6 +280,11 @@ function dueBy(hit: usize): u64 {
   const wanted = load<u32>(rule, layout.RULE_COUNT);
   if (kind == layout.KIND_FIRST_SEEN)
     return <u64>isNew(index, by, time, windowMs, load<i64>(rule, layout.RULE_LEARN_MS));
+  if (kind == layout.KIND_RATIO) {
+    const isPart = load<u32>(hit, HIT_ORDINAL) == layout.RATIO_PART;
+    const counts = countShare(index, by, isPart, time, windowMs);
+    return isPart ? shareAbove(rule, counts >> 32, counts & 0xffffffff) : 0;
+  }
   if (kind == layout.KIND_SEQUENCE) return <u64>isSequenceMet(hit, rule, index, by);
   if (load<u32>(hit, HIT_HAS_DISTINCT) != 0) {
     const count = countDistinct(index, by, load<u64>(hit, HIT_DISTINCT), time, windowMs);
@@ -292,6 +301,13 @@ function keyOf(hit: usize): u64 {
   const isEach = load<u32>(rule, layout.RULE_KIND) == layout.KIND_EACH;
   const mask = isEach ? u64.MAX_VALUE : load<u64>(rule, layout.RULE_BY_MASK);
   return fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), mask);
+}
+
+/** `$value` of a ratio whose share is above its limit, or 0. */
+function shareAbove(rule: usize, whole: u64, part: u64): u64 {
+  const above = <u64>load<u32>(rule, layout.RULE_ABOVE);
+  if (whole < <u64>load<u32>(rule, layout.RULE_COUNT) || part * layout.SHARE_UNIT <= above * whole) return 0;
+  return IS_SHARE | ((part * layout.SHARE_UNIT) / whole);
 }
 
 /** Adds an alert that is due, unless its label set is cooling down, or its rule and tenant have had too many. */
@@ -345,7 +361,7 @@ export function tellAgain(hit: usize): void {
   if (alert == 0) return;
   store<usize>(alert, load<usize>(hit, SUBJECT_CAPTURES), SUBJECT_CAPTURES);
   store<u32>(alert, load<u32>(hit, SUBJECT_STAGE), SUBJECT_STAGE);
-  store<u64>(alert, max(<u64>load<u32>(rule, layout.RULE_COUNT), 1), SUBJECT_VALUE);
+  store<u64>(alert, valueWanted(rule), SUBJECT_VALUE);
   store<i64>(alert, load<i64>(hit, HIT_TIME), ALERT_STARTS);
   store<u64>(alert, load<u64>(hit, HIT_SAMPLE), SUBJECT_SAMPLES);
   addAlert(alert, load<usize>(hit, HIT_ANNOTATIONS));
@@ -420,6 +436,13 @@ function startTrouble(rule: usize, labels: usize, hash: u64, since: i64, time: i
   else setTrouble(absenceOf(indexOf(rule), hash), since);
 }
 
+/** The least `$value` that an alert of a rule has. */
+function valueWanted(rule: usize): u64 {
+  if (load<u32>(rule, layout.RULE_KIND) == layout.KIND_RATIO)
+    return IS_SHARE | (<u64>load<u32>(rule, layout.RULE_ABOVE));
+  return max(<u64>load<u32>(rule, layout.RULE_COUNT), 1);
+}
+
 /** When the alert is told, the cool-down of the label set `hash` begins at `time`. */
 function setCoolDown(alert: usize, hash: u64, tenant: u64, time: i64): void {
   store<u32>(alert, EFFECT_COOL_DOWN, ALERT_EFFECT);
@@ -455,10 +478,12 @@ function sliceOf(rule: usize, time: i64): u32 {
   return <u32>(time / load<i64>(rule, layout.RULE_SAMPLE_SLICE_MS));
 }
 
-/** Whether a rule keeps a text of the matches of a step: of an `unless` it keeps none. */
+/** Whether a rule keeps a text of the matches of a step: not of an `unless`, nor of the rest of a ratio. */
 export function hasSample(rule: usize, step: u32): bool {
   if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0) return false;
-  return load<u32>(rule, layout.RULE_KIND) != layout.KIND_SEQUENCE || isMet(rule, step);
+  const kind = load<u32>(rule, layout.RULE_KIND);
+  if (kind == layout.KIND_RATIO) return step == layout.RATIO_PART;
+  return kind != layout.KIND_SEQUENCE || isMet(rule, step);
 }
 
 /** Keeps the text of a match; of a sequence, the last text of each step. */

@@ -64,6 +64,7 @@ import {
   renderAnnotations,
   renderLabels,
   renderSample,
+  templateCountOf,
 } from './template';
 import { NO_TIME, parseTimeAs, toMs } from './time';
 
@@ -293,11 +294,19 @@ function keepHit(step: usize, time: i64, flags: u32): void {
     if (annotations == 0) return;
     store<u32>(hit, STAGE_HIT, SUBJECT_STAGE);
     store<usize>(hit, annotations, HIT_ANNOTATIONS);
-    renderAnnotations(rule, annotations, hit);
+    if (makesAlert(rule, hit)) renderAnnotations(rule, annotations, hit);
+    else memory.fill(annotations, 0, (<usize>templateCountOf(rule, false)) << 3);
   } else measureHit(hit);
   if (lastHit == 0) firstHit = hit;
   else store<usize>(lastHit, hit, HIT_NEXT);
   lastHit = hit;
+}
+
+/** Whether an alert may come of a hit: not of one that is only the rest of a ratio. */
+function makesAlert(rule: usize, hit: usize): bool {
+  return (
+    load<u32>(rule, layout.RULE_KIND) != layout.KIND_RATIO || load<u32>(hit, HIT_ORDINAL) == layout.RATIO_PART
+  );
 }
 
 /** Reads the value that `distinct` looks at; false when the rule needs one and the record has none. */

@@ -429,7 +429,7 @@ export const RULE_LABEL_COUNT = 12;
 export const RULE_ANNOTATIONS_OFFSET = 16;
 export const RULE_ANNOTATION_COUNT = 20;
 export const RULE_KIND = 24; // one of KIND_…
-export const RULE_COUNT = 28; // threshold: the count; absence: fewer matches than this are too few; sequence: its places
+export const RULE_COUNT = 28; // threshold: the count; absence: fewer matches than this are too few; ratio: the least number; sequence: its places
 export const RULE_REALERT_MS = 32; // u64
 export const RULE_WINDOW_MS = 40; // u64: within, or for
 export const RULE_BY_MASK = 48; // u64, the labels named in `by`, a bit each
@@ -446,7 +446,8 @@ export const RULE_SAMPLE_LAST = 92; // and of the last
 export const RULE_SAMPLE_SLICE_MS = 96; // u64: texts are kept for this time at least, and for twice as long at most
 export const RULE_RESOLVE_MS = 104; // u64: after so long without a match an alert is resolved; 0: it is not
 export const RULE_LEARN_MS = 112; // u64: first seen: how long nothing is new from the start on
-export const RULE_SIZE = 120;
+export const RULE_ABOVE = 120; // ratio: the share above which there is an alert, in parts of SHARE_UNIT
+export const RULE_SIZE = 128;
 
 // The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;
@@ -476,6 +477,10 @@ export const KIND_THRESHOLD: u32 = 1;
 export const KIND_SEQUENCE: u32 = 2;
 export const KIND_ABSENCE: u32 = 3;
 export const KIND_FIRST_SEEN: u32 = 4;
+export const KIND_RATIO: u32 = 5; // a record meets one of two steps: RATIO_REST, RATIO_PART
+export const RATIO_REST: u32 = 0; // it counts for the whole only
+export const RATIO_PART: u32 = 1;
+export const SHARE_UNIT = 10000; // a hundredth of a percent
 
 // A step of a sequence that must be met has as many places as it counts matches, one after the other (count.ts says how a
 // match goes on from place to place). An `unless` names the places whose chains it takes back.

@@ -60,6 +60,9 @@ const USE_MASK: u32 = 15;
 /** The bit of a count that means "or more". */
 export const AT_LEAST: u64 = 1 << 63;
 
+/** The bit of a value that is a share, in parts of SHARE_UNIT. */
+export const IS_SHARE: u64 = 1 << 62;
+
 export const WINDOW_SLICES = 8; // a window is counted in slices of a seventh: it reaches back 1 to 8/7 windows
 
 /** No time. */
@@ -549,13 +552,36 @@ function sliceSize(windowMs: i64): i64 {
 export function countInWindow(rule: u32, hash: u64, time: i64, windowMs: i64, wanted: u32): u64 {
   const slot = findOrAdd(rule, USE_WINDOW, 0, hash);
   if (slot == 0) return 1;
-  const slices = countSlices(slot, time, windowMs);
+  const slices = countSlices(slot, time, windowMs, 1);
   if (wanted > layout.EXACT_COUNT_MAX) return slices;
   const exact = countTimes(rule, hash, slot, time, windowMs, wanted);
   return exact < wanted << 1 ? exact : max(slices, <u64>exact);
 }
 
-function countSlices(slot: usize, time: i64, windowMs: i64): u64 {
+/**
+ * Adds a match to the whole of a key, and to the part of it that `isPart` says. Returns how many the window has of both: the
+ * whole in the upper half, the part in the lower. Two windows, one beside the other, see the same times and so have the same slices.
+ */
+export function countShare(rule: u32, hash: u64, isPart: bool, time: i64, windowMs: i64): u64 {
+  const whole = findOrAdd(rule, USE_WINDOW, 0, hash);
+  const part = findOrAdd(rule, USE_WINDOW, 1, hash);
+  if (whole == 0 || part == 0) return 0;
+  const wholeCount = countSlices(whole, time, windowMs, 1) & ~AT_LEAST;
+  const partCount = countSlices(part, time, windowMs, <u32>isPart) & ~AT_LEAST;
+  const slice = <u32>(time / sliceSize(windowMs));
+  if (<u32>load<u16>(countAt(whole, slice)) == SLICE_COUNT_MAX) {
+    // A full slice counts half as much from now on: its share stays what it is.
+    halve(countAt(whole, slice));
+    halve(countAt(part, slice));
+  }
+  return (wholeCount << 32) | min(partCount, wholeCount);
+}
+
+function halve(count: usize): void {
+  store<u16>(count, load<u16>(count) >> 1);
+}
+
+function countSlices(slot: usize, time: i64, windowMs: i64, added: u32): u64 {
   const sliceMs = sliceSize(windowMs);
   const slice = <u32>(time / sliceMs);
   if (!turnToEra(slot + SLOT_DATA, WINDOW_ERA_SIZE, slice, sliceMs, WINDOW_SLICES)) {
@@ -565,7 +591,7 @@ function countSlices(slot: usize, time: i64, windowMs: i64): u64 {
   const newest = load<u32>(slot, WINDOW_NEWEST);
   for (let next = newest + 1; <i32>(slice - next) >= 0; next++) store<u16>(countAt(slot, next), 0);
   if (<i32>(slice - newest) > 0) store<u32>(slot, slice, WINDOW_NEWEST);
-  addCount(countAt(slot, slice), 1);
+  addCount(countAt(slot, slice), added);
   joinEras(slot);
   let sum: u64 = 0;
   for (let i: u32 = 0; i < <u32>WINDOW_SLICES; i++) {

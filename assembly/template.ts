@@ -8,7 +8,7 @@ import { makeReady } from './derive';
 import { HUMAN_SIZE_MAX } from './humanize';
 import { RULESET, allocate, isExhausted, resize } from './memory';
 import { fieldText, fieldTextSize } from './record';
-import { AT_LEAST } from './state';
+import { AT_LEAST, IS_SHARE } from './state';
 
 // The subject of templates is a block that begins with these: a hit, or the alert that it makes.
 export const SUBJECT_LABELS = 0; // references, one per label template
@@ -274,14 +274,26 @@ function insertCounts(template: usize, text: u64, subject: usize): u64 {
 const DIGITS_SIZE = 24; // the largest u64 has 20, and a plus
 const digitsEnd: usize = memory.data(DIGITS_SIZE) + DIGITS_SIZE;
 
-/** `$value`: a count that may be "or more". */
+/** `$value`: a share, or a count that may be "or more". */
 function valueOf(subject: usize): u64 {
   const value = load<u64>(subject, SUBJECT_VALUE);
+  if (value & IS_SHARE) return fractionOf(<u32>value);
   const digits = digitsOf(value & ~AT_LEAST);
   if ((value & AT_LEAST) == 0) return digits;
   memory.copy(addressOf(digits) - 1, addressOf(digits), sizeOf(digits));
   store<u8>(digitsEnd - 1, 0x2b);
   return textOf(addressOf(digits) - 1, sizeOf(digits) + 1);
+}
+
+/** A share as Prometheus writes it: `0.0731`, or `1`. It ends where digits end, and stays as long. */
+function fractionOf(share: u32): u64 {
+  let unit: u32 = layout.SHARE_UNIT;
+  if (share % unit == 0) return digitsOf(share / unit);
+  for (; share % 10 == 0; share /= 10) unit /= 10;
+  const at = addressOf(digitsOf(share + unit)); // a 1, and the digits after the point
+  store<u8>(at - 1, 0x30);
+  store<u8>(at, 0x2e);
+  return textOf(at - 1, digitsEnd - at + 1);
 }
 
 /** A number's digits, which stay until the next number is read. */

@@ -234,7 +234,7 @@ function refusal(bytes: Uint8Array): string {
 }
 
 /** The names of KIND_…, in their order. */
-const KINDS = ['each', 'threshold', 'sequence', 'absence', 'firstSeen'] as const;
+const KINDS = ['each', 'threshold', 'sequence', 'absence', 'firstSeen', 'ratio'] as const;
 
 function readInfo(doors: Doors): RulesetInfo {
   const base = doors.rulesetAddress();

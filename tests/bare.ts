@@ -112,6 +112,7 @@ function bareRule(program: Program, rule: number): CompiledRule {
     windowMs: 0,
     resolveMs: 0,
     learnMs: 0,
+    above: 0,
     byMask: 0n,
     distinctField: null,
     fingerprint: 1n,

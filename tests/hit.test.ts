@@ -139,6 +139,30 @@ for (const [name, rules] of Object.entries({ EXAMPLE, PIPES }))
     );
   });
 
+test('a record of a ratio is a hit for the whole or for the part, and only one for the part has annotations', async () => {
+  const { matcher, counter } = await pair(`groups:
+- name: g
+  rules:
+  - alert: Share
+    match: {field: status, exists: true}
+    ratio: {of: {field: status, gte: 500}, above: 30%, within: 5m, atLeast: 3}
+    annotations: {message: '{{ $value }} of {{ $record.status }}'}
+`);
+  const hits = [200, 503, 503].flatMap(status => hitsOf(matcher, JSON.stringify({ status })));
+  assert.deepEqual(
+    hits.map(hit => JSON.parse(String(Buffer.from(hit)))).map(({ step, annotations }) => [step, annotations]),
+    [
+      [0, {}],
+      [1, { message: ['', ' of 503'] }],
+      [1, { message: ['', ' of 503'] }],
+    ],
+  );
+  assert.deepEqual(
+    hits.flatMap(hit => counted(counter, hit)).map(({ annotations }) => annotations),
+    [{ message: '0.6666 of 503' }],
+  );
+});
+
 test('a hit that is not whole, or is of another rule, is not counted', async () => {
   const { matcher, counter } = await pair(EXAMPLE);
   const [hit] = hitsOf(matcher, '{"log":"/é 404","pod":"web-1"}');

@@ -226,6 +226,7 @@ function rulesetOf(paths: FieldPath[]): Uint8Array {
     windowMs: 0,
     resolveMs: 0,
     learnMs: 0,
+    above: 0,
     byMask: 0n,
     distinctField: null,
     fingerprint: 1n,

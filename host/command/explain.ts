@@ -166,7 +166,8 @@ function countedBy({ source }: RulesFile, rule: Rule): string {
 const COUNTING_KEYS = ['threshold', 'ratio', 'sequence', 'firstSeen', 'absence'];
 
 /** `Job hangs, step 2 of 3 (unless)`: a step that must not be met is met by what takes the sequence back. */
-function nameOfStep({ alert, steps, sequence }: Rule, ordinal: number): string {
+function nameOfStep({ alert, steps, sequence, ratio }: Rule, ordinal: number): string {
+  if (ratio) return `${alert}, ${ordinal === layout.RATIO_PART ? 'with' : 'without'} "of"`;
   if (steps.length === 1) return alert;
   const count = sequence?.counts?.[ordinal] ?? 1;
   const note = count === 0 ? ' (unless)' : count > 1 ? ` (${count} times)` : '';

@@ -1,4 +1,5 @@
 // Rules files, read and compiled: what check, build, run and explain begin with.
+import { KIND_RATIO, RATIO_REST } from '../../assembly/layout.ts';
 import { bake } from '../compiler/bake.ts';
 import type { CompiledRuleset } from '../compiler/compile.ts';
 import { compileRules } from '../compiler/compile.ts';
@@ -190,8 +191,11 @@ function adviseStrings(file: RuleFile, { compiled }: CompiledRuleset): Problem[]
 /** Rules that cost more than the others: no literal excludes records before their patterns run. */
 function adviseNeedles(file: RuleFile, { compiled }: CompiledRuleset): Problem[] {
   const isOfField = (step: CompiledStep) => !step.code.some(({ test }) => isOfEveryString(test.field));
+  // What a ratio excludes from its rest is looked for in all of it: that is what was asked for.
+  const isRest = ({ rule, ordinal }: { rule: number; ordinal: number }) =>
+    compiled.rules[rule]!.kind === KIND_RATIO && ordinal === RATIO_REST;
   return stepsWithoutNeedle(compiled)
-    .filter(isOfField)
+    .filter(step => isOfField(step) && !isRest(step))
     .map(step => ({
       severity: 'warning',
       message: `no literal: the pattern runs on every record${step.gates.length > 0 ? ' that passes the "eq" or "in" beside it' : ''}`,

@@ -15,6 +15,7 @@ import { foldedForms } from './pattern.ts';
 export function adviseRule(rule: Rule, watched: Set<string>, report: Report): void {
   adviseMessage(rule, report);
   adviseTimes(rule, report);
+  adviseRatio(rule, report);
   for (const condition of rule.steps) {
     adviseSelection(condition, report);
     adviseNumbers(testsOf(condition), report);
@@ -109,6 +110,25 @@ function adviseTimes(rule: Rule, report: Report): void {
     hint: 'leave "active" out, and mute the alert at that time where it is sent from, with mute_time_intervals of Alertmanager',
     span: test.span,
   });
+}
+
+/** Each match of a ratio is a hit, also one that is only for the whole. */
+function adviseRatio({ ratio, steps: [rest] }: Rule, report: Report): void {
+  const match = ratio && rest?.kind === 'all' ? rest.of[0]! : undefined;
+  if (!match || isNarrow(match)) return;
+  report({
+    severity: 'warning',
+    message: 'each record that meets "match" is sent to be counted, and nothing in it names an application',
+    hint: 'let "match" name a namespace or a container, such as {field: kubernetes.namespace_name, eq: shop}',
+    span: ratio!.span,
+  });
+}
+
+/** Whether a record must have a certain value, or a text. */
+function isNarrow(condition: Condition): boolean {
+  if (condition.kind === 'all') return condition.of.some(isNarrow);
+  if (condition.kind === 'any') return condition.of.every(isNarrow);
+  return condition.kind === 'test' && !['exists', 'gt', 'gte', 'lt', 'lte'].includes(condition.op);
 }
 
 /** Warns when a record needs no particular field to match: then almost every record matches. */

@@ -107,17 +107,18 @@ function compileStep(
 function compileRule(rule: Rule, slots: Slots, { fields }: Tables): Omit<CompiledRule, 'fingerprint'> {
   const labels = labelsOf(rule, slots, fields);
   const sequence = sequenceOf(rule);
-  const by = (rule.threshold ?? rule.sequence ?? rule.absence ?? rule.firstSeen)?.by ?? [];
+  const by = (rule.threshold ?? rule.sequence ?? rule.absence ?? rule.firstSeen ?? rule.ratio)?.by ?? [];
   const windowMs =
-    rule.threshold?.withinMs ?? rule.sequence?.withinMs ?? (rule.absence ?? rule.firstSeen)?.forMs ?? 0;
+    (rule.threshold ?? rule.sequence ?? rule.ratio)?.withinMs ?? (rule.absence ?? rule.firstSeen)?.forMs ?? 0;
   return {
     alert: rule.alert,
     labels,
     annotations: annotationsOf(rule, labels, slots, fields),
     kind: kindOf(rule),
-    count: rule.threshold?.count ?? rule.absence?.below ?? sequence?.end ?? 1,
+    count: rule.threshold?.count ?? rule.absence?.below ?? rule.ratio?.atLeast ?? sequence?.end ?? 1,
     realertMs: rule.realertMs,
     windowMs,
+    above: rule.ratio?.above ?? 0,
     learnMs: rule.firstSeen?.learnMs ?? 0,
     resolveMs: rule.resolveAfterMs ?? 0,
     byMask: labels.reduce((mask, { name }, i) => (by.includes(name) ? mask | (1n << BigInt(i)) : mask), 0n),
@@ -159,6 +160,7 @@ function kindOf(rule: Rule): number {
   if (rule.threshold) return layout.KIND_THRESHOLD;
   if (rule.sequence) return layout.KIND_SEQUENCE;
   if (rule.firstSeen) return layout.KIND_FIRST_SEEN;
+  if (rule.ratio) return layout.KIND_RATIO;
   return rule.absence ? layout.KIND_ABSENCE : layout.KIND_EACH;
 }
 

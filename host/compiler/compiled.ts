@@ -178,6 +178,8 @@ export interface CompiledRule {
   resolveMs: number;
   /** First seen: how long nothing is new from the start on. */
   learnMs: number;
+  /** Ratio: the share above which there is an alert, in parts of SHARE_UNIT. */
+  above: number;
   byMask: bigint;
   distinctField: number | null;
   sequence?: CompiledSequence | null;

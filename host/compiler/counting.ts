@@ -148,6 +148,74 @@ export function readSamples(
   return { text, first: ofFirst, last: ofLast, span: map.span };
 }
 
+export interface RatioDraft {
+  /** The rest of the matches, and the part whose share counts. */
+  steps: Step[];
+  ratio: Rule['ratio'];
+}
+
+/** A ratio makes two steps of "match": what also meets "of", and what does not. */
+export function readRatio(
+  context: Context,
+  entry: Entry | undefined,
+  match: Step | undefined,
+  labels: TemplateDraft[],
+): RatioDraft | undefined {
+  const map = entry?.value && readMap(context, entry.value, '"ratio"', schema.RATIO_KEYS);
+  if (!map) return undefined;
+  const of = map.get('of')?.value;
+  // A test in "of" may name captures of "match".
+  context.given = new Map([...context.given, ...(match?.capturePaths ?? [])]);
+  const part = of && readStep(context, of);
+  const above = readShare(context, map.get('above'));
+  const withinMs = readDuration(context, map.get('within'), 1_000);
+  const atLeast = readCount(context, map.get('atLeast'), 1, schema.RATIO_AT_LEAST_MAX);
+  const by = readBy(context, map.get('by'), labels.map(label => label.name)); // prettier-ignore
+  if (!match || !part) return undefined;
+  const steps = [restOf(match, part), partOf(match, part)];
+  for (const label of labels) {
+    const missing = by.includes(label.name) && missingCapture(label, steps, steps);
+    if (!missing) continue;
+    const message = `label "${label.name}" cannot tell the matches apart: capture "${missing.name}" is of "of" alone`;
+    fail(
+      context,
+      map.get('by')?.key ?? entry.key,
+      message,
+      'let "match" have the pattern, or name other labels in "by"',
+    );
+  }
+  if (above === undefined || withinMs === undefined || atLeast === undefined)
+    return { steps, ratio: undefined };
+  return { steps, ratio: { above, withinMs, atLeast, by, span: map.span } };
+}
+
+function partOf(match: Step, part: Step): Step {
+  const of = match.condition && part.condition && [match.condition, part.condition];
+  return {
+    ...match,
+    condition: of && { kind: 'all', of, span: part.condition!.span },
+    captures: new Map([...part.captures, ...match.captures]),
+    capturePaths: new Map([...part.capturePaths, ...match.capturePaths]),
+    capturesAreKnown: match.capturesAreKnown && part.capturesAreKnown,
+  };
+}
+
+function restOf(match: Step, part: Step): Step {
+  if (!match.condition || !part.condition) return match;
+  const { span } = part.condition;
+  const rest = { kind: 'not', of: part.condition, span } as const;
+  return { ...match, condition: { kind: 'all', of: [match.condition, rest], span } };
+}
+
+/** `5%` in parts of 10,000. */
+function readShare(context: Context, entry: Entry | undefined): number | undefined {
+  const node = entry?.value;
+  if (!node) return undefined;
+  const [, whole, decimals = ''] = (isScalar(node) && schema.SHARE.exec(String(node.value))) || [];
+  if (whole === undefined) return failType(context, node, `"${entry.name}"`, 'share');
+  return Number(whole + decimals.padEnd(2, '0'));
+}
+
 export function readFirstSeen(
   context: Context,
   entry: Entry | undefined,
@@ -281,7 +349,7 @@ export function tieSteps(
   labels: TemplateDraft[],
 ): Rule['sequence'] {
   const by = readBy(context, sequence.by, labels.map(label => label.name)); // prettier-ignore
-  const untied = labels.map(label => ({ label, missing: missingCapture(label, sequence) }));
+  const untied = labels.map(label => ({ label, missing: missingCapture(label, sequence.steps, filledFrom(sequence)) }));
   const tying = untied.filter(({ missing }) => !missing).map(({ label }) => label.name);
   for (const { label, missing } of untied) {
     if (!missing || !by.includes(label.name)) continue;
@@ -294,13 +362,14 @@ export function tieSteps(
   return { withinMs, by, ...(!areOne && { counts }), ...(order === 'any' && { order }), span };
 }
 
+/** `filled`: the steps, at the end the one from whose record an alert is filled in. */
 function missingCapture(
   label: TemplateDraft,
-  sequence: SequenceDraft,
+  steps: Step[],
+  filled: Step[],
 ): { name: string; step: number } | undefined {
-  const { steps } = sequence;
   for (const { part } of label.parts) {
-    if (part.kind !== 'capture' || captureProblem(part.name, filledFrom(sequence))) continue; // the latter is reported already
+    if (part.kind !== 'capture' || captureProblem(part.name, filled)) continue; // the latter is reported already
     const index = steps.findIndex(step => step.capturesAreKnown && step.captures.get(part.name) !== 'found');
     if (index >= 0) return { name: part.name, step: index + 1 };
   }

@@ -113,7 +113,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['json', 'logfmt', 'unpack', 'decode', 'decodejson', 'parser', 'parsers', 'extract'], 'use "parse", such as parse: {log: json}'),
       ...each(['distinct', 'cardinality', 'cardinalityfield', 'maxcardinality', 'unique'], 'write threshold: {count: 20, within: 5m, distinct: kubernetes.pod_name}'),
       ...each(['flatline', 'missing', 'heartbeat', 'deadman', 'nodata', 'absent'], 'use "absence" for matches that stay away: absence: {for: 10m}; for too few of them write threshold: {below: 10, within: 1h}'),
-      ...each(['percentage', 'ratio', 'percentagematch', 'errorrate'], `a share of all records ${METRICS}`),
+      ...each(['percentage', 'percent', 'share', 'percentagematch', 'errorrate', 'errorratio', 'matchbucketfilter', 'maxpercentage'], 'use "ratio" for a share of the matches: ratio: {of: {field: status, gte: 500}, above: 5%, within: 5m, atLeast: 100}'),
       ...each(['newterm', 'newterms', 'newvalue', 'first', 'unseen', 'terms', 'termswindowsize', 'historywindow'], 'use "firstSeen" for a combination of labels that was not seen for so long: firstSeen: {for: 7d, by: [user]}'),
       // how often
       ...each(['silence', 'cooldown', 'throttle', 'suppress', 'mute', 'repeatinterval', 'groupinterval', 'groupwait', 'dedup', 'dedupe', 'debounce', 'backoff', 'exponentialrealert', 'snooze', 'minimuminterval'], 'use "realert" for the time between two alerts with the same labels'),
@@ -198,7 +198,7 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
       ...each(['groupby', 'querykey', 'keys', 'key', 'partitionby', 'labels'], 'use "by", a list of label names'),
       ...each(['unique', 'cardinality', 'cardinalityfield', 'field', 'distinctcount', 'distinctfield', 'countdistinct'], 'use "distinct", a field'),
       ...each(['persecond', 'eventspersecond', 'eps'], 'use "rate", such as {rate: 5/s, within: 1m}'),
-      ...each(['ratio', 'percent', 'percentage', 'share'], `a share of all records ${METRICS}`),
+      ...each(['ratio', 'percent', 'percentage', 'share'], 'use "ratio" beside "match": ratio: {of: {field: status, gte: 500}, above: 5%, within: 5m, atLeast: 100}'),
     },
   ],
   [
@@ -264,6 +264,18 @@ const FOREIGN_WORDS = new Map<Keys, Record<string, string>>([
     },
   ],
   [
+    schema.RATIO_KEYS,
+    {
+      ...each(['match', 'matches', 'numerator', 'filter', 'matchbucketfilter', 'condition', 'bad', 'errors', 'part'], 'use "of", a condition: what the matches must meet, too'),
+      ...each(['total', 'denominator', 'all', 'good', 'over'], 'leave it out: the whole is what meets the "match" of the rule'),
+      ...each(['gt', 'gte', 'threshold', 'max', 'maxpercentage', 'percent', 'percentage', 'share', 'value', 'over'], 'use "above", such as 5%'),
+      ...each(['below', 'lt', 'lte', 'minpercentage', 'under'], 'use "above" with the other part: below 95% of good ones is above 5% of bad ones'),
+      ...each(['for', 'window', 'timeframe', 'interval', 'duration', 'period', 'buffertime'], 'use "within"'),
+      ...each(['min', 'mincount', 'minimum', 'mindenominator', 'count', 'least', 'minrecords'], 'use "atLeast"'),
+      ...each(['groupby', 'querykey', 'keys', 'key'], 'use "by", a list of label names'),
+    },
+  ],
+  [
     schema.FIRST_SEEN_KEYS,
     {
       ...each(['within', 'window', 'termswindowsize', 'historywindow', 'duration', 'timeframe', 'time', 'since', 'last'], 'use "for"'),
@@ -293,6 +305,7 @@ const PLACES: [keys: Keys, where: string][] = [
   [schema.ABSENCE_KEYS, '"absence"'],
   [schema.ACTIVE_KEYS, '"active"'],
   [schema.SAMPLES_KEYS, '"samples"'],
+  [schema.RATIO_KEYS, '"ratio"'],
   [schema.FIRST_SEEN_KEYS, '"firstSeen"'],
 ];
 

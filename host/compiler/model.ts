@@ -98,7 +98,7 @@ export interface Rule {
   alert: string;
   group: string;
   span: Span;
-  /** The conditions that a record must meet, one per step: a plain rule has one, a sequence two or more. */
+  /** The conditions that a record must meet, one per step: a plain rule has one, a sequence two or more, a ratio the rest and the part. */
   steps: Condition[];
   /** Sorted by name (UTF-8 byte order, as Go sorts); `alertname` and `rule_level` are not among them. */
   labels: Template[];
@@ -111,6 +111,8 @@ export interface Rule {
   samples?: Samples;
   /** A combination of labels that was not seen for so long, once the rule has learned. */
   firstSeen?: { forMs: number; learnMs: number; by: string[]; span: Span };
+  /** The share of the second step in both is above `above` (of 10,000), of at least so many. */
+  ratio?: { above: number; withinMs: number; atLeast: number; by: string[]; span: Span };
   /** Fewer matches than `below` within `forMs`; fewer than one if it is left out. */
   absence?: { forMs: number; below?: number; by: string[]; span: Span };
   tests?: RuleTest[];

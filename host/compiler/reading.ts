@@ -394,6 +394,10 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
       return `write {text: ${written.includes('{{') ? written : "'{{ $record.log }}'"}}`;
     case 'absence':
       return `write {for: ${isDuration(String(node.value)) ? written : '10m'}}`;
+    case 'share':
+      return shareHint(String(node.value));
+    case 'ratio':
+      return `write {of: {field: …, gte: 500}, above: ${schema.SHARE.test(String(node.value)) ? written : '5%'}, within: 5m, atLeast: 100}`;
     case 'firstSeen':
       return `write {for: ${isDuration(String(node.value)) ? written : '7d'}}`;
     case 'scalars':
@@ -406,6 +410,15 @@ function scalarHint(node: YamlScalar, written: string, kind: keyof typeof schema
     default:
       return undefined;
   }
+}
+
+function shareHint(text: string): string {
+  const number = Number(/^\d+(?:\.\d+)?(?=%?$)/.exec(text)?.[0] ?? NaN);
+  const percent = text.endsWith('%') || number >= 1 ? number : number * 100;
+  const isShare = percent < 100 && Math.abs(percent * 100 - Math.round(percent * 100)) < 1e-6;
+  return isShare
+    ? `write ${Number(percent.toFixed(2))}%`
+    : 'write it as 5% or 0.25%: less than 100%, and no finer than 0.01%';
 }
 
 function isDuration(text: string): boolean {

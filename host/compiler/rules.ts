@@ -12,6 +12,7 @@ import {
   filledFrom,
   readAbsence,
   readFirstSeen,
+  readRatio,
   readResolveAfter,
   readSamples,
   readSequence,
@@ -238,9 +239,10 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
   const alert = readName(context, map.get('alert'));
   const sequence = readSequence(context, map.get('sequence'));
   const match = readMatch(context, map.get('match'));
-  const steps = sequence?.steps ?? (match ? [match] : []);
-  for (const step of steps) joinScope(context, step, scope);
+  for (const step of sequence?.steps ?? (match ? [match] : [])) joinScope(context, step, scope);
   const labels = joinLabels(context, map.place, readTemplates(context, map.get('labels'), 'label'), scope);
+  const ratio = readRatio(context, map.get('ratio'), match, labels.filter(({ name }) => isOwnLabel(name))); // prettier-ignore
+  const steps = sequence?.steps ?? ratio?.steps ?? (match ? [match] : []);
   const annotations = readTemplates(context, map.get('annotations'), 'annotation');
   const labelNames = labels.map(label => label.name).filter(isOwnLabel);
   const filled = sequence ? filledFrom(sequence) : steps;
@@ -272,6 +274,7 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
     ...(resolveAfterMs !== undefined && { resolveAfterMs }),
     ...(threshold && { threshold }),
     ...(tied && { sequence: tied }),
+    ...(ratio?.ratio && { ratio: ratio.ratio }),
     ...(absence && { absence }),
     ...(tests && { tests }),
     ...(samples?.text && { samples: toSamples(samples) }),
@@ -284,8 +287,11 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
 }
 
 /** The labels that are watched on their own because the rule says so; without "by" all are, but nobody said so. */
-function namedInBy(node: Node | undefined, { threshold, sequence, absence, firstSeen }: Rule): string[] {
-  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? absence ?? firstSeen)!.by : [];
+function namedInBy(
+  node: Node | undefined,
+  { threshold, sequence, ratio, absence, firstSeen }: Rule,
+): string[] {
+  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? ratio ?? absence ?? firstSeen)!.by : [];
 }
 
 /** A rule has either match or sequence, and one of what makes an alert of matches. */

@@ -704,6 +704,7 @@ function encodeRule(writer: Writer, at: number, rule: CompiledRule): void {
     [layout.RULE_WINDOW_MS]: BigInt(rule.windowMs),
     [layout.RULE_RESOLVE_MS]: BigInt(rule.resolveMs),
     [layout.RULE_LEARN_MS]: BigInt(rule.learnMs),
+    [layout.RULE_ABOVE]: rule.above,
     [layout.RULE_BY_MASK]: rule.byMask,
     [layout.RULE_FINGERPRINT]: rule.fingerprint,
     [layout.RULE_DISTINCT_FIELD]: rule.distinctField ?? layout.NONE,

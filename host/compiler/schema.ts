@@ -43,6 +43,8 @@ export const ANNOTATIONS_MAX = 64;
 export const COUNT_MAX = 65_535;
 // The times of so many matches of a key are kept, in 20 slots of the state.
 export const BELOW_MAX = EXACT_COUNT_MAX;
+// Half of what a slice of a window counts: a full one is halved.
+export const RATIO_AT_LEAST_MAX = 30_000;
 // Values are compared one by one, and kept while they are in the window.
 export const DISTINCT_MAX = DISTINCT_COUNT_MAX;
 // Fields that a rule parses: nobody names more of them.
@@ -81,6 +83,9 @@ export const RATE = /^(\d{1,6})(?:\.(\d{1,3}))?\/([smh])$/;
 export const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 /** From and to, in hours and minutes. */
 export const HOURS = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24(?=:00)):([0-5]\d)$/;
+
+/** `5%`, `0.25%`: below 100 %, to a hundredth. */
+export const SHARE = /^(\d{1,2})(?:\.(\d{1,2}))?\s?%$/;
 
 /** Names that Earshot itself fills in, with the reason for the error message. */
 export const RESERVED_LABELS: Record<string, string> = {
@@ -167,6 +172,7 @@ export const RULE_KEYS = {
     description: 'Fields whose text holds fields, and its format: {log: json} or logfmt.',
   },
   threshold: { kind: 'threshold', description: 'How many matches within which time make an alert.' },
+  ratio: { kind: 'ratio', description: 'Which share of the matches makes an alert.' },
   absence: { kind: 'absence', description: 'How long matches must stay away to make an alert.' },
   firstSeen: { kind: 'firstSeen', description: 'What makes an alert when it was not seen for so long.' },
   realert: {
@@ -213,7 +219,7 @@ export const RULE_TEST_KEYS = {
 } satisfies Keys;
 
 /** What makes an alert of matches: a rule has one of these, or none. */
-export const COUNTINGS = ['sequence', 'threshold', 'absence', 'firstSeen'] as const;
+export const COUNTINGS = ['sequence', 'threshold', 'ratio', 'absence', 'firstSeen'] as const;
 
 export const GROUPING_KEYS = {
   all: { kind: 'conditions', description: 'Conditions that must all be met.' },
@@ -372,6 +378,26 @@ export const ABSENCE_KEYS = {
   by: { kind: 'labelNames', description: BY_DESCRIPTION },
 } satisfies Keys;
 
+export const RATIO_KEYS = {
+  of: {
+    kind: 'condition',
+    required: true,
+    description: 'What the matches must meet, too, to be counted for the share.',
+  },
+  above: {
+    kind: 'share',
+    required: true,
+    description: 'The share of all matches above which there is an alert, such as 5%.',
+  },
+  within: { kind: 'duration', required: true, description: 'The time in which the matches come.' },
+  atLeast: {
+    kind: 'count',
+    required: true,
+    description: 'How many matches there must be: a share of few says little.',
+  },
+  by: { kind: 'labelNames', description: BY_DESCRIPTION },
+} satisfies Keys;
+
 export const FIRST_SEEN_KEYS = {
   for: { kind: 'duration', required: true, description: 'The time without the combination of labels.' },
   learn: {
@@ -508,6 +534,8 @@ export const KINDS = {
     schema: { type: 'object', additionalProperties: { type: 'string' } },
   },
   samples: { expected: 'a map', schema: reference('samples') },
+  ratio: { expected: 'a map', schema: reference('ratio') },
+  share: { expected: 'a share such as 5%', schema: { type: 'string', pattern: SHARE.source } },
   firstSeen: { expected: 'a map', schema: reference('firstSeen') },
 } satisfies Record<string, Kind>;
 
@@ -552,6 +580,7 @@ export function rulesSchema(): object {
       absence: mapOf(ABSENCE_KEYS),
       test: { ...mapOf(RULE_TEST_KEYS), oneOf: [{ required: ['log'] }, { required: ['record'] }] },
       samples: mapOf(SAMPLES_KEYS),
+      ratio: mapOf(RATIO_KEYS),
       firstSeen: mapOf(FIRST_SEEN_KEYS),
     },
   };

@@ -300,6 +300,15 @@ describe('build', () => {
       [hitsTopic(DAY + 90_300_000, '1d1h5m'), `${AWAKE} BackupMissing`],
     ],
     [
+      'what else comes by the clock is named, and what is first seen is looked for as far back as it says',
+      [
+        ['Few', 'threshold: {below: 10, within: 1h}'],
+        ['Over', 'resolveAfter: 10m'],
+        ['New', "firstSeen: {for: 7d}, labels: {user: '{{ $record.user }}'}"],
+      ],
+      [hitsTopic(DAY + 7 * DAY + 300_000, '7d5m'), `${AWAKE} Few, Over`],
+    ],
+    [
       'five absences are named',
       ['a', 'b', 'c', 'd', 'e'].map(alert => [alert, 'absence: {for: 1m}']),
       [hitsTopic(DAY + 360_000, '6m'), `${AWAKE} a, b, c, d, e`],

@@ -112,6 +112,59 @@ describe('the model', () => {
     });
   });
 
+  test('the words of counting', () => {
+    const labels = "labels: {user: '{{ $record.user }}'}";
+    const countedBy = (...lines: string[]) => {
+      const { rules, problems } = parse(ruleText('match: {field: log, eq: x}', labels, ...lines));
+      assert.deepEqual(problems, [], lines.join());
+      const { threshold, absence, firstSeen, ratio, resolveAfterMs } = rules[0]!;
+      return plain({ threshold, absence, firstSeen, ratio, resolveAfterMs });
+    };
+    const by = ['user'];
+    assert.deepEqual(countedBy('threshold: {rate: 5/s, within: 1m}'), {
+      threshold: { count: 300, withinMs: 60_000, by },
+    });
+    assert.deepEqual(countedBy('threshold: {rate: 0.5/h, within: 2h}'), {
+      threshold: { count: 1, withinMs: 7_200_000, by },
+    });
+    assert.deepEqual(countedBy('threshold: {below: 10, within: 1h}'), {
+      absence: { forMs: 3_600_000, below: 10, by },
+    });
+    assert.deepEqual(
+      countedBy('threshold: {below: 1, within: 1h}'),
+      countedBy('absence: {for: 1h}'),
+      'the same rule',
+    );
+    assert.deepEqual(countedBy('firstSeen: {for: 7d, learn: 1d}', 'resolveAfter: 10m'), {
+      firstSeen: { forMs: 604_800_000, learnMs: 86_400_000, by },
+      resolveAfterMs: 600_000,
+    });
+    assert.deepEqual(
+      countedBy('firstSeen: {for: 1d}'),
+      countedBy('firstSeen: {for: 1d, learn: 1d}'),
+      'it learns as long',
+    );
+    assert.deepEqual(
+      countedBy('ratio: {of: {field: status, gte: 500}, above: 0.5 %, within: 5m, atLeast: 100, by: []}'),
+      { ratio: { above: 50, withinMs: 300_000, atLeast: 100, by: [] } },
+    );
+  });
+
+  test('a ratio has two steps, of which a record meets one', () => {
+    const { rules } = parse(
+      ruleText(
+        'match: {field: log, eq: x}',
+        'ratio: {of: {field: status, gte: 500}, above: 5%, within: 5m, atLeast: 9}',
+      ),
+    );
+    const match = { kind: 'test', field: ['log'], op: 'eq', value: { type: 'string', value: 'x' } };
+    const of = { kind: 'test', field: ['status'], op: 'gte', value: '500' };
+    assert.deepEqual(plain(rules[0]!.steps), [
+      { kind: 'all', of: [match, { kind: 'not', of }] },
+      { kind: 'all', of: [match, of] },
+    ]);
+  });
+
   test('spans are the positions of things', () => {
     const source = readCase('design-example.yaml');
     const [rule] = parse(source).rules;
@@ -599,7 +652,7 @@ describe('the schema', () => {
   }
 
   test('knows the same keys as the checker, with their descriptions, and no others', () => {
-    const tables = [schema.FILE_KEYS, schema.MANIFEST_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS, schema.FIRST_SEEN_KEYS, schema.RULE_TEST_KEYS, schema.SAMPLES_KEYS]; // prettier-ignore
+    const tables = [schema.FILE_KEYS, schema.MANIFEST_KEYS, schema.GROUP_KEYS, schema.RULE_KEYS, schema.THRESHOLD_KEYS, schema.SEQUENCE_KEYS, schema.ABSENCE_KEYS, schema.FIRST_SEEN_KEYS, schema.RATIO_KEYS, schema.RULE_TEST_KEYS, schema.SAMPLES_KEYS]; // prettier-ignore
     const defs = root.$defs as Record<string, Node>;
     const described = (node: Node) =>
       Object.fromEntries(
@@ -617,6 +670,7 @@ describe('the schema', () => {
         defs.sequence!,
         defs.absence!,
         defs.firstSeen!,
+        defs.ratio!,
         defs.test!,
         defs.samples!,
       ].map(described),
@@ -635,7 +689,7 @@ describe('the schema', () => {
   test('lets no unknown key through anywhere', () => {
     // Expected labels and annotations of a test are maps of any names.
     const objects = objectsIn(root).filter(node => typeof node.additionalProperties !== 'object');
-    assert.equal(objects.length, 30);
+    assert.equal(objects.length, 31);
     for (const node of objects) assert.equal(node.additionalProperties, false);
   });
 

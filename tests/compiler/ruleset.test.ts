@@ -28,7 +28,7 @@ const TINY = 'groups: [{name: g, rules: [{alert: r, match: {field: a, eq: b}}]}]
 // Its header, after magic, version and checksum, up to the offset of the texts. A new version of the format is a
 // visible difference here.
 const HEADER = `
-size b80a0000  fields 04000000  hash @@hash
+size c00a0000  fields 04000000  hash @@hash
 nodes 06000000 b8000000  edges 78010000  fields 80020000
 gates 02000000 e8020000  indexes 00000000 08030000  needles 00000000
 always, mask 00000000 offset e0010000 count 00000000  ungated 00000000  gate fields 01000000

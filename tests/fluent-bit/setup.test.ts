@@ -217,6 +217,12 @@ test('nothing but an alert has an alert’s tag, and alerts do not go round', ()
   assert.ok(matches(outputs[0].match, alertTag) && !matches(outputs[0].match, forkTag));
 });
 
+test('a rule that resolves gets a clock where the node counts', () => {
+  const resolves = '- {alert: a, match: {field: log, contains: beat}, resolveAfter: 1m}';
+  const { inputs } = pipelineIn(setupOf(resolves, 'x', { target: 'alertmanager', match: 'a.*' }));
+  assert.equal(inputs?.[0].tag, 'earshot.tick');
+});
+
 test('rules with absence get a clock where the node counts; grep and the output let it pass', () => {
   const absence = '- {alert: a, match: {field: log, contains: beat}, absence: {for: 1m}}';
   for (const target of TARGETS) {

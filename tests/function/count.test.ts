@@ -195,6 +195,13 @@ groups:
     realert: 0s
     resolveAfter: 400s
     labels: {key: '{{ $record.key }}', log: '{{ $record.log }}'}
+  - alert: share
+    match: {field: log, in: [each, many, every]}
+    ratio: {of: {field: log, eq: many}, above: 40%, within: 700s, atLeast: 3, by: [key]}
+    realert: 500s
+    resolveAfter: 600s
+    labels: {key: '{{ $record.key }}'}
+    annotations: {message: '{{ $value }} of {{ $record.log }}'}
   - {alert: silent, match: {field: log, eq: beat}, absence: {for: 500s, by: [key]}, realert: 900s, labels: {key: '{{ $record.key }}'}}
   - {alert: silent once, match: {field: log, eq: beat}, absence: {for: 500s, by: [key]}, realert: 0s, labels: {key: '{{ $record.key }}'}}
   - alert: few

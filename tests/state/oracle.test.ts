@@ -446,3 +446,23 @@ test('a key is new that was not seen for so long, once its rule has learned', as
     ({ labels }) => labels.key!,
   );
 });
+
+test('a ratio is the share of its part in all that the window has', async () => {
+  // A window of 70 s has slices of 10 s: it is the slice of its newest match, and the seven before.
+  const sliceMs = 10_000;
+  const sliceOf = ({ ms }: Event) => Math.floor(ms / sliceMs);
+  await holds(
+    `  - {alert: share, match: {field: log, in: [x, y]}, ratio: {of: {field: log, eq: y}, above: 40%, within: 70s, atLeast: 4}, realert: 0s, ${LABELS}, annotations: {value: '{{ $value }}'}}`,
+    streams(['x', 'x', 'y', 'other'], { lateMs: 0, maxLength: 150 }),
+    (past, event) => {
+      if (event.kind !== 'y') return [];
+      const counted = alike(past, event).filter(({ kind }) => kind !== 'other');
+      const newest = Math.max(...counted.map(sliceOf));
+      const inside = counted.filter(other => newest - sliceOf(other) < 8);
+      const part = inside.filter(({ kind }) => kind === 'y').length;
+      const isAbove = inside.length >= 4 && part / inside.length > 0.4;
+      return isAbove ? [String(Math.floor((part * 10_000) / inside.length) / 10_000)] : [];
+    },
+    ({ annotations }) => annotations.value!,
+  );
+});
