@@ -27,7 +27,12 @@ export type Part =
   | { kind: 'text'; text: string }
   | { kind: 'record'; path: Path }
   | { kind: 'capture' | 'label'; name: string }
-  | { kind: 'value' | 'alert' };
+  | { kind: 'value' | 'alert' }
+  /** The first that is not empty, then each call applied. */
+  | { kind: 'pipe'; of: Part[]; calls: Call[] };
+
+export const CALLS = ['toUpper', 'toLower', 'trim', 'truncate 7', 'slackEscape'] as const;
+export type Call = (typeof CALLS)[number];
 
 /** A field whose text holds fields. */
 export interface Parse {
@@ -124,21 +129,26 @@ export function pathText(path: Path): string {
 }
 
 function templateText(parts: Part[]): string {
-  const texts = parts.map(part => {
-    switch (part.kind) {
-      case 'text':
-        return part.text;
-      case 'record':
-        return `{{ $record${pathText(part.path).startsWith('[') ? '' : '.'}${pathText(part.path)} }}`;
-      case 'capture':
-        return `{{ $captures.${part.name} }}`;
-      case 'label':
-        return `{{ $labels.${part.name} }}`;
-      default:
-        return `{{ $${part.kind} }}`;
+  return parts.map(part => (part.kind === 'text' ? part.text : `{{ ${referenceText(part)} }}`)).join('');
+}
+
+function referenceText(part: Part): string {
+  switch (part.kind) {
+    case 'text':
+      return JSON.stringify(part.text);
+    case 'record':
+      return `$record${pathText(part.path).startsWith('[') ? '' : '.'}${pathText(part.path)}`;
+    case 'capture':
+      return `$captures.${part.name}`;
+    case 'label':
+      return `$labels.${part.name}`;
+    case 'pipe': {
+      const [first, ...others] = part.of.map(referenceText);
+      return [first, ...others.map(text => `or ${text}`), ...part.calls].join(' | ');
     }
-  });
-  return texts.join('');
+    default:
+      return `$${part.kind}`;
+  }
 }
 
 function map(entries: Array<[key: string, value: string]>): string {

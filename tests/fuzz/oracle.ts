@@ -4,7 +4,7 @@
 import { RE2JS } from 're2js';
 import type { Json } from './json.ts';
 import { readText } from './json.ts';
-import type { Condition, Parse, Part, Path, Rule, Subject, Test, Value } from './model.ts';
+import type { Call, Condition, Parse, Part, Path, Rule, Subject, Test, Value } from './model.ts';
 
 export interface Expected {
   labels: Record<string, string>;
@@ -254,18 +254,44 @@ function partText(
       return '1';
     case 'alert':
       return rule.alert;
+    case 'pipe': {
+      const texts = part.of.map(one => partText(one, rule, record, captures, labels));
+      const text = texts.find(text => text !== '') ?? '';
+      return part.calls.reduce((text, call) => applied(call, cut(text, ANNOTATION_SIZE_MAX)), text);
+    }
   }
 }
+
+function applied(call: Call, text: string): string {
+  switch (call) {
+    case 'toUpper':
+      return text.replace(/[a-z]+/g, letters => letters.toUpperCase());
+    case 'toLower':
+      return text.replace(/[A-Z]+/g, letters => letters.toLowerCase());
+    case 'trim':
+      return text.replace(/^[\t-\r ]+/, '').replace(/[\t-\r ]+$/, '');
+    case 'truncate 7': {
+      const characters = Array.from(text);
+      return characters.length > 7 ? `${characters.slice(0, 6).join('')}…` : text;
+    }
+    case 'slackEscape':
+      return cut(text, ANNOTATION_SIZE_MAX, character => ESCAPES[character] ?? character);
+  }
+}
+
+const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
 
 function withoutEmpty(entries: Array<[name: string, value: string]>): Record<string, string> {
   return Object.fromEntries(entries.filter(([, value]) => value !== ''));
 }
 
-function cut(text: string, sizeMax: number): string {
-  if (Buffer.byteLength(text) <= sizeMax) return text;
+/** `write`: what becomes of a character. */
+function cut(text: string, sizeMax: number, write = (character: string) => character): string {
+  const characters = Array.from(text, write);
+  if (Buffer.byteLength(characters.join('')) <= sizeMax) return characters.join('');
   let size = 0;
   let kept = '';
-  for (const character of text) {
+  for (const character of characters) {
     size += Buffer.byteLength(character);
     if (size > sizeMax - 3) break;
     kept += character;

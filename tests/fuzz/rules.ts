@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { patternArbitrary, textArbitrary } from '../compiler/random-pattern.ts';
 import type { Dice } from './dice.ts';
+import { CALLS } from './model.ts';
 import type { Condition, Parse, Part, Path, Rule, Subject, Test, Value } from './model.ts';
 import { compiled } from './oracle.ts';
 
@@ -205,6 +206,7 @@ function pathInText(dice: Dice, parse: Parse[]): Path {
 /** `labels` are the names that an annotation may refer to; a label has none, and no `$value`, which comes after it. */
 function makeParts(dice: Dice, stock: Stock, captures: string[], labels: string[] | null): Part[] {
   return dice.times(dice.between(1, 3), (): Part => {
+    if (dice.chance(0.25)) return makePipe(dice, stock, captures);
     if (captures.length > 0 && dice.chance(0.5)) return { kind: 'capture', name: dice.pick(captures) };
     if (labels !== null && labels.length > 0 && dice.chance(0.3))
       return { kind: 'label', name: dice.pick(labels) };
@@ -213,6 +215,15 @@ function makeParts(dice: Dice, stock: Stock, captures: string[], labels: string[
     const others: Part[] = [{ kind: 'text', text: ' → ' }, { kind: 'text', text: '<&>' }, { kind: 'alert' }];
     return dice.pick(labels === null ? others : [...others, { kind: 'value' }]);
   });
+}
+
+function makePipe(dice: Dice, stock: Stock, captures: string[]): Part {
+  const of = dice.times(dice.between(1, 3), (): Part => {
+    if (captures.length > 0 && dice.chance(0.4)) return { kind: 'capture', name: dice.pick(captures) };
+    return { kind: 'record', path: dice.pick(stock.paths) };
+  });
+  if (dice.chance(0.4)) of.push({ kind: 'text', text: dice.pick(['?', 'a | b', '"x" <é>', ' \\ ']) });
+  return { kind: 'pipe', of, calls: dice.times(dice.below(3), () => dice.pick(CALLS)) };
 }
 
 /** As people write them: a namespace or two, a text, perhaps an exception. */
