@@ -28,7 +28,7 @@ const TINY = 'groups: [{name: g, rules: [{alert: r, match: {field: a, eq: b}}]}]
 // Its header, after magic, version and checksum, up to the offset of the texts. A new version of the format is a
 // visible difference here.
 const HEADER = `
-size 00090000  fields 02000000  hash @@hash
+size 10090000  fields 02000000  hash @@hash
 nodes 04000000 a8000000  edges 28010000  fields 78010000
 gates 02000000 b0010000  indexes 00000000 d0010000  needles 00000000
 always, mask 00000000 offset 60010000 count 00000000  ungated 00000000  gate fields 01000000
