@@ -11,7 +11,7 @@ import { loadModule } from '../../host/matcher.ts';
 import type { Lease } from '../../host/source/source.ts';
 import { alertRecords, hitsOf } from './door.ts';
 import { range } from './harness.ts';
-import { buildModule, modulePath, withMatcher } from './module.ts';
+import { buildModule, buildModuleOf, modulePath, withMatcher } from './module.ts';
 
 const silent = () => {};
 const log = { debug: silent, info: silent, warn: silent, error: silent };
@@ -134,5 +134,46 @@ test('a silence is told by the clock, but not while a refused body is to come ag
   assert.deepEqual(
     told.map(({ status }) => status),
     ['firing'],
+  );
+});
+
+test('a start without its end is told by the clock, when the sink accepts it, with what the start said', async () => {
+  const path = await buildModuleOf(
+    `groups:
+- name: g
+  rules:
+  - alert: hangs
+    sequence: {steps: [{field: log, eq: start}, {unless: {field: log, eq: stop}}], within: 1m, by: [id]}
+    samples: {text: '{{ $record.note }}'}
+    labels: {id: '{{ $record.job }}'}
+    annotations: {count: '{{ $samples }}'}
+`,
+    'hangs',
+  );
+  let timeMs = Date.now();
+  let isDown = true;
+  const { tally, told } = await open(
+    path,
+    () => isDown,
+    () => timeMs,
+  );
+  const records = [
+    { log: 'start', job: 'a', note: 'one' },
+    { log: 'start', job: 'b', note: 'two' },
+    { log: 'stop', job: 'a' },
+  ];
+  const body = parcelsOf(await hitsOf(path, records, timeMs));
+  for (let times = 0; times < 2; times++) assert.equal((await tally.count(body, lease)).kind, 'delivered');
+  timeMs += 59_000;
+  await tally.tick(lease);
+  timeMs += 2000;
+  for (const down of [true, true, false, false]) {
+    isDown = down;
+    timeMs += 10;
+    await tally.tick(lease);
+  }
+  assert.deepEqual(
+    told.map(({ labels, annotations }) => [labels.id, annotations.count]),
+    [['b', 'two']],
   );
 });
