@@ -1148,7 +1148,7 @@ function remindOf(link: u32, since: i64): void {
  * found until the next walk ends.
  */
 function remindOfUnsaid(): void {
-  const everyMs = lookBackMs() >> 2;
+  const everyMs = max(lookBackMs() >> 2, WALK_MIN_MS);
   let count: u32 = 0;
   for (let link = nextUnsaid(everyMs); link != 0; link = nextUnsaid(everyMs)) {
     const rule = ruleAt(slotRule(link));
@@ -1168,6 +1168,9 @@ function remindOfUnsaid(): void {
     if (++count == UNSAID_COUNT_MAX) return;
   }
 }
+
+/** A host reads a minute more than the look-back: where that is short, this is often enough. */
+const WALK_MIN_MS: i64 = 10000;
 
 /** Marks of one walk that one call of `due` may add. */
 const UNSAID_COUNT_MAX: u32 = 500;

@@ -286,12 +286,13 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
   return rule;
 }
 
-/** The labels that are watched on their own because the rule says so; without "by" all are, but nobody said so. */
+/** The labels that are watched on their own because the rule says so; without "by" all are, and only "firstSeen" wants it. */
 function namedInBy(
   node: Node | undefined,
   { threshold, sequence, ratio, absence, firstSeen }: Rule,
 ): string[] {
-  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? ratio ?? absence ?? firstSeen)!.by : [];
+  if (firstSeen) return firstSeen.by;
+  return isMap(node) && node.has('by') ? (threshold ?? sequence ?? ratio ?? absence)!.by : [];
 }
 
 /** A rule has either match or sequence, and one of what makes an alert of matches. */
