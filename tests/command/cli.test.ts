@@ -513,7 +513,10 @@ describe('run', () => {
     utimesSync(join(folder, 'untimed.ndjson'), 1600000000, 1600000000.25);
     const { stdout, stderr } = await earshot('run', 'rules.yaml', 'untimed.ndjson');
     assert.equal(JSON.parse(stdout).alerts[0].startsAt, '2020-09-13T12:26:40.250Z');
-    assert.match(stderr, /1 body of alerts starts at the file's time: the record has no "@timestamp", "timestamp" or "time"/);
+    assert.match(
+      stderr,
+      /1 body of alerts starts at the file's time: the record has no "@timestamp", "timestamp" or "time"/,
+    );
   });
 
   test('a gzip file that is cut short', async () => {

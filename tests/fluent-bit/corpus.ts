@@ -25,7 +25,8 @@ function blocksOf(file: string): Block[] {
       const records = lines.filter(isUsable).map((line, i) => withTime(line, i));
       return { name: `${file} ${index + 1}`, rules: rules!, records };
     })
-    .filter(({ records }) => records.length > 0);
+    // Inside Fluent Bit the time is that of its event, whatever field the rules name.
+    .filter(({ rules, records }) => records.length > 0 && !/^timestamp:/m.test(rules));
 }
 
 /** Objects that have no time of their own, written in characters: what Fluent Bit's JSON parser reads as it is meant. */
