@@ -547,7 +547,7 @@ describe('the schema', () => {
   };
 
   test('takes the rules that the checker takes', () => {
-    for (const name of ['design-example.yaml', 'every-construct.yaml', 'advice.yaml']) {
+    for (const name of ['design-example.yaml', 'every-construct.yaml', 'every-subject.yaml', 'advice.yaml']) {
       assert.equal(mismatch(root, parseYaml(readCase(name))), undefined, name);
     }
   });
