@@ -10,7 +10,7 @@ import { loadModule, openDoors } from '../matcher.ts';
 import { checkFiring } from '../compiler/firing.ts';
 import type { CompiledStep } from '../compiler/compiled.ts';
 import type { RuleFile } from '../compiler/model.ts';
-import { isOfEveryString } from '../compiler/path.ts';
+import { isList, isOfEveryString } from '../compiler/path.ts';
 import { stepsPerByte, stepsWithoutNeedle } from '../compiler/patterns.ts';
 import { parseSources } from '../compiler/rules.ts';
 import type { Io } from './command.ts';
@@ -176,7 +176,9 @@ function adviseAutomata({ compiled }: CompiledRuleset): Problem[] {
 /** Rules that read every string of a record: what finds candidates looks at fields that are named. */
 function adviseStrings(file: RuleFile, { compiled }: CompiledRuleset): Problem[] {
   return compiled.steps.flatMap(step => {
-    const test = step.code.map(decision => decision.test).find(({ field }) => isOfEveryString(field));
+    const test = step.code
+      .map(decision => decision.test)
+      .find(({ field }) => isOfEveryString(field) && isList(field));
     if (test === undefined || step.needles !== null) return [];
     const { alert } = file.rules[step.rule]!;
     return {

@@ -7,7 +7,7 @@ import { formatFieldPath } from './field.ts';
 import { networkHint } from './foreign.ts';
 import { matchesEverything } from './nfa.ts';
 import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model.ts';
-import { isList, isPlain, isSamePath, isText } from './path.ts';
+import { isList, isPlain, isText } from './path.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
 import { foldedForms } from './pattern.ts';
 
@@ -85,12 +85,14 @@ export function adviseParse(
     ...(rule.threshold?.distinct ? [rule.threshold.distinct] : []),
   ];
   for (const { path, span } of parsed) {
+    const name = formatFieldPath(path);
+    // As it is written: the way to it may lead through other texts.
     const leadsIn = (other: FieldPath) =>
       other.some(
-        (step, at) => typeof step === 'object' && 'parse' in step && isSamePath(other.slice(0, at), path),
+        (step, at) =>
+          typeof step === 'object' && 'parse' in step && formatFieldPath(other.slice(0, at)) === name,
       );
     if (used.some(leadsIn)) continue;
-    const name = formatFieldPath(path);
     report({
       severity: 'warning',
       message: `"parse" names ${quote(name)}, and nothing in the rule looks into it`,

@@ -456,7 +456,8 @@ export const KINDS = {
     expected: 'a map of fields and formats, such as {log: json}',
     schema: {
       type: 'object',
-      additionalProperties: { enum: ['json', 'logfmt'] },
+      patternProperties: { '.': { enum: ['json', 'logfmt'] } },
+      additionalProperties: false,
       minProperties: 1,
       maxProperties: PARSES_MAX,
     },

@@ -808,9 +808,58 @@ stdin:5
     assert.deepEqual(
       stdout.split('\n').flatMap(line => line.split('  it is ')[1] ?? []),
       [
-        'missing: "log" is a string that holds JSON; let Fluent Bit parse it (Merge_Log, or a parser filter), or test its text',
+        'missing: "log" is a string that holds JSON; write parse: {log: json} in the rule',
         'missing',
         'missing',
+      ],
+    );
+  });
+
+  test('captures, lists, any field, texts that are parsed, and the time', async () => {
+    write(
+      'words.yaml',
+      `groups:
+  - name: words
+    rules:
+      - alert: capture
+        match: {all: [{field: log, regex: 'took (?P<ms>\\d+)( for (?P<who>\\w+))?'}, {capture: ms, gt: 500}, {capture: who, eq: al}]}
+      - {alert: list, match: {field: 'tags[*]', contains: red}}
+      - {alert: any field, match: {anyField: true, contains: boom}}
+      - {alert: JSON, parse: {json: json}, match: {field: json.code, gte: 500}}
+      - {alert: logfmt, parse: {pairs: logfmt}, match: {field: pairs.code, gte: 500}}
+      - {alert: time, match: {active: {days: [mon], timezone: Europe/Berlin}}}
+`,
+    );
+    const records = [
+      { '@timestamp': '2026-03-02T08:30:00Z', log: 'took 600 for al', tags: ['x', 'is red'], z: [{ y: 'a boom' }], json: '{"code":500}', pairs: 'code=500' },
+      { '@timestamp': '2026-03-03T08:30:00Z', log: 'took 600', tags: ['x'], json: '{"code":404}', pairs: 'code=404' },
+      { log: 'took 5', tags: [], json: 'code', pairs: 'x' },
+    ]; // prettier-ignore
+    const { stdout } = await finish(start('explain', 'words.yaml'), records.map(one => JSON.stringify(one)).join('\n')); // prettier-ignore
+    const [met, unmet, missing] = stdout.split('stdin:').slice(1);
+    assert.doesNotMatch(met!, /not met|  no /);
+    assert.match(met!, /is red\n +\^{3}/); // where it is in the element
+    assert.match(met!, /a boom\n +\^{4}/);
+    assert.match(met!, /it is Mon 09:30 in Europe\/Berlin/);
+    assert.deepEqual(
+      [unmet!, missing!].map(text => text.split('\n').flatMap(line => line.split('  it is ')[1] ?? [])),
+      [
+        [
+          'missing: its pattern is not found, or the group has no part in what is found',
+          'a list in which no value meets it',
+          'a list in which no value meets it',
+          'the number 404',
+          '"404"',
+          'Tue 09:30 in Europe/Berlin',
+        ],
+        [
+          'missing: its pattern is not found, or the group has no part in what is found',
+          'an empty list',
+          'a list in which no value meets it',
+          'missing: "json" holds no JSON',
+          'missing',
+          'not known: the record does not say its time',
+        ],
       ],
     );
   });

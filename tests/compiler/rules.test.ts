@@ -609,6 +609,7 @@ describe('the schema', () => {
     for (const name of [
       'design-example.yaml',
       'every-construct.yaml',
+      'every-subject.yaml',
       'advice.yaml',
       'groups.yaml',
       'manifest.yaml',
