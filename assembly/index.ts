@@ -103,8 +103,8 @@ export function expectedKey(rule: u32): u64 {
 }
 
 /**
- * Waits for an absence with only one key from now on, even if the key is never seen. Returns MARKS, like `due`, or NO_ALERT
- * when it is waited for already, or the rule is not such an absence.
+ * Waits for an absence with only one key from now on, even if the key is never seen; or begins to learn what is not new. Returns
+ * MARKS, like `due`, or NO_ALERT when it does already, or the rule asks for neither.
  */
 export function expect(rule: u32, sec: u32, nsec: u32): i32 {
   if (!loaded || rule >= load<u32>(RULESET, layout.HEADER_RULE_COUNT)) return layout.NO_ALERT;

@@ -72,7 +72,7 @@ export interface Matcher {
   timeFault(): TimeFault | undefined;
   /** The body of the alert after ALERT, as UTF-8: a view that is valid until the next call. */
   alert(): Uint8Array;
-  /** Reports the time, for absences; ALERT when something fell due. Call until it returns NO_ALERT. */
+  /** Reports the time, for what comes by the clock; ALERT when something fell due. Call until it returns NO_ALERT. */
   tick(sec: number, nsec: number): number;
   /** Matches one record and counts nothing; returns HIT, NO_ALERT, MALFORMED or TOO_LARGE. */
   find(record: Uint8Array, sec: number, nsec: number): number;
@@ -90,8 +90,8 @@ export interface Matcher {
   /** Like `tick`, for a caller that calls `told` afterwards; MARKS when there are only `marks`. */
   due(sec: number, nsec: number): number;
   /**
-   * Waits for an absence with only one key (an index into `info.rules`) from now on, even if the key is never seen. MARKS
-   * when it was not waited for before: then call `told` last, as after `due`.
+   * Waits for an absence with only one key (an index into `info.rules`) from now on, even if the key is never seen; or begins
+   * to learn what is not new, for a rule that `learns`. MARKS when it did not before: then call `told` last, as after `due`.
    */
   expect(rule: number, sec: number, nsec: number): number;
   /** Notes that the alert of the last `count` or `due` has been told: its cool-down begins. */
