@@ -54,7 +54,7 @@ import { checkTopics } from './topics.ts';
 import { openWorker } from './worker.ts';
 import type { Role } from './worker.ts';
 
-/** How often an idle partition is told the time, for rules about absence. */
+/** How often an idle partition is told the time, for alerts that the clock tells. */
 const TICK_MS = 1000;
 
 /** The part of the time to finish that requests have for it. What is not done then is answered 503, and comes again. */
