@@ -41,7 +41,7 @@ interface Parts {
   delivery: Delivery;
   metrics: Metrics;
   log: Log;
-  /** How far matching has come: absences wait for it. Undefined: no rule is an absence. */
+  /** How far matching has come: what the clock tells waits for it. Undefined: the clock tells no alert. */
   matched?: Matched;
 }
 

@@ -51,7 +51,8 @@ describe('the summary', () => {
     assert.equal(stdout.split('\n').length, 2);
     assert.equal(
       notes(stderr),
-      `10 records that match have no "@timestamp": the file's time is taken. For windows they are all at one moment. Name the field of their time with "timestamp" at the top of the rules file
+      `10 records that match have no "@timestamp", "timestamp" or "time": the file's time is taken
+Name the field of their time with "timestamp" at the top of the rules file. For windows they are all at one moment.
   App error  10 matches, 1 alert
   Order      0 matches
 `,

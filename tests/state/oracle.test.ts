@@ -18,6 +18,7 @@ async function holds(
   events: fc.Arbitrary<Event[]>,
   expect: (past: Event[], event: Event) => string[],
   tell: (alert: Alert) => string,
+  runs = 1_000,
 ): Promise<void> {
   const module = await moduleOf(`limits: {alertsPerSecond: 0}\ngroups:\n- name: g\n  rules:\n${rule}`);
   const teller = new Teller(await module.instantiate());
@@ -30,8 +31,8 @@ async function holds(
       assert.deepEqual(told.sort(), expect(events.slice(0, i + 1), event).sort(), `at event ${i}`);
     });
   });
-  fc.assert(property, { numRuns: 1_000 * RUNS });
-  assert.ok(toldCount > 50, `${toldCount} told`);
+  fc.assert(property, { numRuns: runs * RUNS });
+  assert.ok(toldCount > 10, `${toldCount} told`);
 }
 
 const alike = (past: Event[], event: Event) =>
@@ -190,6 +191,9 @@ function chainsTo(events: Event[], shape: string): number[] {
   });
 }
 
+/** There are many shapes, and their streams are long. */
+const STORY_RUNS = 200;
+
 for (const shape of [
   'a b2 c',
   'a !u b c',
@@ -219,6 +223,7 @@ for (const shape of [
         return [event.key];
       },
       ({ labels }) => labels.key!,
+      STORY_RUNS,
     );
   });
 }
@@ -247,6 +252,7 @@ for (const shape of ['a b', 'a b2 c', 'a b !u', 'a3 b !u c']) {
         return [event.key];
       },
       ({ labels }) => labels.key!,
+      STORY_RUNS,
     );
   });
 }
@@ -291,8 +297,8 @@ for (const shape of ['a !u', 'a b !u', 'a !v b2 !u']) {
         toldCount += all.length;
       });
     });
-    fc.assert(property, { numRuns: 1_000 * RUNS });
-    assert.ok(toldCount > 50, `${toldCount} told`);
+    fc.assert(property, { numRuns: STORY_RUNS * RUNS });
+    assert.ok(toldCount > 10, `${toldCount} told`);
   });
 }
 
