@@ -25,7 +25,18 @@ export function openMetrics() {
       for (const { rule, count } of countMatches()) this.inc({ rule }, count);
     },
   });
+  let bodyBytes = () => 0;
+  const listenBytes = new Gauge({
+    name: 'earshot_listen_body_bytes',
+    help: 'Bytes of request bodies in memory',
+    registers,
+    collect() {
+      this.set(bodyBytes());
+    },
+  });
   return {
+    /** Asked when Prometheus reads the metrics: a request has two changes of it. */
+    measureBodiesBy: (measure: () => number) => (bodyBytes = measure),
     countMatchesBy: (count: CountMatches) => (countMatches = count),
     registry: registers[0]!,
     records: counter('records', 'Records matched, repeated ones included', 'topic'),
@@ -36,8 +47,8 @@ export function openMetrics() {
     ),
     hits: counter('hits', 'Hits produced to the hits topic, repeated ones included'),
     listenRequests: counter('listen_requests', 'Requests to the HTTP door', 'path', 'status'),
+    listenBytes,
     listenHits: counter('listen_hits', 'Hits taken by the HTTP door, repeated ones included'),
-    listenBytes: gauge('listen_body_bytes', 'Bytes of request bodies in memory'),
     edgeUnreadable: counter(
       'edge_unreadable_records',
       'Records that the module in Fluent Bit could not read, as far as it has said so',

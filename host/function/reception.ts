@@ -53,6 +53,7 @@ interface Parts {
 
 export function openReception({ settings, metrics, log, onRefused }: Parts): Reception {
   const budget = openBudget();
+  metrics.measureBodiesBy(() => budget.used);
   const complaints = sampled(fields => log.error(fields, 'a request to the HTTP door is refused'));
   const delays = sampled(fields =>
     log.warn(fields, 'a body of the HTTP door is answered 503, and comes again'),
@@ -76,24 +77,19 @@ export function openReception({ settings, metrics, log, onRefused }: Parts): Rec
         'the token is missing or wrong: send "Authorization: Bearer …" as in EARSHOT_LISTEN_TOKEN',
       );
     const reading = readBody(request, budget);
-    const release = () => {
-      reading.release();
-      metrics.listenBytes.set(budget.used);
-    };
     let isWorkedOn = false;
     try {
       const body = await reading.body;
-      metrics.listenBytes.set(budget.used);
       if (body === 'encoding')
         return refuse(
           `the content-encoding ${request.headers['content-encoding']} is not read here: use gzip, zstd or none`,
         );
       if (body === 'crowded') return later('too many bodies at the same time');
       isWorkedOn = true;
-      const taken = await beforeDeadline(lease => work(body, lease), place, release);
+      const taken = await beforeDeadline(lease => work(body, lease), place, reading.release);
       return 'status' in taken ? taken : later('the hits could not be delivered');
     } finally {
-      if (!isWorkedOn) release();
+      if (!isWorkedOn) reading.release();
     }
   }
 

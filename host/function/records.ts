@@ -84,7 +84,7 @@ export function recordRoutes({ settings, matching, keeper, reception, metrics, l
       if (kept.kind === 'held') return kept;
     }
     metrics.records.inc({ topic: lease.topic }, counts.records);
-    metrics.listenHits.inc(counts.hits);
+    if (counts.hits > 0) metrics.listenHits.inc(counts.hits);
     if (!isRefusing || counts.poison === 0) return form.accepted(counts);
     refusals.add(form.name, { why, status: settings.poisonStatus });
     return { status: settings.poisonStatus, text: why };
