@@ -371,9 +371,16 @@ export function tellAgain(hit: usize): void {
 // A label set is in trouble from an alert on, until nothing matches for `resolveAfter`. The trouble is over at that time, not
 // at the match that comes after it: a match that finds it over begins another, and its alert is told with the resolved one.
 
-/** Whether matches of a label set put off the end of its trouble. */
+/** Whether a match puts off the end of its label set's trouble: that of an `unless` does not. */
 function keepsTrouble(hit: usize): bool {
   const rule = load<usize>(hit, HIT_RULE);
+  if (!resolvesAfter(rule)) return false;
+  return (
+    load<u32>(rule, layout.RULE_KIND) != layout.KIND_SEQUENCE || isMet(rule, load<u32>(hit, HIT_ORDINAL))
+  );
+}
+
+function resolvesAfter(rule: usize): bool {
   return !isAbsence(rule) && load<i64>(rule, layout.RULE_RESOLVE_MS) != 0;
 }
 
@@ -402,7 +409,8 @@ function seeTrouble(hit: usize): u32 {
 
 /** The trouble that was over before a match, as a link, or 0. */
 function overBefore(hit: usize, hash: u64): u32 {
-  const link = keepsTrouble(hit) ? troubleOf(load<usize>(hit, HIT_RULE), hash) : 0;
+  const rule = load<usize>(hit, HIT_RULE);
+  const link = resolvesAfter(rule) ? troubleOf(rule, hash) : 0;
   return link != 0 && min(load<i64>(hit, HIT_TIME), clockTime()) >= troubleEnd(link) ? link : 0;
 }
 
@@ -430,7 +438,7 @@ function endTrouble(rule: usize, hash: u64, end: i64): void {
 
 /** An alert of a label set was told: it is in trouble since `since`, unless it is already. It was last seen at `time`. */
 function startTrouble(rule: usize, labels: usize, hash: u64, since: i64, time: i64): void {
-  if (isAbsence(rule) || load<i64>(rule, layout.RULE_RESOLVE_MS) == 0 || troubleOf(rule, hash) != 0) return;
+  if (!resolvesAfter(rule) || troubleOf(rule, hash) != 0) return;
   if (!wait(rule, hash, time, labels))
     countEvicted(); // its end can't be waited for
   else setTrouble(absenceOf(indexOf(rule), hash), since);

@@ -708,7 +708,7 @@ function encodeRule(writer: Writer, at: number, rule: CompiledRule): void {
     [layout.RULE_BY_MASK]: rule.byMask,
     [layout.RULE_FINGERPRINT]: rule.fingerprint,
     [layout.RULE_DISTINCT_FIELD]: rule.distinctField ?? layout.NONE,
-    [layout.RULE_STEP_COUNT]: rule.sequence?.steps.length ?? 1,
+    [layout.RULE_STEP_COUNT]: rule.kind === layout.KIND_RATIO ? 2 : (rule.sequence?.steps.length ?? 1),
     [layout.RULE_STEPS_OFFSET]: encodeSequence(writer, rule),
     [layout.RULE_ORDER]: rule.sequence?.order ?? 0,
     [layout.RULE_SAMPLE_OFFSET]: rule.samples ? encodeTemplates(writer, [rule.samples.text]) : 0,
