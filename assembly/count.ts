@@ -167,6 +167,7 @@ import {
   needsRecord,
   templateCountOf,
   templatesOf,
+  countingOf,
 } from './template';
 
 export function ruleAt(index: u32): usize {
@@ -210,12 +211,12 @@ function isAbsence(rule: usize): bool {
 
 /** Whether the alerts of a rule come when a time is over, with what was kept for them. */
 function isToldByClock(rule: usize): bool {
-  return isAbsence(rule) || (load<u32>(rule, layout.RULE_ORDER) & layout.ORDER_WAITS) != 0;
+  return isAbsence(rule) || (load<u32>(countingOf(rule), layout.COUNTING_ORDER) & layout.ORDER_WAITS) != 0;
 }
 
 /** How long the clock waits for a key of the rule: until it is missing, or its trouble is over. 0: it waits for none. */
 function watchMs(rule: usize): i64 {
-  return isAbsence(rule) ? windowOf(rule) : load<i64>(rule, layout.RULE_RESOLVE_MS);
+  return isAbsence(rule) ? windowOf(rule) : load<i64>(countingOf(rule), layout.COUNTING_RESOLVE_MS);
 }
 
 /** Alerts that one key may have at once: it is missing, and it is back; or its trouble is over, and there is a new one. */
@@ -279,7 +280,7 @@ function dueBy(hit: usize): u64 {
   const windowMs = windowOf(rule);
   const wanted = load<u32>(rule, layout.RULE_COUNT);
   if (kind == layout.KIND_FIRST_SEEN)
-    return <u64>isNew(index, by, time, windowMs, load<i64>(rule, layout.RULE_LEARN_MS));
+    return <u64>isNew(index, by, time, windowMs, load<i64>(countingOf(rule), layout.COUNTING_LEARN_MS));
   if (kind == layout.KIND_RATIO) {
     const isPart = load<u32>(hit, HIT_ORDINAL) == layout.RATIO_PART;
     const counts = countShare(index, by, isPart, time, windowMs);
@@ -305,7 +306,7 @@ function keyOf(hit: usize): u64 {
 
 /** `$value` of a ratio whose share is above its limit, or 0. */
 function shareAbove(rule: usize, whole: u64, part: u64): u64 {
-  const above = <u64>load<u32>(rule, layout.RULE_ABOVE);
+  const above = <u64>load<u32>(countingOf(rule), layout.COUNTING_ABOVE);
   if (whole < <u64>load<u32>(rule, layout.RULE_COUNT) || part * layout.SHARE_UNIT <= above * whole) return 0;
   return IS_SHARE | ((part * layout.SHARE_UNIT) / whole);
 }
@@ -381,7 +382,7 @@ function keepsTrouble(hit: usize): bool {
 }
 
 function resolvesAfter(rule: usize): bool {
-  return !isAbsence(rule) && load<i64>(rule, layout.RULE_RESOLVE_MS) != 0;
+  return !isAbsence(rule) && load<i64>(countingOf(rule), layout.COUNTING_RESOLVE_MS) != 0;
 }
 
 /** The trouble of a label set, as a link, or 0 when it has none. */
@@ -447,7 +448,7 @@ function startTrouble(rule: usize, labels: usize, hash: u64, since: i64, time: i
 /** The least `$value` that an alert of a rule has. */
 function valueWanted(rule: usize): u64 {
   if (load<u32>(rule, layout.RULE_KIND) == layout.KIND_RATIO)
-    return IS_SHARE | (<u64>load<u32>(rule, layout.RULE_ABOVE));
+    return IS_SHARE | (<u64>load<u32>(countingOf(rule), layout.COUNTING_ABOVE));
   return max(<u64>load<u32>(rule, layout.RULE_COUNT), 1);
 }
 
@@ -483,12 +484,12 @@ let reportedEvicted: u64 = 0;
 // ── Samples ─────────────────────────────────────────────────────────────────────────────────────────
 
 function sliceOf(rule: usize, time: i64): u32 {
-  return <u32>(time / load<i64>(rule, layout.RULE_SAMPLE_SLICE_MS));
+  return <u32>(time / load<i64>(countingOf(rule), layout.COUNTING_SAMPLE_SLICE_MS));
 }
 
 /** Whether a rule keeps a text of the matches of a step: not of an `unless`, nor of the rest of a ratio. */
 export function hasSample(rule: usize, step: u32): bool {
-  if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0) return false;
+  if (load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_OFFSET) == 0) return false;
   const kind = load<u32>(rule, layout.RULE_KIND);
   if (kind == layout.KIND_RATIO) return step == layout.RATIO_PART;
   return kind != layout.KIND_SEQUENCE || isMet(rule, step);
@@ -505,13 +506,22 @@ function keepSample(hit: usize, rule: usize, index: u32): void {
     writeSample(index, keyOf(hit), load<u32>(hit, HIT_ORDINAL), slice, text, size, block);
     return;
   }
-  const first = load<u32>(rule, layout.RULE_SAMPLE_FIRST);
-  addSample(index, keyOf(hit), slice, first, load<u32>(rule, layout.RULE_SAMPLE_LAST), text, size, block);
+  const first = load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_FIRST);
+  addSample(
+    index,
+    keyOf(hit),
+    slice,
+    first,
+    load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_LAST),
+    text,
+    size,
+    block,
+  );
 }
 
 /** Gives an alert the texts that it stands for. They are told with it. */
 function showSamples(alert: usize, hit: usize, rule: usize): void {
-  if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0) return;
+  if (load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_OFFSET) == 0) return;
   const given = load<u64>(hit, SUBJECT_SAMPLES);
   const texts = sizeOf(given) != 0 ? given : samplesOf(rule, keyOf(hit), load<i64>(hit, HIT_TIME));
   store<u64>(alert, texts, SUBJECT_SAMPLES);
@@ -536,7 +546,7 @@ function samplesOf(rule: usize, key: u64, time: i64): u64 {
 
 function addSteps(copy: usize, rule: usize, key: u64, block: usize): usize {
   let size: usize = 0;
-  for (let step: u32 = 0; step < load<u32>(rule, layout.RULE_STEP_COUNT); step++) {
+  for (let step: u32 = 0; step < load<u32>(countingOf(rule), layout.COUNTING_STEP_COUNT); step++) {
     if (isMet(rule, step)) size = addLine(copy, size, block, readSample(indexOf(rule), key, step, block));
   }
   return size;
@@ -550,10 +560,10 @@ function isMet(rule: usize, step: u32): bool {
 /** The first texts, how many more there are, and the last ones. */
 function addSamples(copy: usize, rule: usize, key: u64, slice: u32, block: usize): usize {
   const index = indexOf(rule);
-  const last = load<u32>(rule, layout.RULE_SAMPLE_LAST);
+  const last = load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_LAST);
   const before = sampleCount(index, key, slice - 1);
   const count = before + sampleCount(index, key, slice);
-  const first = min(count, load<u32>(rule, layout.RULE_SAMPLE_FIRST));
+  const first = min(count, load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_FIRST));
   let size: usize = 0;
   for (let i: u32 = 0; i < first; i++) {
     const own =
@@ -730,7 +740,8 @@ function keptBlocksSizeMax(rule: usize): usize {
   const references = (<usize>templateCountOf(rule, true) + 1) << 3;
   const set: usize = references + 2 * layout.ABSENCE_LABELS_SIZE_MAX + SLOT_DATA_SIZE + 3 * BLOCK_EXTRA;
   // Texts are put together, and of a sequence that waits also kept and read.
-  const samples = load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0 ? <usize>0 : 3 * SAMPLES_BLOCKS_SIZE_MAX;
+  const samples =
+    load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_OFFSET) == 0 ? <usize>0 : 3 * SAMPLES_BLOCKS_SIZE_MAX;
   return <usize>(CAPPED_SETS + 1) * set + layout.FIRST_SIZE_MAX + 1 + BLOCK_EXTRA + samples;
 }
 
@@ -744,14 +755,18 @@ function keptSizeMax(rule: usize): usize {
 
 /** A step of a sequence. */
 function stepOf(rule: usize, ordinal: u32): usize {
-  return RULESET + load<u32>(rule, layout.RULE_STEPS_OFFSET) + <usize>ordinal * layout.SEQUENCE_SIZE;
+  return (
+    RULESET +
+    load<u32>(countingOf(rule), layout.COUNTING_STEPS_OFFSET) +
+    <usize>ordinal * layout.SEQUENCE_SIZE
+  );
 }
 
 /** Counts a hit of a sequence's step; true when an alert is due with it. */
 function isSequenceMet(hit: usize, rule: usize, index: u32, by: u64): bool {
   const time = load<i64>(hit, HIT_TIME);
   const windowMs = windowOf(rule);
-  const order = load<u32>(rule, layout.RULE_ORDER);
+  const order = load<u32>(countingOf(rule), layout.COUNTING_ORDER);
   const end = load<u32>(rule, layout.RULE_COUNT);
   const step = stepOf(rule, load<u32>(hit, HIT_ORDINAL));
   const kind = <u32>load<u16>(step, layout.SEQUENCE_KIND);
@@ -777,7 +792,8 @@ function isSequenceMet(hit: usize, rule: usize, index: u32, by: u64): bool {
 /** All steps were met, and the end that must not come may still come: the labels are kept for the alert. */
 function waitForEnd(hit: usize, rule: usize, by: u64, began: i64): void {
   const time = load<i64>(hit, HIT_TIME);
-  const samples = load<u32>(rule, layout.RULE_SAMPLE_OFFSET) == 0 ? NOTHING : samplesOf(rule, by, time);
+  const samples =
+    load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_OFFSET) == 0 ? NOTHING : samplesOf(rule, by, time);
   const kept = allocate(2 + sizeOf(samples) + layout.ABSENCE_LABELS_SIZE_MAX);
   if (kept == 0) return;
   // The samples' size, the samples, the labels.
@@ -929,7 +945,7 @@ function tellAbsence(link: u32, since: i64, endsAt: i64, matches: u64): usize {
   if (coolDown != 0) store<u64>(alert, suppressedSince(coolDown), SUBJECT_SUPPRESSED);
   if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
   store<u64>(alert, matches, SUBJECT_VALUE);
-  if (load<u32>(rule, layout.RULE_SAMPLE_OFFSET) != 0)
+  if (load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_OFFSET) != 0)
     store<u64>(alert, samplesOf(rule, absenceHash(link), clockTime()), SUBJECT_SAMPLES);
   store<u64>(alert, takeEvicted(), SUBJECT_OTHERS);
   store<i64>(alert, since, ALERT_STARTS);

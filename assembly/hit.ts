@@ -28,6 +28,7 @@ import {
   digitsOf,
   templateCountOf,
   templatesOf,
+  countingOf,
 } from './template';
 import { NEVER } from './state';
 import { NO_TIME, parseTime } from './time';
@@ -195,7 +196,7 @@ export function readHit(text: usize, end: usize, hit: usize): i32 {
   store<usize>(hit, rule, HIT_RULE);
   take(layout.TEXT_HIT_STEP);
   const ordinal = takeNumber();
-  if (ordinal >= <u64>load<u32>(rule, layout.RULE_STEP_COUNT)) cursor = 0;
+  if (ordinal >= <u64>load<u32>(countingOf(rule), layout.COUNTING_STEP_COUNT)) cursor = 0;
   store<u32>(hit, <u32>ordinal, HIT_ORDINAL);
   take(layout.TEXT_HIT_TIME);
   store<i64>(hit, takeMoment(), HIT_TIME);

@@ -437,17 +437,21 @@ export const RULE_DISTINCT_FIELD = 56; // or NONE
 export const RULE_ALERTNAME_LABEL = 60; // u16, label index: alerts are grouped by these two
 export const RULE_NAMESPACE_LABEL = 62; // u16, or NO_LABEL
 export const RULE_FINGERPRINT = 64; // u64: the same rule has the same one in every rules file
-export const RULE_STEP_COUNT = 72;
-export const RULE_STEPS_OFFSET = 76; // of a sequence, SEQUENCE_… for each step
-export const RULE_ORDER = 80; // of a sequence, flags ORDER_…
-export const RULE_SAMPLE_OFFSET = 84; // a TEMPLATE_… record: the text that is kept of each match; 0: none is
-export const RULE_SAMPLE_FIRST = 88; // how many of the first texts are kept,
-export const RULE_SAMPLE_LAST = 92; // and of the last
-export const RULE_SAMPLE_SLICE_MS = 96; // u64: texts are kept for this time at least, and for twice as long at most
-export const RULE_RESOLVE_MS = 104; // u64: after so long without a match an alert is resolved; 0: it is not
-export const RULE_LEARN_MS = 112; // u64: first seen: how long nothing is new from the start on
-export const RULE_ABOVE = 120; // ratio: the share above which there is an alert, in parts of SHARE_UNIT
-export const RULE_SIZE = 128;
+export const RULE_COUNTING_OFFSET = 72; // a COUNTING_… record: most rules share one
+export const RULE_SIZE = 80;
+
+// What few rules say of how their hits are counted.
+export const COUNTING_RESOLVE_MS = 0; // u64: after so long without a match an alert is resolved; 0: it is not
+export const COUNTING_LEARN_MS = 8; // u64: first seen: how long nothing is new from the start on
+export const COUNTING_SAMPLE_SLICE_MS = 16; // u64: texts are kept for this time at least, and for twice as long at most
+export const COUNTING_SAMPLE_OFFSET = 24; // a TEMPLATE_… record: the text that is kept of each match; 0: none is
+export const COUNTING_SAMPLE_FIRST = 28; // how many of the first texts are kept,
+export const COUNTING_SAMPLE_LAST = 32; // and of the last
+export const COUNTING_STEP_COUNT = 36; // what a hit's ordinal is below
+export const COUNTING_STEPS_OFFSET = 40; // of a sequence, SEQUENCE_… for each step
+export const COUNTING_ORDER = 44; // of a sequence, flags ORDER_…
+export const COUNTING_ABOVE = 48; // ratio: the share above which there is an alert, in parts of SHARE_UNIT
+export const COUNTING_SIZE = 52;
 
 // The rules, sorted by fingerprint: a hit names its rule by it.
 export const FINGERPRINT_RULE_OFFSET = 0;

@@ -42,6 +42,11 @@ export function templateCountOf(rule: usize, ofLabels: bool): u32 {
   return ofLabels ? load<u32>(rule, layout.RULE_LABEL_COUNT) : load<u32>(rule, layout.RULE_ANNOTATION_COUNT);
 }
 
+/** How a rule counts its hits: a COUNTING_… record. */
+export function countingOf(rule: usize): usize {
+  return RULESET + load<u32>(rule, layout.RULE_COUNTING_OFFSET);
+}
+
 /** The name of a template, after the comma and the quote of its key. */
 export function nameOf(template: usize): usize {
   return RULESET + load<u32>(template, layout.TEMPLATE_KEY_OFFSET) + 2;
@@ -78,7 +83,7 @@ const SPACE: u32 = 0x20;
 
 /** Renders the text that a rule keeps of a match, as one line; nothing when there is no memory. */
 export function renderSample(rule: usize, subject: usize): u64 {
-  const template = RULESET + load<u32>(rule, layout.RULE_SAMPLE_OFFSET);
+  const template = RULESET + load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_OFFSET);
   const text = renderOne(template, subject, layout.SAMPLE_SIZE_MAX);
   const copy = allocate(sizeOf(text));
   if (copy == 0) return NOTHING;

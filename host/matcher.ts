@@ -253,7 +253,8 @@ function readInfo(doors: Doors): RulesetInfo {
     const alert = Buffer.from(name).toString();
     alerts.push(alert);
     const kind = KINDS[u32(at + layout.RULE_KIND)] ?? 'other';
-    const resolveAfterMs = Number(u64(at + layout.RULE_RESOLVE_MS));
+    const counting = u32(at + layout.RULE_COUNTING_OFFSET);
+    const resolveAfterMs = Number(u64(counting + layout.COUNTING_RESOLVE_MS));
     const resolves = resolveAfterMs > 0 || kind === 'absence';
     const key = BigInt.asUintN(64, doors.expectedKey(rule));
     rules.push({
@@ -261,7 +262,7 @@ function readInfo(doors: Doors): RulesetInfo {
       realertMs: Number(u64(at + layout.RULE_REALERT_MS)),
       resolves,
       ...(resolveAfterMs > 0 && { resolveAfterMs }),
-      isToldByClock: resolves || (u32(at + layout.RULE_ORDER) & layout.ORDER_WAITS) !== 0,
+      isToldByClock: resolves || (u32(counting + layout.COUNTING_ORDER) & layout.ORDER_WAITS) !== 0,
       kind,
       ...(kind === 'threshold' && {
         threshold: {

@@ -349,7 +349,10 @@ export function tieSteps(
   labels: TemplateDraft[],
 ): Rule['sequence'] {
   const by = readBy(context, sequence.by, labels.map(label => label.name)); // prettier-ignore
-  const untied = labels.map(label => ({ label, missing: missingCapture(label, sequence.steps, filledFrom(sequence)) }));
+  const untied = labels.map(label => ({
+    label,
+    missing: missingCapture(label, sequence.steps, filledFrom(sequence)),
+  }));
   const tying = untied.filter(({ missing }) => !missing).map(({ label }) => label.name);
   for (const { label, missing } of untied) {
     if (!missing || !by.includes(label.name)) continue;

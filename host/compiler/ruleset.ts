@@ -702,23 +702,31 @@ function encodeRule(writer: Writer, at: number, rule: CompiledRule): void {
     [layout.RULE_COUNT]: rule.count,
     [layout.RULE_REALERT_MS]: BigInt(rule.realertMs),
     [layout.RULE_WINDOW_MS]: BigInt(rule.windowMs),
-    [layout.RULE_RESOLVE_MS]: BigInt(rule.resolveMs),
-    [layout.RULE_LEARN_MS]: BigInt(rule.learnMs),
-    [layout.RULE_ABOVE]: rule.above,
     [layout.RULE_BY_MASK]: rule.byMask,
     [layout.RULE_FINGERPRINT]: rule.fingerprint,
     [layout.RULE_DISTINCT_FIELD]: rule.distinctField ?? layout.NONE,
-    [layout.RULE_STEP_COUNT]: rule.kind === layout.KIND_RATIO ? 2 : (rule.sequence?.steps.length ?? 1),
-    [layout.RULE_STEPS_OFFSET]: encodeSequence(writer, rule),
-    [layout.RULE_ORDER]: rule.sequence?.order ?? 0,
-    [layout.RULE_SAMPLE_OFFSET]: rule.samples ? encodeTemplates(writer, [rule.samples.text]) : 0,
-    [layout.RULE_SAMPLE_FIRST]: rule.samples?.first ?? 0,
-    [layout.RULE_SAMPLE_LAST]: rule.samples?.last ?? 0,
-    [layout.RULE_SAMPLE_SLICE_MS]: BigInt(rule.samples?.sliceMs ?? 1),
+    [layout.RULE_COUNTING_OFFSET]: encodeCounting(writer, rule),
     [layout.RULE_ALERTNAME_LABEL]: labelNamed('alertname'),
     [layout.RULE_NAMESPACE_LABEL]: labelNamed('namespace'),
   };
   writer.record(at, fields, widths.RULE);
+}
+
+function encodeCounting(writer: Writer, rule: CompiledRule): number {
+  const { samples, sequence } = rule;
+  const fields = {
+    [layout.COUNTING_RESOLVE_MS]: BigInt(rule.resolveMs),
+    [layout.COUNTING_LEARN_MS]: BigInt(rule.learnMs),
+    [layout.COUNTING_SAMPLE_SLICE_MS]: BigInt(samples?.sliceMs ?? 1),
+    [layout.COUNTING_SAMPLE_OFFSET]: samples ? encodeTemplates(writer, [samples.text]) : 0,
+    [layout.COUNTING_SAMPLE_FIRST]: samples?.first ?? 0,
+    [layout.COUNTING_SAMPLE_LAST]: samples?.last ?? 0,
+    [layout.COUNTING_STEP_COUNT]: rule.kind === layout.KIND_RATIO ? 2 : (sequence?.steps.length ?? 1),
+    [layout.COUNTING_STEPS_OFFSET]: encodeSequence(writer, rule),
+    [layout.COUNTING_ORDER]: sequence?.order ?? 0,
+    [layout.COUNTING_ABOVE]: rule.above,
+  };
+  return writer.sharedRecords(layout.COUNTING_SIZE, [fields], widths.COUNTING);
 }
 
 function encodeSequence(writer: Writer, { sequence }: CompiledRule): number {

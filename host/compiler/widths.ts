@@ -12,15 +12,10 @@ export const NEEDLE: Widths = { u64: [layout.NEEDLE_WORD, layout.NEEDLE_MASK] };
 export const CODE: Widths = { u16: [layout.CODE_ON_TRUE, layout.CODE_ON_FALSE] };
 export const RULE: Widths = {
   u16: [layout.RULE_ALERTNAME_LABEL, layout.RULE_NAMESPACE_LABEL],
-  u64: [
-    layout.RULE_REALERT_MS,
-    layout.RULE_WINDOW_MS,
-    layout.RULE_BY_MASK,
-    layout.RULE_FINGERPRINT,
-    layout.RULE_SAMPLE_SLICE_MS,
-    layout.RULE_RESOLVE_MS,
-    layout.RULE_LEARN_MS,
-  ],
+  u64: [layout.RULE_REALERT_MS, layout.RULE_WINDOW_MS, layout.RULE_BY_MASK, layout.RULE_FINGERPRINT],
+};
+export const COUNTING: Widths = {
+  u64: [layout.COUNTING_RESOLVE_MS, layout.COUNTING_LEARN_MS, layout.COUNTING_SAMPLE_SLICE_MS],
 };
 export const SEQUENCE: Widths = {
   u16: [layout.SEQUENCE_KIND, layout.SEQUENCE_PLACE, layout.SEQUENCE_COUNT],
