@@ -220,7 +220,8 @@ function makeParts(dice: Dice, stock: Stock, captures: string[], labels: string[
 function makePipe(dice: Dice, stock: Stock, captures: string[]): Part {
   const of = dice.times(dice.between(1, 3), (): Part => {
     if (captures.length > 0 && dice.chance(0.4)) return { kind: 'capture', name: dice.pick(captures) };
-    return { kind: 'record', path: dice.pick(stock.paths) };
+    // A list has many values: a template refuses it.
+    return { kind: 'record', path: dice.pick(stock.paths.filter(path => !path.includes(null))) };
   });
   if (dice.chance(0.4)) of.push({ kind: 'text', text: dice.pick(['?', 'a | b', '"x" <é>', ' \\ ']) });
   return { kind: 'pipe', of, calls: dice.times(dice.below(3), () => dice.pick(CALLS)) };
