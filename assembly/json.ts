@@ -24,7 +24,12 @@ const WORD_TRUE: u32 = 0x65757274;
 const WORD_ALSE: u32 = 0x65736c61;
 const WORD_NULL: u32 = 0x6c6c756e;
 
+/** Most often there is none: this much is asked where it is called. */
 export function skipSpace(at: usize, end: usize): usize {
+  return at < end && load<u8>(at) > 0x20 ? at : skipSpaces(at, end);
+}
+
+function skipSpaces(at: usize, end: usize): usize {
   while (at < end) {
     const byte = load<u8>(at);
     if (byte > 0x20 || (byte != 0x20 && byte != 0x0a && byte != 0x0d && byte != 0x09)) break;
