@@ -10,6 +10,10 @@ interface Entry {
 }
 
 const COMMANDS: Record<string, Entry> = {
+  new: {
+    summary: 'group the lines of a log, and write a rule for some of them',
+    load: () => import('./command/new.ts'),
+  },
   check: {
     summary: 'report every mistake of rules files',
     load: () => import('./command/check.ts'),

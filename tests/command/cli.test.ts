@@ -80,6 +80,7 @@ test('--help and --version', async () => {
   assert.deepEqual(await earshot('--help'), overview);
   const commands = [...overview.stdout.matchAll(/^  (\w+) /gm)].map(([, name]) => name!);
   assert.deepEqual(commands, [
+    'new',
     'check',
     'test',
     'build',

@@ -201,7 +201,7 @@ test('check names what a file is that is no rules file', async () => {
 });
 
 describe('run --notify with the envelope of the other sink', () => {
-  // The words of Alertmanager 0.27 and of Notification Manager 2.3.
+  // Their words as remembered and as in tests/sink/notification-manager.ts; not taken from a run of either.
   const answers = [
     [
       'notification-manager',
