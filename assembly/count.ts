@@ -246,11 +246,12 @@ export function countTold(hit: usize): void {
   if (isToldByClock(rule)) {
     const link = isAbsence(rule) ? 0 : waitingOf(indexOf(rule), keyOf(hit));
     const labels = link == 0 ? <usize>0 : waitingLabels(link);
+    // As when it was counted: what its alert begins, the hit itself does not put off.
+    if (keepsTrouble(hit)) seeTrouble(hit);
     // It was the alert of a sequence that had waited too long when the hit came.
     if (labels != 0) coolOverdue(rule, labels, waitingSince(link));
     if (link != 0) endWaiting(link);
     dueBy(hit);
-    if (keepsTrouble(hit)) seeTrouble(hit);
     return;
   }
   dueBy(hit);
@@ -846,6 +847,8 @@ function fireOverdue(rule: usize, labels: usize, samples: u64, began: i64): bool
 function coolOverdue(rule: usize, labels: usize, began: i64): void {
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
   const due = began + windowOf(rule);
+  const before = resolvesAfter(rule) ? troubleOf(rule, hash) : 0;
+  if (before != 0 && due >= troubleEnd(before)) endTrouble(rule, hash, troubleEnd(before));
   startCoolDown(rule, hash, tenantOf(rule, labels), due);
   startTrouble(rule, labels, hash, due, due);
 }

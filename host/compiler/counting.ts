@@ -240,10 +240,18 @@ export function readResolveAfter(
   context: Context,
   entry: Entry | undefined,
   isAbsence: boolean,
+  sequence: SequenceDraft | undefined,
 ): number | undefined {
-  if (!entry || !isAbsence) return readDuration(context, entry, schema.ABSENCE_MIN_MS);
-  const hint = 'leave it out: the alert is resolved when there are enough matches again';
-  return fail(context, entry.key, '"resolveAfter" cannot be used with "absence" or "below"', hint);
+  if (!entry) return undefined;
+  const waits = sequence?.order !== 'any' && sequence?.counts.at(-1) === 0;
+  if (!isAbsence && !waits) return readDuration(context, entry, schema.ABSENCE_MIN_MS);
+  const [what, hint] = isAbsence
+    ? ['"absence" or "below"', 'leave it out: the alert is resolved when there are enough matches again']
+    : [
+        'a sequence that ends with "unless"',
+        'leave it out: the clock tells such an alert, and nothing ends it',
+      ];
+  return fail(context, entry.key, `"resolveAfter" cannot be used with ${what}`, hint);
 }
 
 export interface SequenceDraft {

@@ -258,7 +258,7 @@ function readRule(context: Context, node: Node, group: string, scope: Scope): Ru
     labelNames,
     steps,
   );
-  const resolveAfterMs = readResolveAfter(context, map.get('resolveAfter'), absence !== undefined);
+  const resolveAfterMs = readResolveAfter(context, map.get('resolveAfter'), absence !== undefined, sequence);
   const firstSeen = readFirstSeen(context, map.get('firstSeen'), labelNames);
   const tied = sequence && tieSteps(context, sequence, labels);
   const tests = readRuleTests(context, map.get('tests'));

@@ -272,16 +272,6 @@ groups:
     sequence: {steps: [{field: log, eq: start}, {unless: {field: log, eq: end}}], within: 500s, by: [key]}
     realert: 900s
     labels: {key: '{{ $record.key }}', kind: '{{ $record.log }}'}
-  - alert: hangs over
-    sequence: {steps: [{field: log, eq: start}, {unless: {field: log, eq: end}}], within: 500s, by: [key]}
-    realert: 900s
-    resolveAfter: 300s
-    labels: {key: '{{ $record.key }}'}
-  - alert: barred over
-    sequence: {steps: [{unless: {field: log, eq: each}}, {field: log, eq: start}, {unless: {field: log, eq: end}}], within: 400s, by: [key]}
-    realert: 0s
-    resolveAfter: 600s
-    labels: {key: '{{ $record.key }}'}
   - alert: steps over
     sequence: {steps: [{field: log, eq: start}, {unless: {field: log, eq: each}}, {field: log, eq: many}], within: 600s, by: [key]}
     realert: 400s
