@@ -866,7 +866,7 @@ function tellOverdue(link: u32): void {
     store<u32>(lastAlert(), EFFECT_OVERDUE, ALERT_EFFECT);
     store<u64>(lastAlert(), key, ALERT_KEY);
     store<i64>(lastAlert(), began, ALERT_TIME);
-  } else addOverdue(rule, key, began, NEVER, labels);
+  } else addKept(rule, layout.MARK_OVERDUE, key, began, NEVER, labels); // suppressed
 }
 
 // ── Absence ─────────────────────────────────────────────────────────────────────────────────────────
@@ -1164,7 +1164,8 @@ function repeatMs(rule: usize): i64 {
 function remindOf(link: u32, since: i64): void {
   const rule = ruleAt(slotRule(link));
   const labels = absenceLabels(link);
-  if (labels != 0) addMissing(rule, absenceHash(link), since, clockTime(), labels);
+  if (labels != 0)
+    addKept(rule, layout.MARK_MISSING, absenceHash(link), since - windowOf(rule), clockTime(), labels);
   markMissing(link, since, clockTime());
   lookAgainAt(clockTime() + repeatMs(rule));
 }
@@ -1182,7 +1183,8 @@ function remindOfUnsaid(): void {
     if (isKeyOfClock(link)) {
       if (isAbsence(rule)) continue; // it has its own marks
       const labels = absenceLabels(link);
-      if (labels != 0) addTrouble(rule, absenceHash(link), lastSeen(link), missingSince(link), labels);
+      if (labels != 0)
+        addKept(rule, layout.MARK_FIRING, absenceHash(link), lastSeen(link), missingSince(link), labels);
     } else if (isWatch(link)) {
       const mark = addMark(rule, layout.MARK_WATCHED, 0);
       if (mark != 0) store<i64>(mark, watchedSince(slotRule(link)), MARK_TIME);
@@ -1206,28 +1208,12 @@ function lookBackMs(): i64 {
   return load<i64>(RULESET, layout.HEADER_LOOK_BACK_MS);
 }
 
-function addMissing(rule: usize, key: u64, since: i64, told: i64, labels: usize): void {
-  const mark = addMark(rule, layout.MARK_MISSING, key);
+/** Adds a mark with labels: of a key that is missing, or waits, or of a label set in trouble. */
+function addKept(rule: usize, kind: u32, key: u64, time: i64, told: i64, labels: usize): void {
+  const mark = addMark(rule, kind, key);
   if (mark == 0) return;
-  store<i64>(mark, since - windowOf(rule), MARK_TIME);
+  store<i64>(mark, time, MARK_TIME);
   store<i64>(mark, told, MARK_TOLD);
-  store<usize>(mark, labels, SUBJECT_LABELS);
-}
-
-/** `told` NEVER: it was suppressed. */
-function addOverdue(rule: usize, key: u64, began: i64, told: i64, labels: usize): void {
-  const mark = addMark(rule, layout.MARK_OVERDUE, key);
-  if (mark == 0) return;
-  store<i64>(mark, began, MARK_TIME);
-  store<i64>(mark, told, MARK_TOLD);
-  store<usize>(mark, labels, SUBJECT_LABELS);
-}
-
-function addTrouble(rule: usize, key: u64, seen: i64, since: i64, labels: usize): void {
-  const mark = addMark(rule, layout.MARK_FIRING, key);
-  if (mark == 0) return;
-  store<i64>(mark, seen, MARK_TIME);
-  store<i64>(mark, since, MARK_TOLD);
   store<usize>(mark, labels, SUBJECT_LABELS);
 }
 
@@ -1249,18 +1235,19 @@ export function writeMarks(): bool {
     const effect = load<u32>(alert, ALERT_EFFECT);
     const key = load<u64>(alert, ALERT_KEY);
     const time = load<i64>(alert, ALERT_TIME);
+    const starts = load<i64>(alert, ALERT_STARTS);
+    const labels = load<usize>(alert, SUBJECT_LABELS);
     if (effect == EFFECT_MISSING) {
-      addMissing(rule, key, load<i64>(alert, ALERT_STARTS), time, load<usize>(alert, SUBJECT_LABELS));
+      addKept(rule, layout.MARK_MISSING, key, starts - windowOf(rule), time, labels);
     } else if (effect == EFFECT_OVERDUE) {
-      addOverdue(rule, key, time, load<i64>(alert, ALERT_STARTS), load<usize>(alert, SUBJECT_LABELS));
+      addKept(rule, layout.MARK_OVERDUE, key, time, starts, labels);
     } else if (effect == EFFECT_COOL_DOWN) {
       const mark = addMark(rule, layout.MARK_REPORTED, key);
       if (mark == 0) return false;
       store<u64>(mark, load<u64>(alert, ALERT_TENANT), MARK_TENANT);
       store<i64>(mark, time, MARK_TIME);
       const isNew = watchMs(rule) != 0 && troubleOf(rule, key) == 0;
-      if (isNew)
-        addTrouble(rule, key, time, load<i64>(alert, ALERT_STARTS), load<usize>(alert, SUBJECT_LABELS));
+      if (isNew) addKept(rule, layout.MARK_FIRING, key, time, starts, labels);
     } else if (effect == EFFECT_RESOLVED) {
       const mark = addMark(rule, layout.MARK_RESOLVED, key);
       if (mark == 0) return false;

@@ -550,15 +550,7 @@ export interface Producer extends Pick<Source, 'topic' | 'produce'> {
 
 export function openProducer(options: Omit<KafkaOptions, 'topics'>, log: Log): Producer {
   let closed = false;
-  const client = new kafkajs.Kafka({
-    ...connection(options),
-    retry: PRODUCE_RETRY,
-    logCreator: forwardTo(
-      log,
-      () => {},
-      () => closed,
-    ),
-  });
+  const client = openClient(options, log, () => closed);
   const carrier = openCarrier(client, options.group);
   return {
     reach: topic => carrier.sender.reach(topic),
@@ -596,15 +588,7 @@ export interface Reader {
 
 export async function openReader(options: Omit<KafkaOptions, 'topics'>, log: Log): Promise<Reader> {
   let closed = false;
-  const client = new kafkajs.Kafka({
-    ...connection(options),
-    retry: PRODUCE_RETRY,
-    logCreator: forwardTo(
-      log,
-      () => {},
-      () => closed,
-    ),
-  });
+  const client = openClient(options, log, () => closed);
   let fetcher!: Fetcher; // Set below: kafkajs creates the assigner together with the consumer.
   const carrier = client.consumer({
     groupId: options.group, // It never joins.
@@ -639,6 +623,11 @@ export async function openReader(options: Omit<KafkaOptions, 'topics'>, log: Log
     },
     close,
   };
+}
+
+function openClient(options: Omit<KafkaOptions, 'topics'>, log: Log, isClosed: () => boolean): KafkaClient {
+  const logCreator = forwardTo(log, () => {}, isClosed);
+  return new kafkajs.Kafka({ ...connection(options), retry: PRODUCE_RETRY, logCreator });
 }
 
 /** kafkajs has no cluster without a consumer. This one never joins: its connections are for what is produced. */

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
+import { accessRecord } from './records.ts';
 
 const SECONDS = Number(process.env.EARSHOT_BENCH_SECONDS ?? 8);
 const RECORDS = Number(process.env.EARSHOT_BENCH_RECORDS ?? 200_000);
@@ -29,29 +30,11 @@ const ECHO = `
     request.on('end', () => response.writeHead(200, { 'content-type': 'text/plain' }).end(String(Buffer.concat(parts).length)));
   }).listen(${PORTS.echo}, '127.0.0.1')`;
 
-/** A record as Fluent Bit sends it from KubeSphere; one in a thousand is a 404. */
-function record(id: number): string {
-  const status = id % 1000 === 0 ? 404 : 200;
-  const path = `/svc-${id % 1000}/items/${(id * 7919) % 100_000}`;
-  return JSON.stringify({
-    '@timestamp': 1629856477.226758 + id / 1000,
-    log: `10.233.${id % 256}.${(id * 31) % 256} - - [25/Aug/2021:01:54:36 +0000] "GET ${path} HTTP/1.1" ${status} ${id % 50_000} "-" "curl/7.58.0"\n`,
-    time: '2021-08-25T01:54:37.226757612Z',
-    kubernetes: {
-      pod_name: `wordpress-v1-f54f697c5-${(id % 50).toString(36).padStart(5, 'h')}`,
-      namespace_name: 'demo-project',
-      container_name: 'container-nrdsp1',
-      docker_id: 'bb7b48e2883be0c05b22c04b1d1573729dd06223ae0b1676e33a4fac655958a5',
-      container_image: 'wordpress:4.8-apache',
-    },
-  });
-}
-
 const folder = mkdtempSync(join(tmpdir(), 'earshot-doors-'));
 const rules = join(folder, 'rules.yaml');
 const module = join(folder, 'earshot.wasm');
 const file = join(folder, 'records.ndjson');
-const lines = Array.from({ length: RECORDS }, (_, id) => record(id));
+const lines = Array.from({ length: RECORDS }, (_, id) => accessRecord(id));
 writeFileSync(file, `${lines.join('\n')}\n`);
 writeFileSync(
   rules,

@@ -21,6 +21,7 @@ import { readSettings } from '../../host/function/settings.ts';
 import { openKafka } from '../../host/source/kafka.ts';
 import { startKafka, uniqueName } from '../kafka.ts';
 import { startNotificationManager } from '../sink/notification-manager.ts';
+import { accessRecord } from './records.ts';
 
 const RECORDS = Number(process.env.EARSHOT_BENCH_RECORDS ?? 1_000_000);
 const RSS_ROUNDS = Number(process.env.EARSHOT_BENCH_RSS ?? 5);
@@ -40,24 +41,6 @@ interface Result {
   /** Resident memory in MB, sampled evenly over the run. */
   rss: number[];
   matches: number;
-}
-
-/** A record as Fluent Bit sends it from KubeSphere; one in `hitEvery` is a 404. */
-function record(id: number, hitEvery = 1000): string {
-  const status = id % hitEvery === 0 ? 404 : 200;
-  const path = `/svc-${id % 1000}/items/${(id * 7919) % 100_000}`;
-  return JSON.stringify({
-    '@timestamp': 1629856477.226758 + id / 1000,
-    log: `10.233.${id % 256}.${(id * 31) % 256} - - [25/Aug/2021:01:54:36 +0000] "GET ${path} HTTP/1.1" ${status} ${id % 50_000} "-" "curl/7.58.0"\n`,
-    time: '2021-08-25T01:54:37.226757612Z',
-    kubernetes: {
-      pod_name: `wordpress-v1-f54f697c5-${(id % 50).toString(36).padStart(5, 'h')}`,
-      namespace_name: 'demo-project',
-      container_name: 'container-nrdsp1',
-      docker_id: 'bb7b48e2883be0c05b22c04b1d1573729dd06223ae0b1676e33a4fac655958a5',
-      container_image: 'wordpress:4.8-apache',
-    },
-  });
 }
 
 /** Rule `index` wants a 404 below its own path; of one rule, any path. */
@@ -243,7 +226,7 @@ type RunOnce = (mode: string, argument: number | string, topic: string) => Promi
 
 async function throughput(run: RunOnce, modules: Map<number, string>, topics: Map<number, string>) {
   console.log(
-    `${RECORDS.toLocaleString('en')} records of ${record(12345).length} bytes, ${PARTITIONS} partitions, best of ${ROUNDS}\n`,
+    `${RECORDS.toLocaleString('en')} records of ${accessRecord(12345).length} bytes, ${PARTITIONS} partitions, best of ${ROUNDS}\n`,
   );
   console.log('run                              records/s   of bare   µs CPU/record   RSS MB');
   const [few, some, all] = HIT_EVERY.map(hitEvery => topics.get(hitEvery)!) as [string, string, string];
@@ -413,7 +396,7 @@ async function loadTopic(brokers: string, rounds: number, hitEvery?: number): Pr
   const size = 2000;
   for (let at = 0; at < RECORDS * rounds; at += size) {
     const messages = Array.from({ length: Math.min(size, RECORDS * rounds - at) }, (_, index) => ({
-      value: record(at + index, hitEvery),
+      value: accessRecord(at + index, hitEvery),
       partition: (at / size) % PARTITIONS,
     }));
     await producer.send({ topic, messages, acks: 1 });

@@ -110,3 +110,21 @@ export function benchRecords(rules: BenchRule[], count: number, hitRate: number,
     return Buffer.from(JSON.stringify(record));
   });
 }
+
+/** A record as Fluent Bit sends it from KubeSphere; one in `hitEvery` is a 404. */
+export function accessRecord(id: number, hitEvery = 1000): string {
+  const status = id % hitEvery === 0 ? 404 : 200;
+  const path = `/svc-${id % 1000}/items/${(id * 7919) % 100_000}`;
+  return JSON.stringify({
+    '@timestamp': 1629856477.226758 + id / 1000,
+    log: `10.233.${id % 256}.${(id * 31) % 256} - - [25/Aug/2021:01:54:36 +0000] "GET ${path} HTTP/1.1" ${status} ${id % 50_000} "-" "curl/7.58.0"\n`,
+    time: '2021-08-25T01:54:37.226757612Z',
+    kubernetes: {
+      pod_name: `wordpress-v1-f54f697c5-${(id % 50).toString(36).padStart(5, 'h')}`,
+      namespace_name: 'demo-project',
+      container_name: 'container-nrdsp1',
+      docker_id: 'bb7b48e2883be0c05b22c04b1d1573729dd06223ae0b1676e33a4fac655958a5',
+      container_image: 'wordpress:4.8-apache',
+    },
+  });
+}
