@@ -246,8 +246,6 @@ export function countTold(hit: usize): void {
   if (isToldByClock(rule)) {
     const link = isAbsence(rule) ? 0 : waitingOf(indexOf(rule), keyOf(hit));
     const labels = link == 0 ? <usize>0 : waitingLabels(link);
-    // As when it was counted: what its alert begins, the hit itself does not put off.
-    if (keepsTrouble(hit)) seeTrouble(hit);
     // It was the alert of a sequence that had waited too long when the hit came.
     if (labels != 0) coolOverdue(rule, labels, waitingSince(link));
     if (link != 0) endWaiting(link);
@@ -297,12 +295,14 @@ function dueBy(hit: usize): u64 {
   return (count & ~AT_LEAST) < <u64>wanted ? 0 : count;
 }
 
-/** The hash of the labels by which the rule of a hit counts. */
-function keyOf(hit: usize): u64 {
-  const rule = load<usize>(hit, HIT_RULE);
+/** The hash of the labels that are the same in all hits that are counted together. */
+export function keyOf(hit: usize): u64 {
+  return countingKey(load<usize>(hit, HIT_RULE), load<usize>(hit, SUBJECT_LABELS));
+}
+
+function countingKey(rule: usize, labels: usize): u64 {
   const isEach = load<u32>(rule, layout.RULE_KIND) == layout.KIND_EACH;
-  const mask = isEach ? u64.MAX_VALUE : load<u64>(rule, layout.RULE_BY_MASK);
-  return fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), mask);
+  return fingerprint(rule, labels, isEach ? u64.MAX_VALUE : load<u64>(rule, layout.RULE_BY_MASK));
 }
 
 /** `$value` of a ratio whose share is above its limit, or 0. */
@@ -500,33 +500,27 @@ export function hasSample(rule: usize, step: u32): bool {
 function keepSample(hit: usize, rule: usize, index: u32): void {
   const block = allocate(SAMPLE_BLOCK_SIZE);
   if (block == 0) return;
+  const key = keyOf(hit);
   const slice = sliceOf(rule, load<i64>(hit, HIT_TIME));
   const text = addressOf(load<u64>(hit, HIT_SAMPLE));
   const size = sizeOf(load<u64>(hit, HIT_SAMPLE));
   if (load<u32>(rule, layout.RULE_KIND) == layout.KIND_SEQUENCE) {
-    writeSample(index, keyOf(hit), load<u32>(hit, HIT_ORDINAL), slice, text, size, block);
+    writeSample(index, key, load<u32>(hit, HIT_ORDINAL), slice, text, size, block);
     return;
   }
   const first = load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_FIRST);
-  addSample(
-    index,
-    keyOf(hit),
-    slice,
-    first,
-    load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_LAST),
-    text,
-    size,
-    block,
-  );
+  const last = load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_LAST);
+  addSample(index, key, slice, first, last, text, size, block);
 }
 
 /** Gives an alert the texts that it stands for. They are told with it. */
 function showSamples(alert: usize, hit: usize, rule: usize): void {
   if (load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_OFFSET) == 0) return;
   const given = load<u64>(hit, SUBJECT_SAMPLES);
-  const texts = sizeOf(given) != 0 ? given : samplesOf(rule, keyOf(hit), load<i64>(hit, HIT_TIME));
+  const key = keyOf(hit);
+  const texts = sizeOf(given) != 0 ? given : samplesOf(rule, key, load<i64>(hit, HIT_TIME));
   store<u64>(alert, texts, SUBJECT_SAMPLES);
-  store<u64>(alert, keyOf(hit), ALERT_SAMPLES_KEY);
+  store<u64>(alert, key, ALERT_SAMPLES_KEY);
   store<u32>(alert, 1, ALERT_HAS_SAMPLES);
 }
 
@@ -846,11 +840,7 @@ function fireOverdue(rule: usize, labels: usize, samples: u64, began: i64): bool
 /** An alert said that the end of a sequence did not come. */
 function coolOverdue(rule: usize, labels: usize, began: i64): void {
   const hash = fingerprint(rule, labels, u64.MAX_VALUE);
-  const due = began + windowOf(rule);
-  const before = resolvesAfter(rule) ? troubleOf(rule, hash) : 0;
-  if (before != 0 && due >= troubleEnd(before)) endTrouble(rule, hash, troubleEnd(before));
-  startCoolDown(rule, hash, tenantOf(rule, labels), due);
-  startTrouble(rule, labels, hash, due, due);
+  startCoolDown(rule, hash, tenantOf(rule, labels), began + windowOf(rule));
 }
 
 /** Tells that the end of a sequence did not come, or makes a mark when that is suppressed. */
@@ -949,7 +939,7 @@ function tellAbsence(link: u32, since: i64, endsAt: i64, matches: u64): usize {
   if (endsAt != NO_END) store<u32>(alert, RESOLVED, ALERT_STATUS);
   store<u64>(alert, matches, SUBJECT_VALUE);
   if (load<u32>(countingOf(rule), layout.COUNTING_SAMPLE_OFFSET) != 0)
-    store<u64>(alert, samplesOf(rule, absenceHash(link), clockTime()), SUBJECT_SAMPLES);
+    store<u64>(alert, samplesOf(rule, countingKey(rule, labels), clockTime()), SUBJECT_SAMPLES);
   store<u64>(alert, takeEvicted(), SUBJECT_OTHERS);
   store<i64>(alert, since, ALERT_STARTS);
   store<i64>(alert, endsAt, ALERT_ENDS);
@@ -988,7 +978,7 @@ export function tellDue(): void {
     if (isWaiting(link)) {
       const due = waitingSince(link) + windowOf(rule);
       // One at a time: what one alert changes decides about the next.
-      if (due > clock || hasAlerts() || !reserve(keptSizeMax(rule) * alertsAtOnce(rule))) lookAgainAt(due);
+      if (due > clock || hasAlerts() || !reserve(keptSizeMax(rule))) lookAgainAt(due);
       else {
         tellOverdue(link);
         count++;

@@ -18,6 +18,7 @@ import {
   expect,
   expectAll,
   hasSample,
+  keyOf,
   measureHit,
   passEnd,
   passTime,
@@ -325,19 +326,11 @@ function readDistinct(rule: usize, hit: usize): bool {
 export function writeHits(source: usize, sourceSize: usize): bool {
   beginOutput(1024);
   for (let hit = firstHit; hit != 0; hit = load<usize>(hit, HIT_NEXT)) {
-    store<u64>(hit, countingHash(hit), HIT_BY);
+    store<u64>(hit, keyOf(hit), HIT_BY);
     writeHit(hit, source, sourceSize);
     writeByte(0x0a);
   }
   return !isExhausted();
-}
-
-/** Hash of the labels that are the same in all hits that are counted together. */
-function countingHash(hit: usize): u64 {
-  const rule = load<usize>(hit, HIT_RULE);
-  const isKeyed = load<u32>(rule, layout.RULE_KIND) != layout.KIND_EACH;
-  const mask = isKeyed ? load<u64>(rule, layout.RULE_BY_MASK) : u64.MAX_VALUE;
-  return fingerprint(rule, load<usize>(hit, SUBJECT_LABELS), mask);
 }
 
 /**

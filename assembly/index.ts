@@ -287,13 +287,14 @@ export function testAtom(atom: u32): bool {
   return holdsAtom(atom);
 }
 
-/** Finds where an atom's field matches, for the four doors below. 0 when the field has no text. */
+/** Finds where an atom's field matches, for the four doors below. 0 when the field has no text, or the atom no field. */
 export function spanOf(atom: u32): bool {
+  spanField = atomField(atom);
+  if (spanField == layout.NONE) return false;
   const slots = allocate(layout.CAPTURE_COUNT_MAX * 8);
   if (slots == 0) return false;
   beginBudget();
   locateAtom(atom, slots);
-  spanField = atomField(atom);
   return fieldType(spanField) != layout.TYPE_ABSENT;
 }
 

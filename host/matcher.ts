@@ -54,6 +54,13 @@ export interface RuleInfo {
 }
 
 /** One instance is one stream of records, with the state (cool-downs, windows) of that stream. */
+/** Rules that a counter tells of its start: they wait for their key, whether or not it was ever seen, or learn what is not new. */
+export function rulesToExpect({ rules }: RulesetInfo): number[] {
+  return rules.flatMap(({ expectedKey, learns }, rule) =>
+    expectedKey === undefined && !learns ? [] : [rule],
+  );
+}
+
 export interface Matcher {
   readonly info: RulesetInfo;
   /**

@@ -81,7 +81,7 @@ function toText(rules: RulesFile): string {
   const found = [plural(errorCount, 'error'), plural(countOf(rules, 'warning'), 'warning')].join(', ');
   const good =
     errorCount === 0
-      ? plural(ruleCount, 'rule') + countTests([rules])
+      ? plural(ruleCount, 'rule') + countTests(rules)
       : `${plural(ruleCount, 'rule')} without errors`;
   return `${problems.join('\n')}${problems.length > 0 ? '\n' : ''}${good}: ${found}\n`;
 }

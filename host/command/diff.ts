@@ -56,7 +56,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw usage('diff takes two rules files, the old one and the new one');
   const examplesMax = readExamples(values.examples ?? EXAMPLES_DEFAULT);
   const source = sourceOf(values, paths, io, 'diff');
-  const replays = { old: await Replay.open(oldPath, io), new: await Replay.open(newPath, io) };
+  const replays = { old: await Replay.open([oldPath], io), new: await Replay.open([newPath], io) };
   const changes = new Map<string, Change>();
   const changeOf = (name: string) => {
     const known = changes.get(name) ?? newChange();

@@ -211,7 +211,7 @@ function isSame(a: Span | undefined, b: Span): boolean {
 export function showAnswer({ rules, doors }: Explainer, answer: Answer, record: unknown): string {
   const { test, isNegated, atom, isTrue } = answer;
   const written = rules.source.slice(test.span.start, test.span.end).replace(/\s+/g, ' ');
-  const span = test.op === 'active' ? null : narrowed(spanOf(doors, atom), test);
+  const span = narrowed(spanOf(doors, atom), test);
   const isMet = isTrue !== isNegated;
   const missing = 'ofAll' in test ? `without ${quote(test.texts[0]!)}, ` : '';
   const isShown = test.op === 'active' || !(isMet || isTrue);

@@ -25,7 +25,7 @@ plain text, from files, from standard input, or a time range of a topic.
   -o, --output FILE where to write it (standard output)
   --alert NAME      the name of its alert (made of the template's words)
   --field PATH      the field with the text (log, or message, msg)
-  --unmatched RULES only records that no rule of this rules file matches
+  --unmatched RULES only records that no rule of this rules file, or folder of them, matches
   --limit N         templates to show (30)
 ${RECORD_HELP}`;
 }
@@ -57,7 +57,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const limit = readNumber('--limit', values.limit ?? '30');
   const fields = values.field === undefined ? TEXT_FIELDS : [readField(values.field)];
   const source = sourceOf(values, positionals, io, 'new');
-  const replay = values.unmatched === undefined ? null : await Replay.open(values.unmatched, io);
+  const replay = values.unmatched === undefined ? null : await Replay.open([values.unmatched], io);
   const grouped = new Map<string, Clusters>();
   let skippedCount = 0;
   const reading = await source.read((line, timeMs, place) => {
@@ -65,6 +65,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     const record = mayBeObject(line) ? line : textRecord(line);
     if (replay !== null && replay.take(record, timeMs, () => {})?.length !== 0) return true;
     const found = textOf(record, fields);
+    if (found === undefined) return false;
     if (found === null) {
       skippedCount++;
       return true;
@@ -78,13 +79,15 @@ export async function run(args: string[], io: Io): Promise<number> {
     }));
     return true;
   });
+  if (reading.unreadableCount > 0)
+    io.stderr.write(`earshot: ${count(reading.unreadableCount, 'line is no record', 'lines are no records')}\n`); // prettier-ignore
   if (skippedCount > 0)
     io.stderr.write(`earshot: ${count(skippedCount, 'record has', 'records have')} no text in ${fields.map(path => path.join('.')).join(', ')}; --field names another field\n`); // prettier-ignore
   const all = [...grouped]
     .flatMap(([field, { all: clusters }]) => clusters.map(cluster => ({ field, cluster })))
     .sort((a, b) => b.cluster.count - a.cluster.count);
   if (pick !== undefined) return write(all, pick, values, io);
-  io.stdout.write(listText(all.map(({ cluster }) => cluster), limit, reading.recordCount)); // prettier-ignore
+  io.stdout.write(listText(all.map(({ cluster }) => cluster), othersOf(grouped), limit, reading.recordCount)); // prettier-ignore
   return 0;
 }
 
@@ -110,13 +113,14 @@ interface FoundText {
   origins: Map<string, string>;
 }
 
-function textOf(record: Uint8Array, fields: FieldPath[]): FoundText | null {
+/** Null: no field has a text; undefined: it is no record. */
+function textOf(record: Uint8Array, fields: FieldPath[]): FoundText | null | undefined {
   if (record.length > RECORD_SIZE_MAX) return null;
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(record).toString());
   } catch {
-    return null;
+    return undefined;
   }
   for (const field of fields) {
     const text = valueAt(value, field);
@@ -164,10 +168,15 @@ async function write(
   return 0;
 }
 
-function listText(clusters: Cluster[], limit: number, recordCount: number): string {
+/** Lines like no template that there was room for. */
+function othersOf(grouped: Map<string, Clusters>): number {
+  return [...grouped.values()].reduce((sum, { otherCount }) => sum + otherCount, 0);
+}
+
+function listText(clusters: Cluster[], otherCount: number, limit: number, recordCount: number): string {
   if (clusters.length === 0) return `${count(recordCount, 'record', 'records')}, none to make a rule of\n`;
   const shown = clusters.slice(0, limit);
-  const total = clusters.reduce((sum, cluster) => sum + cluster.count, 0);
+  const total = clusters.reduce((sum, cluster) => sum + cluster.count, otherCount);
   const countWidth = Math.max(5, formatCount(shown[0]!.count).length);
   const lines = shown.map((cluster, index) => {
     const share = `${((cluster.count / total) * 100).toFixed(cluster.count / total < 0.1 ? 1 : 0)} %`;
@@ -178,7 +187,7 @@ function listText(clusters: Cluster[], limit: number, recordCount: number): stri
   const more = clusters.length - shown.length;
   return `  #  ${'lines'.padStart(countWidth)}   share  template
 ${lines.join('\n')}
-${more > 0 ? `and ${count(more, 'template', 'templates')} more; --limit shows them\n` : ''}
+${more > 0 ? `and ${count(more, 'template', 'templates')} more; --limit shows them\n` : ''}${otherCount > 0 ? `and ${count(otherCount, 'line', 'lines')} like none of these\n` : ''}
 a rule for one of them: earshot new … --pick N -o rule.yaml
 `;
 }

@@ -2,7 +2,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError, formatCount } from '../error.ts';
-import { unreadable } from './input.ts';
+import { readInput, unreadable } from './input.ts';
 
 // A folder of more is not one of rules: somebody named the wrong one.
 const FILES_MAX = 10_000;
@@ -25,8 +25,13 @@ export async function inOrder(files: string[]): Promise<string[]> {
   return [...found.values()].sort();
 }
 
-/** The file itself, or all rules files of a folder. */
-export async function filesAt(path: string): Promise<string[]> {
+/** Whether a YAML file is one of tests: it has other keys than a rules file. */
+export function looksLikeTests(source: string): boolean {
+  return /^(?:rule_files|tests)\s*:/m.test(source) && !/^groups\s*:/m.test(source);
+}
+
+/** The file itself, or all rules files of a folder: files of tests may be beside them. */
+export async function filesAt(path: string, which: 'rules' | 'all' = 'rules'): Promise<string[]> {
   let isFolder: boolean;
   try {
     isFolder = (await stat(path)).isDirectory();
@@ -36,8 +41,18 @@ export async function filesAt(path: string): Promise<string[]> {
   if (!isFolder) return [path];
   const files: string[] = [];
   await walk(path, new Set(), files);
+  if (which === 'rules') await leaveOutTests(files);
   if (files.length > 0) return files;
   throw new UserError(`${path} has no rules files: none below it ends in .yaml or .yml`, 2);
+}
+
+async function leaveOutTests(files: string[]): Promise<void> {
+  const found = [...files];
+  files.length = 0;
+  for (const file of found) {
+    const text = await readInput(file).catch(() => null); // what cannot be read is told when it is read again
+    if (text === null || !looksLikeTests(String(text))) files.push(file);
+  }
 }
 
 /** Names that begin with a dot are left out: Kubernetes keeps the versions of a ConfigMap under such names, and links to them. */

@@ -81,16 +81,17 @@ export class Runner {
   async read(file: LogFile): Promise<void> {
     const lines = new Lines(RECORD_SIZE_MAX);
     const close = () => file.close();
+    const timeOf = () => (this.options.isLive ? Date.now() : file.timeMs);
     this.stop.addEventListener('abort', close);
     try {
       for await (const chunk of file.chunks) {
         this.byteCount += chunk.length;
-        const timeMs = this.options.isLive ? Date.now() : file.timeMs;
+        const timeMs = timeOf();
         for (const line of lines.push(chunk)) this.take(line.bytes, line.number, file.name, timeMs);
         await this.deliver();
         if (this.isDone()) return;
       }
-      for (const line of lines.end()) this.take(line.bytes, line.number, file.name, file.timeMs);
+      for (const line of lines.end()) this.take(line.bytes, line.number, file.name, timeOf());
     } finally {
       this.stop.removeEventListener('abort', close);
       file.close();
@@ -292,12 +293,18 @@ export class Runner {
 export function whyNone({ kind, threshold }: RuleInfo): string {
   if (threshold)
     return `: the threshold of ${formatCount(threshold.count)} within ${formatDuration(threshold.withinMs)} is not reached`;
-  return kind === 'sequence'
-    ? ': the sequence is not complete'
-    : kind === 'absence'
-      ? ': none stayed away'
-      : '';
+  return WHY_NONE[kind];
 }
+
+const WHY_NONE: Record<RuleInfo['kind'], string> = {
+  each: '',
+  threshold: '',
+  sequence: ': the sequence is not complete',
+  absence: ': none stayed away, or fell below its count',
+  firstSeen: ': nothing was new, or it was still learning what is not',
+  ratio: ': the share is not above its limit, or of too few matches',
+  other: '',
+};
 
 export function count(number: number, one: string, many: string): string {
   return `${formatCount(number)} ${number === 1 ? one : many}`;

@@ -3,21 +3,23 @@ import { endOf, followRanges } from '../source/range.ts';
 import { openFile } from '../source/file.ts';
 import { jsonOutput, textOutput } from './alert-output.ts';
 import type { Io } from './command.ts';
-import { choice, readArguments, usage } from './command.ts';
+import { choice, readArguments, rulesAndLogs, usage } from './command.ts';
 import { followFile } from './follow.ts';
 import { openModule } from './module-file.ts';
 import { Runner } from './runner.ts';
 import { openTopicReader } from './topic.ts';
 
 export function help(): string {
-  return `Usage: earshot tail [OPTION…] (rules.yaml | earshot.wasm) [FILE]
-       earshot tail [OPTION…] (rules.yaml | earshot.wasm) --brokers HOST:PORT,… --topic TOPIC
+  return `Usage: earshot tail [OPTION…] (RULES | earshot.wasm) [FILE]
+       earshot tail [OPTION…] --rules RULES… [FILE]
+       earshot tail [OPTION…] (RULES | earshot.wasm) --brokers HOST:PORT,… --topic TOPIC
 
 Prints the alerts of a live stream as they come, until it ends or Ctrl-C: of standard input, as in
 \`kubectl logs -f POD | earshot tail rules.yaml\`, of a file that grows (rotation and truncation are
 followed), or of a topic of Kafka, from now on. It joins no group and commits nothing. A line that is no
-JSON object is a record with the field "log".
+JSON object is a record with the field "log". RULES is a rules file, or a folder of them.
 
+  --rules RULES   rules; may be given several times
   --brokers LIST  Kafka brokers; TLS and the login are set as for \`earshot function\`, by EARSHOT_TLS,
                   EARSHOT_SASL_MECHANISM and so on
   --topic TOPIC   the topic
@@ -30,6 +32,7 @@ A record without a time of its own is of now. An absence is reported when it is 
 }
 
 const OPTIONS = {
+  rules: { type: 'string', multiple: true },
   brokers: { type: 'string' },
   topic: { type: 'string' },
   all: { type: 'boolean' },
@@ -42,9 +45,8 @@ const TICK_MS = 1000;
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = readArguments(args, OPTIONS);
-  const [rules, path = '-', ...more] = positionals;
-  if (rules === undefined || more.length > 0)
-    throw usage('tail takes a rules file or a module, and one file');
+  const [rules, [path = '-', ...more]] = rulesAndLogs(values.rules, positionals);
+  if (rules.length === 0 || more.length > 0) throw usage('tail takes a rules file or a module, and one file');
   const form = choice('--output', values.output ?? 'text', ['text', 'json']);
   const { brokers, topic } = values;
   if ((brokers === undefined) !== (topic === undefined)) throw usage('--brokers and --topic go together');
@@ -56,7 +58,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
-  const module = await openModule([rules], io);
+  const module = await openModule(rules, io);
   // Opened before anything is said of records: a wrong name is not a run.
   const read =
     brokers !== undefined && topic !== undefined

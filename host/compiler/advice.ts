@@ -10,6 +10,7 @@ import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model
 import { isList, isPlain, isText } from './path.ts';
 import type { CodePoints, Pattern } from './pattern.ts';
 import { foldedForms } from './pattern.ts';
+import { allPartsOf } from './template.ts';
 
 /** `watched`: the labels that the rule counts or watches on their own, by name. */
 export function adviseRule(rule: Rule, watched: Set<string>, report: Report): void {
@@ -32,6 +33,7 @@ export function adviseRule(rule: Rule, watched: Set<string>, report: Report): vo
     adviseBraces('label', label, report);
   }
   for (const annotation of rule.annotations) adviseBraces('annotation', annotation, report);
+  if (rule.samples) adviseBraces('the text of', { ...rule.samples, name: 'samples' }, report);
   adviseSamples(rule, report);
 }
 
@@ -78,7 +80,7 @@ export function adviseParse(
   parsed: Array<{ path: FieldPath; span: Span }>,
   report: Report,
 ): void {
-  const parts = [...rule.labels, ...rule.annotations].flatMap(template => template.parts);
+  const parts = allPartsOf(rule);
   const used = [
     ...rule.steps.flatMap(testsOf).map(test => test.field),
     ...parts.flatMap(part => (part.kind === 'record' ? [part.field] : [])),

@@ -390,7 +390,7 @@ function readPattern(
     }
     step.captures.set(name, nesting.isUnderNot ? 'underNot' : 'found');
     const captured = { capture: name, regex: source, ...(ignoreCase && { ignoreCase }) };
-    step.capturePaths.set(name, [...(field ?? []), captured]);
+    if (!nesting.isUnderNot) step.capturePaths.set(name, [...(field ?? []), captured]);
   }
   return { op: 'regex', source, ...parsed };
 }

@@ -19,6 +19,7 @@ import {
 } from './reading.ts';
 import type { Context, Entry, ReadMap } from './reading.ts';
 import * as schema from './schema.ts';
+import { waitsForEnd } from './sequence.ts';
 import { readSampleText } from './texts.ts';
 import type { TemplateDraft } from './texts.ts';
 
@@ -172,7 +173,7 @@ export function readRatio(
   const atLeast = readCount(context, map.get('atLeast'), 1, schema.RATIO_AT_LEAST_MAX);
   const by = readBy(context, map.get('by'), labels.map(label => label.name)); // prettier-ignore
   if (!match || !part) return undefined;
-  const steps = [restOf(match, part), partOf(match, part)];
+  const steps = [restOf(match, part), partOf(context, match, part)];
   for (const label of labels) {
     const missing = by.includes(label.name) && missingCapture(label, steps, steps);
     if (!missing) continue;
@@ -189,13 +190,17 @@ export function readRatio(
   return { steps, ratio: { above, withinMs, atLeast, by, span: map.span } };
 }
 
-function partOf(match: Step, part: Step): Step {
+function partOf(context: Context, match: Step, part: Step): Step {
+  for (const name of part.captures.keys()) {
+    if (!match.captures.has(name)) continue;
+    const hint = 'rename one: a template would not know which is meant';
+    fail(context, part.node, `capture ${quote(name)} is in "match", too`, hint);
+  }
   const of = match.condition && part.condition && [match.condition, part.condition];
   return {
     ...match,
     condition: of && { kind: 'all', of, span: part.condition!.span },
     captures: new Map([...part.captures, ...match.captures]),
-    capturePaths: new Map([...part.capturePaths, ...match.capturePaths]),
     capturesAreKnown: match.capturesAreKnown && part.capturesAreKnown,
   };
 }
@@ -243,7 +248,7 @@ export function readResolveAfter(
   sequence: SequenceDraft | undefined,
 ): number | undefined {
   if (!entry) return undefined;
-  const waits = sequence?.order !== 'any' && sequence?.counts.at(-1) === 0;
+  const waits = waitsForEnd(sequence);
   if (!isAbsence && !waits) return readDuration(context, entry, schema.ABSENCE_MIN_MS);
   const [what, hint] = isAbsence
     ? ['"absence" or "below"', 'leave it out: the alert is resolved when there are enough matches again']

@@ -125,13 +125,13 @@ function readFile(context: Context, draft: FileDraft): void {
   if (foreign) fail(own, firstKeyOf(root), foreign.message, foreign.hint);
   if (foreign || !top) return;
   const map = readMap(own, top, 'a rules file', schema.FILE_KEYS, () => NO_RULES_HINT);
+  const timestamp = map?.get('timestamp'); // before the groups: what they parse is for their rules
+  const times = timestamp && readTimestamp(own, timestamp);
+  if (times) draft.times = agreed(own, timestamp, times, draft.times, draft.sources);
   const groups = map?.get('groups');
   for (const group of readList(own, groups, 'groups', 'the file has no rules') ?? []) {
     readGroup(context, group, draft);
   }
-  const timestamp = map?.get('timestamp');
-  const times = timestamp && readTimestamp(own, timestamp);
-  if (times) draft.times = agreed(own, timestamp, times, draft.times, draft.sources);
   const limits = map?.get('limits');
   if (limits) draft.limits = agreed(own, limits, readLimits(own, limits), draft.limits, draft.sources);
 }

@@ -12,13 +12,15 @@ export interface CompiledSequence {
 }
 
 /** Whether the last step is an `unless`, so that an alert is told when the time is over. */
-export function waitsForEnd({ sequence }: Rule): boolean {
+export function waitsForEnd(
+  sequence: { order?: string | undefined; counts?: number[] } | undefined,
+): boolean {
   return sequence?.order !== 'any' && sequence?.counts?.at(-1) === 0;
 }
 
 /** Whether a rule's alerts are told by the clock, with what was kept for them: when one fires there is no record. */
 export function isToldByClock(rule: Rule): boolean {
-  return rule.absence !== undefined || waitsForEnd(rule);
+  return rule.absence !== undefined || waitsForEnd(rule.sequence);
 }
 
 export function sequenceOf(rule: Rule): CompiledSequence | null {
@@ -30,7 +32,7 @@ export function sequenceOf(rule: Rule): CompiledSequence | null {
   const order =
     (isSet ? layout.ORDER_ANY : 0) |
     (lead === 1 ? layout.ORDER_HAS_LEAD : 0) |
-    (waitsForEnd(rule) ? layout.ORDER_WAITS : 0);
+    (waitsForEnd(rule.sequence) ? layout.ORDER_WAITS : 0);
   const sum = (some: number[]) => some.reduce((all, count) => all + count, 0);
   const end = lead + sum(counts);
   const steps = counts.map((count, index) => {

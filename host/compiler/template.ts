@@ -9,7 +9,7 @@ import { TextError, nearest, quote } from '../error.ts';
 import type { Span, TextProblem } from '../error.ts';
 import { parseFieldPath } from './field.ts';
 import { CONDITIONS, functionHint, isFunction } from './functions.ts';
-import type { FieldPath, TemplatePart } from './model.ts';
+import type { FieldPath, Rule, TemplatePart } from './model.ts';
 
 /** A part and its position in the template's text: an operand or a function, without braces and spaces. */
 export interface PlacedPart {
@@ -307,4 +307,9 @@ function nameAfter(head: string, rest: string, span: Span): string {
   const example = head === '$captures' ? 'path' : 'pod';
   const message = rest === '' ? `${head} names nothing` : `${quote(head + rest)} is not a reference`;
   throw new TextError(message, span, `write {{ ${head}.${example} }}`);
+}
+
+/** The parts of all templates of a rule. */
+export function allPartsOf({ labels, annotations, samples }: Rule): TemplatePart[] {
+  return [...labels, ...annotations, ...(samples ? [samples] : [])].flatMap(template => template.parts);
 }

@@ -8,6 +8,7 @@ import type { Condition, FieldPath, Rule, Template, TemplatePart } from './model
 import { patternOf } from './patterns.ts';
 import { isToldByClock } from './sequence.ts';
 import type { Table } from './table.ts';
+import { allPartsOf } from './template.ts';
 
 /** Where the captures of a rule are kept: each name has a slot for every step that defines it. */
 export interface Slots {
@@ -18,9 +19,7 @@ export interface Slots {
 }
 
 export function slotsOf(rule: Rule): Slots {
-  const samples = rule.samples ? [rule.samples] : [];
-  const parts = [...rule.labels, ...rule.annotations, ...samples].flatMap(template => template.parts);
-  const used = new Set(parts.flatMap(part => (part.kind === 'capture' ? [part.name] : [])));
+  const used = new Set(allPartsOf(rule).flatMap(part => (part.kind === 'capture' ? [part.name] : [])));
   return { used, byName: new Map(), count: 0 };
 }
 

@@ -39,7 +39,7 @@ export function readSampleText(context: Context, entry: Entry): TemplateDraft | 
   const node = value as YamlScalar;
   const draft: TemplateDraft = { name: entry.name, parts: [], span: spanOf(context.document, value), node };
   if (readText(context, value, `"${entry.name}"`) === undefined) return undefined;
-  draft.parts = parseTemplate(String(node.value), problem => failInText(context, node, problem));
+  draft.parts = readParts(context, node, String(node.value));
   return draft;
 }
 
@@ -83,9 +83,7 @@ function readTemplate(
     return draft; // its name is still one that others can refer to
   }
   if (!isSound(context, value, value.value)) return draft;
-  const report: TextReport = problem => failInText(context, value, problem);
-  const parts = parseTemplate(value.value, report);
-  draft.parts = parts.map(placed => throughTextsOf(context, placed, report));
+  draft.parts = readParts(context, value, value.value);
   const size = draft.parts.reduce(
     (sum, { part }) => sum + (part.kind === 'text' ? Buffer.byteLength(part.text) : 0),
     0,
@@ -96,6 +94,11 @@ function readTemplate(
 }
 
 type TextReport = (problem: TextProblem) => void;
+
+function readParts(context: Context, node: YamlScalar, text: string): PlacedPart[] {
+  const report: TextReport = problem => failInText(context, node, problem);
+  return parseTemplate(text, report).map(placed => throughTextsOf(context, placed, report));
+}
 
 /** A reference to a field leads through the texts that the rule parses. */
 function throughTextsOf(context: Context, { part, span }: PlacedPart, report: TextReport): PlacedPart {

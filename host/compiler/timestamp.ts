@@ -2,7 +2,7 @@
 import { isScalar } from 'yaml';
 import { TextError, nearest, quote } from '../error.ts';
 import type { FieldPath, TimeField } from './model.ts';
-import { parseInText, readField, readMap, readText } from './reading.ts';
+import { parseInText, readSingleField, readMap, readText } from './reading.ts';
 import type { Context, Entry } from './reading.ts';
 import * as schema from './schema.ts';
 
@@ -16,7 +16,7 @@ export const TIME_FIELDS: TimeField[] = [
 export function readTimestamp(context: Context, entry: Entry): TimeField[] | undefined {
   const map = entry.value && readMap(context, entry.value, '"timestamp"', schema.TIMESTAMP_KEYS);
   if (!map) return undefined;
-  const field: FieldPath | undefined = readField(context, map.get('field'));
+  const field: FieldPath | undefined = readSingleField(context, map.get('field'));
   const written = map.get('format')?.value;
   const text = readText(context, written, '"format"', schema.NAME_SIZE_MAX);
   if (text === undefined || !isScalar(written))

@@ -10,7 +10,7 @@ import { poisonOf, secondsOf } from './count.ts';
 import type { Delivered, Delivery, Parcel, Streak } from './deliver.ts';
 import { hitId } from '../hit.ts';
 import type { Log } from '../log.ts';
-import { ALERT, MARKS, UNKNOWN_RULE } from '../matcher.ts';
+import { ALERT, MARKS, UNKNOWN_RULE, rulesToExpect } from '../matcher.ts';
 import type { MatcherModule } from '../matcher.ts';
 import type { Metrics } from './metrics.ts';
 import { Seen } from './seen.ts';
@@ -47,10 +47,7 @@ export async function openTally({ module, delivery, metrics, log, now = Date.now
   const seen = new Seen();
   let counter = await module.instantiate();
   let capped = counter.capped();
-  /** Rules that wait for their key, whether or not it was ever seen, or learn what is not new. */
-  let expected: number[] | undefined = module.info.rules.flatMap(({ expectedKey, learns }, rule) =>
-    expectedKey === undefined && !learns ? [] : [rule],
-  );
+  let expected: number[] | undefined = rulesToExpect(module.info);
   /** What must be delivered before anything else is counted. */
   let pending: Parcel | undefined;
   let turn: Promise<unknown> = Promise.resolve();

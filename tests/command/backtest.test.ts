@@ -1,11 +1,13 @@
 // `earshot backtest`: what rules would have done over files and over a time range of a topic.
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
 import kafkajs from 'kafkajs';
 import { Grid, spread } from '../../host/command/backtest/grid.ts';
 import { kafkaMissing, startKafka, uniqueName } from '../kafka.ts';
-import { earshot, finish, start, write } from './program.ts';
+import { earshot, finish, folder, start, write } from './program.ts';
 
 write(
   'back.yaml',
@@ -164,4 +166,65 @@ describe('a topic', { skip: kafkaMissing() }, () => {
     assert.equal(compared.code, 0, compared.stderr);
     await Promise.all([admin.disconnect(), producer.disconnect()]);
   });
+});
+
+test('an absence that lasts is counted at each time at which it is told', async () => {
+  write(
+    'silent.yaml',
+    `groups: [{name: g, rules: [{alert: Silent, match: {field: log, eq: beat}, absence: {for: 10m}, realert: 1h, annotations: {message: silent}}]}]`,
+  );
+  const logs = [
+    line(0, 'beat', 'a'),
+    ...Array.from({ length: 60 }, (_, i) => line((i + 1) * 600, 'fine', 'a')),
+  ];
+  const { stdout } = await finish(start('backtest', 'silent.yaml', '-'), logs.join('\n'));
+  const [row = ''] = stdout.split('\n').filter(text => text.startsWith('Silent  '));
+  assert.ok([...row].filter(cell => cell === '█').length > 3, stdout);
+});
+
+test('rules are a folder, or several files', async () => {
+  mkdirSync(join(folder, 'rules-of-two/sub'), { recursive: true });
+  const rule = (group: string, text: string) =>
+    `groups: [{name: ${group}, rules: [{alert: ${text}, match: {field: log, contains: ${text}}, annotations: {message: x}}]}]`;
+  write('rules-of-two/a.yaml', rule('a', 'one'));
+  write('rules-of-two/sub/b.yaml', rule('b', 'two'));
+  write('rules-of-two/tests.yaml', 'rule_files: [.]\ntests: []\n');
+  const input = [line(0, 'one', 'a'), line(1, 'two', 'a')].join('\n');
+  for (const args of [['rules-of-two'], ['--rules', 'rules-of-two/a.yaml', '--rules', 'rules-of-two/sub']]) {
+    const { stdout } = await finish(start('backtest', ...args, '-'), input);
+    assert.match(stdout, /\none +1 +1 /);
+    assert.match(stdout, /\ntwo +1 +1 /);
+    const tailed = await finish(start('tail', '--output', 'json', ...args, '-'), input);
+    assert.equal(tailed.stdout.trim().split('\n').length, 2, tailed.stderr);
+  }
+});
+
+test('why rules that match have no alert', async () => {
+  write(
+    'quiet.yaml',
+    `groups:
+  - name: g
+    rules:
+      - {alert: Share, match: {field: log, exists: true}, ratio: {of: {field: log, eq: an error}, above: 50%, within: 5m, atLeast: 10}, annotations: {message: x}}
+      - {alert: New, match: {field: ns, exists: true}, firstSeen: {for: 1d}, labels: {ns: '{{ $record.ns }}'}, annotations: {message: x}}
+`,
+  );
+  const { stderr } = await finish(start('run', 'quiet.yaml', '-'), line(0, 'an error', 'a'));
+  assert.match(stderr, /Share +1 match, no alert: the share is not above its limit, or of too few matches\n/);
+  assert.match(stderr, /New +1 match, no alert: nothing was new, or it was still learning what is not\n/);
+});
+
+test('active rules beside others change no count', async () => {
+  const rule = (name: string, match: string) =>
+    `      - {alert: ${name}, match: ${match}, annotations: {message: x}}\n`;
+  write(
+    'active.yaml',
+    `groups:\n  - name: g\n    rules:\n${rule('Day', "{all: [{field: log, contains: an}, {active: {hours: '00:00-24:00'}}]}")}${['a', 'b', 'c', 'd'].map(name => rule(name, `{field: log, eq: ${name}}`)).join('')}`,
+  );
+  const { stdout } = await finish(
+    start('backtest', 'active.yaml', '-'),
+    Array.from({ length: 20 }, (_, i) => line(i, 'an error', 'a')).join('\n'),
+  );
+  assert.match(stdout, /Day\n {2}held back: 19 by the cool-down, 0 by the rate cap\n/);
+  assert.doesNotMatch(stdout, /held back: \d+ by the cool-down, [1-9]/);
 });

@@ -127,3 +127,8 @@ test('whatever the lines, a rule that is written can be built, and matches its e
     { numRuns: 60 },
   );
 });
+
+test('a line that is no record is told as one', async () => {
+  const { stderr } = await finish(start('new', '-'), 'disk full\n{bad\n{"a": 1}\n');
+  assert.match(stderr, /^earshot: 1 line is no record\nearshot: 1 record has no text in log, message, msg; /);
+});

@@ -350,3 +350,31 @@ test('alerts are compared as sets: equal to any order of themselves, and to noth
     }),
   );
 });
+
+test('a rule of what is new learns from the start of the test, as a counter does', async () => {
+  write(
+    'new-user.yaml',
+    `groups: [{name: g, rules: [{alert: New user, match: {field: user, exists: true}, firstSeen: {for: 7d, learn: 1h}, labels: {user: '{{ $record.user }}'}, annotations: {message: x}}]}]`,
+  );
+  write(
+    'new-user-tests.yaml',
+    `rule_files: [new-user.yaml]
+tests:
+  - input_logs: [{at: 2h, record: {user: eve}}]
+    alert_rule_test: [{eval_time: 3h, alertname: New user, exp_alerts: [{exp_labels: {user: eve, alertname: New user}}]}]
+`,
+  );
+  assert.deepEqual(await earshot('test', 'new-user-tests.yaml'), {
+    code: 0,
+    stdout: '1 passed (2 files)\n',
+    stderr: '',
+  });
+});
+
+test('a folder has files of tests beside its rules', async () => {
+  mkdirSync(join(folder, 'both'), { recursive: true });
+  write('both/new-user.yaml', readFileSync(join(folder, 'new-user.yaml')));
+  write('both/tests.yaml', readFileSync(join(folder, 'new-user-tests.yaml')));
+  assert.equal((await earshot('test', 'both')).stdout, '1 passed (2 files)\n');
+  assert.equal((await earshot('check', 'both')).stdout, '1 rule: no errors, no warnings\n');
+});

@@ -154,3 +154,12 @@ test('a record that matched says why it has no time', async () => {
   assert.equal(await fault(file('{field: a.b}'), { '@timestamp': 1 }), 'missing');
   assert.deepEqual(await fault(file('{field: a.b}'), { a: { b: 'x' } }), ['a', 'b']);
 });
+
+test('what a group or a rule parses is not for the time of the file', () => {
+  const { times } = parseRules(
+    `timestamp: {field: app.time}
+groups: [{name: g, parse: {app: json}, rules: [{alert: a, parse: {app: json}, match: {field: app.level, eq: x}}]}]`,
+    problem => assert.notEqual(problem.severity, 'error', problem.message),
+  );
+  assert.deepEqual(times, [{ field: ['app', 'time'], format: 'any' }]);
+});

@@ -1,7 +1,7 @@
 // What a backtest remembers of each rule. It is bounded, whatever the size of the logs: label sets beyond the most frequent
 // are joined, texts are cut, and of the records a sample stays.
 import { printable } from '../../error.ts';
-import type { Doors } from '../../matcher.ts';
+import type { Doors, RulesetInfo } from '../../matcher.ts';
 import { matchedText } from '../spans.ts';
 import { Grid } from './grid.ts';
 import type { Counts } from './grid.ts';
@@ -29,6 +29,9 @@ export interface Series {
   alertCount: number;
   matches: Counts;
   alerts: Counts;
+  /** Of the last alert, and how often it was told again. */
+  startsMs: number | undefined;
+  againCount: number;
   example: Example | undefined;
 }
 
@@ -52,11 +55,13 @@ export class Collector {
   readonly sample: Buffer[] = [];
   private readonly doors: Doors;
   private readonly ruleOf: Map<string, number>;
+  private readonly realertMs: number[];
   private stride = 1;
   private seenCount = 0;
 
-  constructor(alerts: string[], doors: Doors) {
+  constructor({ alerts, rules }: RulesetInfo, doors: Doors) {
     this.doors = doors;
+    this.realertMs = rules.map(({ realertMs }) => realertMs);
     this.stories = alerts.map(alert => ({
       alert,
       matchCount: 0,
@@ -110,7 +115,15 @@ export class Collector {
     story.cooledCount += Number(annotations.suppressed ?? 0) || 0;
     const series = this.seriesOf(story, labels);
     series.alertCount++;
-    this.grid.add(series.alerts, Date.parse(startsAt));
+    this.grid.add(series.alerts, this.toldMs(series, rule, Date.parse(startsAt)));
+  }
+
+  /** An absence that lasts is told again each `realert`, with the time at which it began. */
+  private toldMs(series: Series, rule: number, startsMs: number): number {
+    const isAgain = series.startsMs === startsMs;
+    series.againCount = isAgain ? series.againCount + 1 : 0;
+    series.startsMs = startsMs;
+    return startsMs + series.againCount * this.realertMs[rule]!;
   }
 
   finish(unreported: number[]): void {
@@ -134,6 +147,8 @@ export class Collector {
       alertCount: 0,
       matches: this.grid.newCounts(),
       alerts: this.grid.newCounts(),
+      startsMs: undefined,
+      againCount: 0,
       example: undefined,
     };
   }

@@ -1,5 +1,6 @@
 // Why a rule never matched: of the sampled records, the test that failed last for most.
 import { answersTo, showMiss, spanKey } from '../misses.ts';
+import type { StepAnswer } from '../misses.ts';
 import { nearestMiss } from '../explain.ts';
 import type { Explainer } from '../explain.ts';
 
@@ -16,9 +17,11 @@ export function whyNever(explainer: Explainer, rules: number[], sample: Buffer[]
   const found = rules.map(() => new Map<string, { count: number; test: string }>());
   const wanted = new Map(rules.map((rule, index) => [rule, index]));
   for (const record of rules.length === 0 ? [] : sample) {
-    const answers = answersTo(explainer, record, rule => wanted.has(rule)) ?? [];
+    const byRule = new Map(rules.map(rule => [rule, [] as StepAnswer[]]));
+    for (const answer of answersTo(explainer, record, rule => wanted.has(rule)) ?? [])
+      byRule.get(answer.rule)!.push(answer);
     for (const [rule, index] of wanted) {
-      const miss = nearestMiss(answers.filter(answer => answer.rule === rule));
+      const miss = nearestMiss(byRule.get(rule)!);
       const test = miss?.asked.at(-1)?.test;
       if (!miss || !test) continue;
       const key = spanKey(test.span);

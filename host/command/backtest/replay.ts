@@ -51,8 +51,8 @@ export class Replay {
     );
   }
 
-  static async open(path: string, io: Io): Promise<Replay> {
-    const rules = await readRulesFile(path);
+  static async open(paths: string[], io: Io): Promise<Replay> {
+    const rules = await readRulesFile(...paths);
     const bytes = await bakeModule(requireRuleset(rules, io));
     const module = await loadModule(bytes);
     return new Replay(rules, bytes, await module.instantiate(), await module.instantiate());

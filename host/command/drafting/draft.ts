@@ -57,7 +57,7 @@ function patternOf(words: string[]): string {
   const isFixed = (word: string) => word !== ANY;
   const own = words.slice(words.findIndex(isFixed), words.findLastIndex(isFixed) + 1);
   const patterns = own.map(word => word.split(ANY).map(escape).join('\\S*'));
-  return patterns.join('\\s+').replaceAll('\\S*\\s', '\\S*\\s');
+  return patterns.join('\\s+');
 }
 
 function escape(text: string): string {

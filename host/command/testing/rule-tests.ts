@@ -113,7 +113,7 @@ export function testProblems(results: RuleTestResult[]): Problem[] {
   });
 }
 
-export function countTests(files: RulesFile[]): string {
-  const count = files.flatMap(({ file }) => file.rules.flatMap(rule => rule.tests ?? [])).length;
+export function countTests({ file }: RulesFile): string {
+  const count = file.rules.flatMap(rule => rule.tests ?? []).length;
   return count === 0 ? '' : `, ${formatCount(count)} ${count === 1 ? 'test' : 'tests'}`;
 }

@@ -1,7 +1,7 @@
 // Runs the records of a test through a module, with a clock of its own: each record at its time, and between them a tick a
 // second, as a counter has it, so that absences and what else waits for the time are due when they would be.
 import type { Matcher, MatcherModule } from '../../matcher.ts';
-import { ALERT, MARKS } from '../../matcher.ts';
+import { ALERT, MARKS, rulesToExpect } from '../../matcher.ts';
 import { alertsOf } from '../../body.ts';
 import { timeParts } from '../runner.ts';
 import type { Input, Test } from './tests-file.ts';
@@ -53,10 +53,10 @@ export async function simulate(module: MatcherModule, test: Test): Promise<SentA
   return sent;
 }
 
-/** As a counter does at its start: an absence with only one key is waited for, even if nobody has ever seen it. */
+/** As a counter does at its start. */
 function expectAll({ info }: MatcherModule, matcher: Matcher, startMs: number): void {
-  for (const [rule, { expectedKey }] of info.rules.entries())
-    if (expectedKey !== undefined && matcher.expect(rule, ...timeParts(startMs)) === MARKS) matcher.told();
+  for (const rule of rulesToExpect(info))
+    if (matcher.expect(rule, ...timeParts(startMs)) === MARKS) matcher.told();
 }
 
 /**

@@ -8,6 +8,7 @@ import { readInput } from '../input.ts';
 import { answersTo, openExplainer, showAnswers, showMiss } from '../misses.ts';
 import { bakeModule, problemTexts, readRulesFile } from '../rules-file.ts';
 import type { RulesFile } from '../rules-file.ts';
+import { filesAt, looksLikeTests } from '../rules-paths.ts';
 import { whyNone } from '../runner.ts';
 import { compare, sideBySide } from './compare.ts';
 import type { Comparison } from './compare.ts';
@@ -15,7 +16,7 @@ import type { Coverage } from './coverage.ts';
 import { runRuleTests } from './rule-tests.ts';
 import { firingAt, simulate } from './simulate.ts';
 import type { SentAlert } from './simulate.ts';
-import { looksLikeTests, readTestsFile } from './tests-file.ts';
+import { readTestsFile } from './tests-file.ts';
 import type { Check, Input, Test, TestsFile } from './tests-file.ts';
 
 export interface Outcome {
@@ -45,7 +46,9 @@ interface Subject {
 export async function runSuite(paths: string[], coverage: Coverage | undefined): Promise<SuiteResult> {
   const result: SuiteResult = { outcomes: [], mistakes: [], files: new Set() };
   const subjects = new Map<string, Subject | null>();
-  for (const path of paths) await runFile(path, subjects, result, coverage);
+  const files: string[] = [];
+  for (const path of paths) files.push(...((await attempt(result, () => filesAt(path, 'all'))) ?? []));
+  for (const path of new Set(files)) await runFile(path, subjects, result, coverage);
   return result;
 }
 
@@ -96,8 +99,9 @@ async function subjectOf(
   const known = subjects.get(path);
   if (known !== undefined) return known;
   subjects.set(path, null);
-  result.files.add(path);
   const rules = await attempt(result, () => readRulesFile(path));
+  if (rules === undefined) result.files.add(path);
+  for (const source of rules?.sources ?? []) result.files.add(source.path);
   if (rules === undefined) return null;
   if (rules.ruleset === null) {
     const errors = rules.problems.filter(({ severity }) => severity === 'error');

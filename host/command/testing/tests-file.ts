@@ -100,11 +100,6 @@ export interface ExpectedAlert {
   annotations: Record<string, string> | undefined;
 }
 
-/** Whether a YAML file is one of tests: it has other keys than a rules file. */
-export function looksLikeTests(source: string): boolean {
-  return /^(?:rule_files|tests)\s*:/m.test(source) && !/^groups\s*:/m.test(source);
-}
-
 export function readTestsFile(path: string, source: string): TestsFile {
   const problems: Problem[] = [];
   const sources = [{ path, text: source, start: 0 }];
